@@ -1,0 +1,125 @@
+"""Answers of writes, kept by idempotency key (ARCHITECTURE.md, invariant 5)."""
+
+import hashlib
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from services.kernel.clock import Clock, to_iso
+from services.kernel.db import in_thread
+from services.kernel.errors import ConflictError, InvalidRequestError
+from services.kernel.vocabulary import ServiceName
+
+KEY_LENGTHS = range(8, 201)
+
+
+class KeyReusedError(ConflictError):
+    """The same key came with another body."""
+
+    code = "kernel.idempotency_key_reused"
+
+
+class RequestInProgressError(ConflictError):
+    """The first request with this key is still being served."""
+
+    code = "kernel.request_in_progress"
+    is_retryable = True
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A stored answer."""
+
+    status: int
+    body: bytes
+
+
+def fingerprint(method: str, path: str, body: bytes) -> str:
+    """Return the SHA-256 that two equal requests share."""
+    return hashlib.sha256(b"\0".join([method.encode(), path.encode(), body])).hexdigest()
+
+
+def scope_of(service: ServiceName, authorization: str) -> str:
+    """Return the name space of keys: one per service and subject (a renewed token keeps its keys)."""
+    import jwt  # noqa: PLC0415 - the gate validates the token; here only its subject is read
+
+    token = authorization.partition(" ")[2]
+    try:
+        subject = str(jwt.decode(token, options={"verify_signature": False}).get("sub", ""))
+    except jwt.PyJWTError:
+        subject = hashlib.sha256(authorization.encode()).hexdigest()
+    return f"{service}:{subject}"
+
+
+def idempotency_table(metadata: sa.MetaData) -> sa.Table:
+    """Return the table that a service's own schema includes."""
+    return sa.Table(
+        "idempotency",
+        metadata,
+        sa.Column("scope", sa.String(200), primary_key=True),
+        sa.Column("key", sa.String(200), primary_key=True),
+        sa.Column("fingerprint", sa.String(64), nullable=False),
+        sa.Column("status", sa.Integer, nullable=True),
+        sa.Column("body", sa.LargeBinary, nullable=True),
+        sa.Column("created_at", sa.String(40), nullable=False),
+    )
+
+
+class SqlIdempotencyStore:
+    """Keeps answers in the service's own database."""
+
+    def __init__(self, engine: sa.Engine, table: sa.Table, clock: Clock) -> None:
+        self._engine = engine
+        self._table = table
+        self._clock = clock
+
+    def forget_unfinished(self) -> None:
+        """Drop claims that a killed server left behind; the writes behind them are idempotent by their own ids."""
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(self._table).where(self._table.c.status.is_(None)))
+
+    async def begin(self, scope: str, key: str, fingerprint: str) -> Answer | None:
+        """Claim `key`; return the stored answer if there is one."""
+        if len(key) not in KEY_LENGTHS:
+            raise InvalidRequestError("Idempotency-Key must have 8 to 200 characters")
+        return await in_thread(self._begin, scope, key, fingerprint)
+
+    def _begin(self, scope: str, key: str, fingerprint: str) -> Answer | None:
+        table = self._table
+        row = {"scope": scope, "key": key, "fingerprint": fingerprint, "created_at": to_iso(self._clock.now())}
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(sa.insert(table).values(row))
+        except sa.exc.IntegrityError:
+            return self._read(scope, key, fingerprint)
+        return None
+
+    def _read(self, scope: str, key: str, fingerprint: str) -> Answer:
+        table = self._table
+        with self._engine.begin() as connection:
+            found = connection.execute(sa.select(table).where(table.c.scope == scope, table.c.key == key)).one()
+        if found.fingerprint != fingerprint:
+            raise KeyReusedError(f"Idempotency-Key {key} was used with another request; use a new key")
+        if found.status is None:
+            raise RequestInProgressError(f"the first request with Idempotency-Key {key} is still running; ask again")
+        return Answer(found.status, found.body)
+
+    async def finish(self, scope: str, key: str, status: int, body: bytes) -> None:
+        """Keep the answer."""
+        await in_thread(self._update, scope, key, status, body)
+
+    def _update(self, scope: str, key: str, status: int, body: bytes) -> None:
+        table = self._table
+        with self._engine.begin() as connection:
+            connection.execute(
+                sa.update(table).where(table.c.scope == scope, table.c.key == key).values(status=status, body=body)
+            )
+
+    async def abandon(self, scope: str, key: str) -> None:
+        """Forget the claim."""
+        await in_thread(self._delete, scope, key)
+
+    def _delete(self, scope: str, key: str) -> None:
+        table = self._table
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(table).where(table.c.scope == scope, table.c.key == key))
