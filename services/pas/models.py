@@ -1,0 +1,328 @@
+"""Vocabulary of PAS: job cards, runs, receipts, findings, events, passports."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from services.kernel.ids import ID_PATTERN, EstimateId, GitOid, ProjectId, ReceiptId, RunId, Sha256, TaskId
+from services.kernel.vocabulary import BreachPolicy, Lane, RunKind, RunState, TaskState, Verdict
+
+CONTRACT_VERSION = "2026-11-21-001"
+"""Version of docs/contracts/PEX_SYSTEM_PROMPT.md that this engine was built for; stamped on every receipt."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TreeRef(StrEnum):
+    """Which tree a card starts from: what its dependencies produced, or the run's untouched snapshot."""
+
+    INPUT = "input"
+    BASE = "base"
+
+
+class RecipePayload(_Frozen):
+    """Transform the tree by a recipe of `services.pas.recipes.catalog` (rename-symbol, format, lint-fix)."""
+
+    kind: Literal["recipe"] = "recipe"
+    recipe: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    params: Mapping[str, JsonValue] = {}
+
+
+class TestsPayload(_Frozen):
+    """Run the project's tests; `paths` empty means the project's own default."""
+
+    __test__ = False  # pytest: this is no test class
+
+    kind: Literal["tests"] = "tests"
+    paths: tuple[str, ...] = ()
+    tree: TreeRef = TreeRef.INPUT
+
+
+class CommandPayload(_Frozen):
+    """Run one allowlisted command; `argv[0]` is a logical program name of the lane's allowlist."""
+
+    kind: Literal["command"] = "command"
+    argv: tuple[str, ...] = Field(min_length=1, max_length=256)
+    tree: TreeRef = TreeRef.INPUT
+
+
+Payload = Annotated[RecipePayload | TestsPayload | CommandPayload, Field(discriminator="kind")]
+
+
+class JobCard(_Frozen):
+    """One unit of work on one lane; it starts when all of `deps` have succeeded."""
+
+    task_id: TaskId = Field(pattern=ID_PATTERN)
+    lane: Lane
+    title: str = Field(min_length=1, max_length=200)
+    configuration: str = Field(pattern=r"^(recipe|agent|plan)/[a-z0-9][a-z0-9._-]*$")
+    deps: tuple[TaskId, ...] = ()
+    priority: int = Field(default=3, ge=1, le=5)
+    payload: Payload
+    max_attempts: int = Field(default=1, ge=1, le=4)
+
+
+class CardSubmission(_Frozen):
+    """Add a card to a run that has not started yet (the run is made when it is new)."""
+
+    project_id: ProjectId = Field(pattern=ID_PATTERN)
+    run_id: RunId = Field(pattern=ID_PATTERN)
+    card: JobCard
+
+
+class CardAccepted(_Frozen):
+    """The card is queued."""
+
+    task_id: TaskId
+    run_id: RunId
+
+
+class PassportBasis(_Frozen):
+    """What a run must declare before it may start; the rest of the passport PAS finds out itself."""
+
+    repo: str = Field(min_length=1, max_length=4096)
+    prd_sha256: Sha256 = Field(pattern=r"^[0-9a-f]{64}$")
+    contract_version: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}-\d{3}$")
+    estimate_id: EstimateId | None = None
+    provider_matrix: Mapping[str, str] = {}
+    price_table_version: str = "none: no model used"
+
+
+class StartRun(_Frozen):
+    """Start a run. The same run_id twice is one run. `cards` are added to those submitted before."""
+
+    project_id: ProjectId = Field(pattern=ID_PATTERN)
+    run_id: RunId | None = Field(default=None, pattern=ID_PATTERN)
+    run_kind: RunKind = RunKind.BASELINE
+    title: str = Field(default="", max_length=200)
+    passport_basis: PassportBasis | None = None
+    cards: tuple[JobCard, ...] = ()
+    max_time_s: float | None = Field(default=None, gt=0)
+    max_cost_microusd: int = Field(default=0, ge=0)
+    breach_policy: BreachPolicy = BreachPolicy.PAUSE
+
+
+class RunCommand(_Frozen):
+    """Pause, resume or terminate a run, or cancel one card of it; always with a reason."""
+
+    run_id: RunId = Field(pattern=ID_PATTERN)
+    reason: str = Field(min_length=1, max_length=2000, pattern=r"\S")
+    task_id: TaskId | None = None
+
+
+class ArtifactRef(_Frozen):
+    """A stored artifact: its path in the run jacket, its digest, its size."""
+
+    path: str
+    sha256: Sha256
+    size_bytes: int
+
+
+class TestCounts(_Frozen):
+    """What a test card saw."""
+
+    __test__ = False
+
+    collected: int
+    passed: int
+    failed: int
+    errors: int
+    skipped: int
+
+
+class CardOutcome(_Frozen):
+    """What a card did.
+
+    `summary` is one line for people; `detail` names the artifact with the recipe's or tests' full JSON.
+    """
+
+    summary: str
+    files_changed: int = 0
+    occurrences_changed: int = 0
+    left_alone: int = 0
+    tests: TestCounts | None = None
+    detail: ArtifactRef | None = None
+
+
+class CardView(_Frozen):
+    """A card and where it stands. Times are ISO-8601 or empty."""
+
+    task_id: TaskId
+    lane: Lane
+    title: str
+    configuration: str
+    deps: tuple[TaskId, ...]
+    state: TaskState
+    attempt: int
+    reason: str = ""
+    started_at: str = ""
+    finished_at: str = ""
+    time_s: float = 0.0
+    outcome: CardOutcome | None = None
+
+
+class Finding(_Frozen):
+    """One KPI validator's finding, against the base commit."""
+
+    name: str
+    lane: Lane
+    verdict: Verdict
+    value: float | None
+    threshold: float
+    is_critical: bool
+    detail: str
+
+
+class Badge(StrEnum):
+    """Whether a completed run's result is proved by recorded execution."""
+
+    VERIFIED = "verified"
+    UNVERIFIED = "unverified"
+
+
+class RunView(_Frozen):
+    """A run as it stands. `last_seq` is the newest event; `result_tree` empty until there is one."""
+
+    run_id: RunId
+    project_id: ProjectId
+    run_kind: RunKind
+    title: str
+    repo: str
+    state: RunState
+    reason: str
+    trace_id: str
+    cards: tuple[CardView, ...]
+    findings: tuple[Finding, ...] = ()
+    badge: Badge | None = None
+    base_commit: GitOid
+    base_branch: str
+    snapshot_tree: GitOid
+    result_tree: GitOid | None = None
+    branch: str = ""
+    commit: GitOid | None = None
+    files_changed: int = 0
+    lines_added: int = 0
+    lines_deleted: int = 0
+    artifacts: tuple[ArtifactRef, ...] = ()
+    cost_microusd: int = 0
+    tokens: int = 0
+    created_at: str
+    started_at: str = ""
+    finished_at: str = ""
+    last_seq: int = 0
+
+
+class Receipt(_Frozen):
+    """The proof of one step (SPEC.md section 6). Recipes use no provider, model, tokens or money."""
+
+    receipt_id: ReceiptId
+    run_id: RunId
+    task_id: TaskId
+    attempt: int
+    lane: Lane
+    configuration: str
+    provider: str = "none"
+    model: str = "none"
+    time_ms: int
+    tokens_in: int = 0
+    tokens_out: int = 0
+    tokens_think: int = 0
+    cost_microusd: int = 0
+    energy_kwh: float | None = None
+    energy_source: Literal["meter", "coefficient", "estimate"] | None = None
+    echo_cos: float | None = None
+    sandbox_tier: str
+    contract_version: str
+    exit_code: int | None
+    is_success: bool
+    tree_in: GitOid
+    tree_out: GitOid
+    artifacts: tuple[ArtifactRef, ...] = ()
+    recorded_at: str
+
+
+class EventKind(StrEnum):
+    """What an event tells."""
+
+    RUN_STATE = "run.state"
+    CARD_STATE = "card.state"
+    RECEIPT = "receipt"
+    FINDING = "kpi"
+    DENIED = "denied"
+    NOTE = "note"
+
+
+class RunEvent(_Frozen):
+    """One thing that happened; `seq` counts from 1 within its run and is the SSE event id."""
+
+    run_id: RunId
+    seq: int
+    at: str
+    trace_id: str
+    kind: EventKind
+    state: str = ""
+    task_id: TaskId | None = None
+    text: str
+
+
+class SignedPassport(_Frozen):
+    """`document` is canonical JSON (RFC 8785 subset.
+
+    Sorted keys, no spaces, UTF-8); `signature` RS256 over its SHA-256.
+    """
+
+    document: str
+    sha256: Sha256
+    kid: str
+    signature: str
+
+
+class Passport(_Frozen):
+    """From this a run can be recovered, verified and replayed (SPEC.md section 6)."""
+
+    run_id: RunId
+    project_id: ProjectId
+    run_kind: RunKind
+    prd_sha256: Sha256
+    repo: str
+    base_commit: GitOid
+    base_branch: str
+    snapshot_tree: GitOid
+    result_tree: GitOid | None
+    result_commit: GitOid | None
+    dirty_paths: tuple[str, ...]
+    untracked_paths: tuple[str, ...]
+    provider_matrix: Mapping[str, str]
+    broker_policy_sha256: Sha256 | None
+    allowlist_sha256: Mapping[str, str]
+    contract_versions: Mapping[str, str]
+    env_snapshot: Mapping[str, str]
+    tool_versions: Mapping[str, str]
+    price_table_version: str
+    estimate_id: EstimateId | None
+    cards: tuple[JobCard, ...]
+    artifact_manifest: tuple[ArtifactRef, ...]
+    journal_sha256: Sha256
+    final_state: RunState
+    started_at: str
+    platform_version: str
+
+
+class LaneLoad(_Frozen):
+    """How busy one lane is."""
+
+    lane: Lane
+    running: int
+    queued: int
+    max_parallel: int
+
+
+class Portfolio(_Frozen):
+    """All lanes and the number of runs that have not ended."""
+
+    active_runs: int
+    lanes: tuple[LaneLoad, ...]

@@ -1,0 +1,150 @@
+"""Vocabulary of PEX: plans, delegations, reports."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.kernel.ids import DelegationId, EstimateId, ProjectId, RunId, Sha256
+from services.kernel.vocabulary import DelegationState
+from services.pas.models import JobCard, RunView
+from services.plms.models import Estimate
+
+MAX_INTENT_CHARS = 20_000
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PlanRequest(_Frozen):
+    """Words to plan for, in one repository."""
+
+    intent: str = Field(min_length=1, max_length=MAX_INTENT_CHARS, pattern=r"\S")
+    repo: str = Field(min_length=1, max_length=4096)
+
+
+class Question(_Frozen):
+    """The one crisp question that PEX asks when unsure; each option is a full intent to send instead."""
+
+    text: str
+    options: tuple[str, ...]
+
+
+class Plan(_Frozen):
+    """Cards for an intent. `size_units` counts the files expected to change; `summary` is one line for people."""
+
+    summary: str
+    recipe: str
+    cards: tuple[JobCard, ...]
+    files_expected: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class Planning(_Frozen):
+    """What planning led to: exactly one of a plan, a question, or a refusal (one clear line)."""
+
+    plan: Plan | None = None
+    question: Question | None = None
+    refusal: str = ""
+
+
+class DelegationContext(_Frozen):
+    """What DirEng knows of the user's situation."""
+
+    repo: str = Field(min_length=1, max_length=4096)
+    current_branch: str = ""
+    modified_files: tuple[str, ...] = ()
+    user_preferences: dict[str, str] = {}
+
+
+class Constraints(_Frozen):
+    """What the user allows at most."""
+
+    max_cost_usd: str = Field(default="0", pattern=r"^\d{1,9}(\.\d{1,6})?$")
+    timeout_minutes: float = Field(default=60, gt=0, le=24 * 60)
+
+
+class DelegationRequest(_Frozen):
+    """Step 2 of a delegation (SPEC.md section 3)."""
+
+    sender: str = Field(default="direng", alias="from")
+    recipient: str = Field(default="pex", alias="to")
+    intent: str = Field(min_length=1, max_length=MAX_INTENT_CHARS, pattern=r"\S")
+    context: DelegationContext
+    constraints: Constraints = Constraints()
+    rationale: str = Field(min_length=1, max_length=2000, pattern=r"\S")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class ApprovalReply(_Frozen):
+    """Step 7: the user's word."""
+
+    approved: bool
+    idempotency_key: str = Field(min_length=8, max_length=200)
+    rationale: str = Field(min_length=1, max_length=2000, pattern=r"\S")
+
+
+class Report(_Frozen):
+    """Step 13: summary, artifacts, KPIs and spend are in `run`; `left_alone` lists occurrences not changed, and why."""
+
+    summary: str
+    run: RunView
+    left_alone: tuple[str, ...]
+    diff_sha256: Sha256 | None
+    projected_overrun_pct: float | None
+
+
+class Delegation(_Frozen):
+    """A delegation as it stands."""
+
+    delegation_id: DelegationId
+    trace_id: str
+    intent: str
+    repo: str
+    state: DelegationState
+    reason: str
+    project_id: ProjectId | None
+    plan: Plan | None
+    question: Question | None
+    estimate: Estimate | None
+    run_id: RunId | None
+    report: Report | None
+    created_at: str
+    updated_at: str
+    last_seq: int
+
+
+class DelegationEvent(_Frozen):
+    """One thing that happened; `step` is its number among the fourteen; `seq` the SSE event id."""
+
+    delegation_id: DelegationId
+    seq: int
+    at: str
+    trace_id: str
+    step: int = Field(ge=1, le=14)
+    kind: str
+    text: str
+
+
+class EstimateProject(_Frozen):
+    """Plan a project's PRD and estimate it."""
+
+
+class StartProject(_Frozen):
+    """Run an approved project."""
+
+    rationale: str = Field(min_length=1, max_length=2000, pattern=r"\S")
+
+
+class ProjectRunCommand(_Frozen):
+    """Pause, resume or terminate the project's present run."""
+
+    reason: str = Field(min_length=1, max_length=2000, pattern=r"\S")
+
+
+class ProjectStatus(_Frozen):
+    """The project's newest delegation and run, if any; overrun and depletion in SPEC.md section 4's terms."""
+
+    project_id: ProjectId
+    delegation: Delegation | None
+    run: RunView | None
+    projected_overrun_pct: float | None
+    approved_estimate_id: EstimateId | None

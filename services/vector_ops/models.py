@@ -1,0 +1,106 @@
+"""Vocabulary of the code index: queries, hits, and the stamp that says how fresh every answer is."""
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class QueryKind(StrEnum):
+    """The verbs of `GET /query`."""
+
+    WHERE_DEFINED = "where_defined"
+    WHO_CALLS = "who_calls"
+    IMPACT_SET = "impact_set"
+    SEARCH = "search"
+
+
+class Tier(StrEnum):
+    """How sure the resolver is of an edge."""
+
+    EXACT = "exact"
+    TYPED = "typed"
+    UNIQUE_NAME = "unique-name"
+    AMBIGUOUS = "ambiguous"
+
+
+class IndexQuery(_Frozen):
+    """One question about one repository.
+
+    `text` is a symbol (`name`, `pkg.mod.name`, `Class.method`) for the first three verbs, words for `search`.
+    """
+
+    repo: str = Field(min_length=1, max_length=4096)
+    kind: QueryKind
+    text: str = Field(min_length=1, max_length=20_000)
+    limit: int = Field(default=50, ge=1, le=500)
+
+
+class Stamp(_Frozen):
+    """What an answer was computed from (invariant 9).
+
+    `indexed_commit` is the commit the facts come from; `dirty_paths` the uncommitted or untracked files whose
+    content at
+    query time differs from it and was read as it is on disk; `lag_s` the seconds since HEAD moved away from
+    `indexed_commit` (0 when it has not).
+    """
+
+    indexed_commit: str
+    head_commit: str
+    dirty_paths: tuple[str, ...]
+    lag_s: float
+    is_fresh: bool
+
+
+class Hit(_Frozen):
+    """One place in the code. `line` and `column` count from 1; `score` is unitless, higher is better."""
+
+    path: str
+    line: int
+    column: int
+    symbol: str
+    kind: str
+    snippet: str
+    tier: Tier | None = None
+    score: float = 0.0
+    reason: str = ""
+
+
+class IndexAnswer(_Frozen):
+    """Hits, best first, and their stamp; `is_truncated` says that the limit cut the list."""
+
+    hits: tuple[Hit, ...]
+    stamp: Stamp
+    is_truncated: bool = False
+
+
+class RefreshRequest(_Frozen):
+    """Bring the index of `repo` level with its HEAD; `scope` is kept for partial refreshes (`all` today)."""
+
+    repo: str = Field(min_length=1, max_length=4096)
+    scope: str = "all"
+
+
+class RefreshReport(_Frozen):
+    """What a refresh did. `outcome` is `refreshed` or `fresh` (nothing to do)."""
+
+    outcome: str
+    commit_sha: str
+    commit_time: str
+    files_parsed: int
+    files_total: int
+    symbols_total: int
+    duration_s: float
+
+
+class IndexSnapshot(_Frozen):
+    """The state of an index, bound to its commit."""
+
+    stamp: Stamp
+    files: int
+    symbols: int
+    references: int
+    schema_version: int
