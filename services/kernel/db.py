@@ -23,6 +23,7 @@ NAMING_CONVENTION = {
     "pk": "pk_%(table_name)s",
 }
 BUSY_TIMEOUT_S = 30
+MIGRATION_LOCK_ID = 7_209_811
 
 
 def new_metadata() -> sa.MetaData:
@@ -68,10 +69,27 @@ def upgrade_schema(engine: sa.Engine, package: str) -> None:
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
-    config.set_main_option("script_location", str(files(package) / "migrations"))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    # Config values are interpolated: a percent sign in a path must be doubled.
+    config.set_main_option("script_location", str(files(package) / "migrations").replace("%", "%%"))
+    with engine.connect() as connection:
+        _prepare_for_migration(connection)
+        with connection.begin():
+            _wait_for_other_migrations(connection)
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+        connection.invalidate()  # the next user of the pool gets a connection with foreign keys on again
+
+
+def _prepare_for_migration(connection: sa.Connection) -> None:
+    """Switch foreign keys off on SQLite: a batch migration re-creates tables (inside a transaction it is too late)."""
+    if connection.dialect.name == "sqlite":
+        connection.connection.cursor().execute("PRAGMA foreign_keys=OFF")
+
+
+def _wait_for_other_migrations(connection: sa.Connection) -> None:
+    """Let one process migrate at a time: SQLite's BEGIN IMMEDIATE does so already, PostgreSQL needs a lock."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK_ID)))
 
 
 async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

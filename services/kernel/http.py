@@ -17,6 +17,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from services.kernel.caller import Authenticator, Caller
 from services.kernel.endpoints import ENDPOINT_SCOPES
@@ -86,16 +87,21 @@ CallerOf = Annotated[Caller, Depends(get_caller)]
 
 
 class _Gate:
-    """Authenticates each request and checks the scope of its endpoint before anything reads the body."""
+    """Authenticates each request and checks the scope of its endpoint before anything reads the body.
+
+    It stands in the middleware, before the idempotency store: a stored answer is given to nobody who could not have
+    asked for it. `confirm`, a dependency of every endpoint, refuses an endpoint that was reached without passing it.
+    """
 
     def __init__(self, service: ServiceName, authenticator: Authenticator) -> None:
         self._scopes = ENDPOINT_SCOPES[service]
         self._authenticator = authenticator
 
-    async def __call__(self, request: Request) -> None:
-        route: APIRoute = request.scope["route"]
-        scope = self._scopes[f"{request.method} {route.path}"]
+    async def admit(self, request: Request) -> None:
+        """Put the Caller on the request (None where no token is needed); raise 401 or 403 otherwise."""
         request.state.caller = None
+        request.state.endpoint = self._find_endpoint(request)
+        scope = self._scopes.get(request.state.endpoint)
         if scope is None:
             return
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -104,6 +110,19 @@ class _Gate:
         caller = await self._authenticator.authenticate(token)
         caller.require(scope)
         request.state.caller = caller
+
+    @staticmethod
+    def _find_endpoint(request: Request) -> str:
+        for route in iterate_routes(request.app):
+            if route.matches(request.scope)[0] is Match.FULL:
+                return f"{request.method} {route.path}"
+        return ""  # no such endpoint: the router answers 404 or 405, and no handler runs
+
+    async def confirm(self, request: Request) -> None:
+        """Refuse an endpoint other than the one that was admitted."""
+        route: APIRoute = request.scope["route"]
+        if request.state.endpoint != f"{request.method} {route.path}":
+            raise InternalError(f"{request.method} {route.path} was reached without passing the gate")
 
 
 def make_app(
@@ -125,14 +144,14 @@ def make_app(
         title=service.value,
         version=version,
         lifespan=lifespan,
-        dependencies=[Depends(gate)],
+        dependencies=[Depends(gate.confirm)],
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
     )
     add_routes(app)
     _check_routes(service, app)
-    app.middleware("http")(_edge(idempotency, service))
+    app.middleware("http")(_edge(gate, idempotency, service))
     app.add_exception_handler(PlatformError, _on_platform_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
@@ -180,18 +199,27 @@ def _refuse_foreign_page(request: Request) -> None:
         raise ForbiddenError(f"the Host header names {name or 'nothing'}; only loopback names are served on loopback")
     if "Origin" in request.headers or request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
         raise ForbiddenError("cross-origin requests from web pages are refused")
-    if int(request.headers.get("Content-Length", "0") or "0") > MAX_BODY_BYTES:
-        raise InvalidRequestError(f"the body is larger than {MAX_BODY_BYTES} bytes")
+
+
+def _refuse_large_body(request: Request) -> None:
+    """Refuse a body that is too large, or that does not say how large it is."""
+    if "Transfer-Encoding" in request.headers:
+        raise InvalidRequestError("chunked request bodies are not accepted; send a Content-Length")
+    length = request.headers.get("Content-Length", "0")
+    if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
+        raise InvalidRequestError(f"Content-Length is {length[:20]!r}; a body has at most {MAX_BODY_BYTES} bytes")
 
 
 def _edge(
-    idempotency: IdempotencyStore | None, service: ServiceName
+    gate: _Gate, idempotency: IdempotencyStore | None, service: ServiceName
 ) -> Callable[[Request, Endpoint], Awaitable[Response]]:
     async def handle(request: Request, call_next: Endpoint) -> Response:
         header = request.headers.get(TRACE_HEADER)
         with trace(TraceId(header) if header and header.isalnum() and len(header) <= 64 else None) as trace_id:  # noqa: PLR2004
             try:
                 _refuse_foreign_page(request)
+                _refuse_large_body(request)
+                await gate.admit(request)
                 response = await _once(request, call_next, idempotency, service)
             except PlatformError as error:
                 response = error_response(error)
@@ -210,17 +238,23 @@ def _edge(
 async def _once(
     request: Request, call_next: Endpoint, store: IdempotencyStore | None, service: ServiceName
 ) -> Response:
-    """Serve a request at most once per idempotency key."""
+    """Serve a request at most once per idempotency key; only admitted callers have keys."""
     key = request.headers.get(IDEMPOTENCY_HEADER)
-    if key is None or store is None or request.method not in {"POST", "DELETE", "PUT", "PATCH"}:
+    caller: Caller | None = request.state.caller
+    if key is None or store is None or caller is None or request.method not in {"POST", "DELETE", "PUT", "PATCH"}:
         return await call_next(request)
     from services.kernel.idempotency import fingerprint, scope_of  # noqa: PLC0415 - it imports SQL, which clients do not need
 
-    scope = scope_of(service, request.headers.get("Authorization", ""))
-    stored = await store.begin(scope, key, fingerprint(request.method, request.url.path, await request.body()))
+    scope = scope_of(service, caller.subject)
+    stored = await store.begin(scope, key, fingerprint(request.method, _target(request), await request.body()))
     if stored is not None:
         return Response(stored.body, stored.status, {REPLAY_HEADER: "true"}, "application/json")
     return await _keep_answer(request, call_next, store, scope, key)
+
+
+def _target(request: Request) -> str:
+    query = request.url.query
+    return f"{request.url.path}?{query}" if query else request.url.path
 
 
 async def _keep_answer(
@@ -235,10 +269,10 @@ async def _keep_answer(
         await store.abandon(scope, key)  # a stream is resumed by its cursor, not by its key
         return response
     body = b"".join([chunk async for chunk in response.body_iterator])  # type: ignore[attr-defined]  # middleware responses stream
-    if response.status_code < 500:  # noqa: PLR2004
+    if response.status_code < 400:  # noqa: PLR2004
         await store.finish(scope, key, response.status_code, body)
     else:
-        await store.abandon(scope, key)
+        await store.abandon(scope, key)  # a refused request had no effect: it may succeed when it is sent again
     return Response(body, response.status_code, dict(response.headers))
 
 

@@ -11,6 +11,7 @@ from services.kernel.errors import ConflictError, InvalidRequestError
 from services.kernel.vocabulary import ServiceName
 
 KEY_LENGTHS = range(8, 201)
+SCOPE_LENGTH = 200
 
 
 class KeyReusedError(ConflictError):
@@ -39,16 +40,10 @@ def fingerprint(method: str, path: str, body: bytes) -> str:
     return hashlib.sha256(b"\0".join([method.encode(), path.encode(), body])).hexdigest()
 
 
-def scope_of(service: ServiceName, authorization: str) -> str:
-    """Return the name space of keys: one per service and subject (a renewed token keeps its keys)."""
-    import jwt  # noqa: PLC0415 - the gate validates the token; here only its subject is read
-
-    token = authorization.partition(" ")[2]
-    try:
-        subject = str(jwt.decode(token, options={"verify_signature": False}).get("sub", ""))
-    except jwt.PyJWTError:
-        subject = hashlib.sha256(authorization.encode()).hexdigest()
-    return f"{service}:{subject}"
+def scope_of(service: ServiceName, subject: str) -> str:
+    """Return the name space of keys: one per service and authenticated subject (a renewed token keeps its keys)."""
+    name = f"{service}:{subject}"
+    return name if len(name) <= SCOPE_LENGTH else f"{service}:{hashlib.sha256(subject.encode()).hexdigest()}"
 
 
 def idempotency_table(metadata: sa.MetaData) -> sa.Table:
@@ -56,7 +51,7 @@ def idempotency_table(metadata: sa.MetaData) -> sa.Table:
     return sa.Table(
         "idempotency",
         metadata,
-        sa.Column("scope", sa.String(200), primary_key=True),
+        sa.Column("scope", sa.String(SCOPE_LENGTH), primary_key=True),
         sa.Column("key", sa.String(200), primary_key=True),
         sa.Column("fingerprint", sa.String(64), nullable=False),
         sa.Column("status", sa.Integer, nullable=True),
@@ -80,8 +75,8 @@ class SqlIdempotencyStore:
 
     async def begin(self, scope: str, key: str, fingerprint: str) -> Answer | None:
         """Claim `key`; return the stored answer if there is one."""
-        if len(key) not in KEY_LENGTHS:
-            raise InvalidRequestError("Idempotency-Key must have 8 to 200 characters")
+        if len(key) not in KEY_LENGTHS or not key.isprintable():
+            raise InvalidRequestError("Idempotency-Key must have 8 to 200 printable characters")
         return await in_thread(self._begin, scope, key, fingerprint)
 
     def _begin(self, scope: str, key: str, fingerprint: str) -> Answer | None:
@@ -97,7 +92,9 @@ class SqlIdempotencyStore:
     def _read(self, scope: str, key: str, fingerprint: str) -> Answer:
         table = self._table
         with self._engine.begin() as connection:
-            found = connection.execute(sa.select(table).where(table.c.scope == scope, table.c.key == key)).one()
+            found = connection.execute(sa.select(table).where(table.c.scope == scope, table.c.key == key)).one_or_none()
+        if found is None:  # the first request failed and gave its claim up between our two statements
+            raise RequestInProgressError(f"the first request with Idempotency-Key {key} just ended; ask again")
         if found.fingerprint != fingerprint:
             raise KeyReusedError(f"Idempotency-Key {key} was used with another request; use a new key")
         if found.status is None:

@@ -71,14 +71,11 @@ def serve_in_process(factory: str, *args: str) -> Iterator[str]:
 
 async def _serve_forever(app: FastAPI) -> None:
     listener = _open_socket()
-    server = _make_server(app)
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started and not task.done():
-        await asyncio.sleep(0.005)
-    if server.started:
-        sys.stdout.write(f"{listener.getsockname()[1]}\n")
-        sys.stdout.flush()
-    await task
+    # The backlog of the listening socket holds a client that comes before uvicorn accepts.
+    listener.listen()
+    sys.stdout.write(f"{listener.getsockname()[1]}\n")
+    sys.stdout.flush()
+    await _make_server(app).serve(sockets=[listener])
 
 
 def main() -> None:
