@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from services.kernel.errors import ForbiddenError, NotFoundError, UnavailableError
+from services.kernel.errors import ForbiddenError, UnavailableError
 
 
 class HomeUnusableError(ForbiddenError):
@@ -107,7 +107,7 @@ class Home:
 
 
 def find_home(environment: Mapping[str, str]) -> Home:
-    """Return the home that `DIRENG_HOME` names, else `~/.direng` (the `HOME` of the environment, else the account's)."""
+    """Return the home that `DIRENG_HOME` names, else `~/.direng` ."""
     named = environment.get("DIRENG_HOME")
     if named:
         return Home(Path(named).expanduser().absolute())

@@ -1,0 +1,128 @@
+"""`direng`: the engineer's command. Without arguments it opens the REPL."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+if __name__ == "__main__":  # run as a script: the folder `cli` itself must not be importable
+    sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != Path(__file__).resolve().parent]
+
+from cli import exits, render
+from services.kernel.errors import PlatformError
+from services.kernel.version import VERSION
+
+EPILOG = """\
+exit codes: 0 ok, 1 failed, 2 usage, 3 budget, 4 auth, 5 low confidence, 6 conflict
+examples:
+  direng                                              open the REPL in this repository
+  direng ask "where is parse_config defined"          a question, answered from the index
+  direng implement "rename load_cfg to load_config"   plan, estimate, approve, run, report
+  direng accept                                       merge the newest run's changes; direng undo takes it back
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command."""
+    parser = argparse.ArgumentParser(
+        prog="direng",
+        description="Chat with an engineering platform about the repository you are in.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"direng {VERSION}")
+    parser.add_argument("--json", action="store_true", help="print events as JSON, one object a line")
+    parser.add_argument("--repo", default=".", help="a folder in the repository (default: this folder)")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, text in (
+        ("ask", "ask about the code"),
+        ("implement", "have something changed"),
+        ("fix", "have something mended"),
+    ):
+        _add_work(commands.add_parser(name, help=text))
+    for name, text in (
+        ("accept", "merge a run's changes into your tree"),
+        ("diff", "show a run's changes"),
+        ("status", "follow a run, or show how it ended"),
+    ):
+        commands.add_parser(name, help=text).add_argument(
+            "run", nargs="?", help="run id or unique prefix (default: the newest)"
+        )
+    for name, text in (
+        ("undo", "take the last accept back"),
+        ("runs", "list this repository's runs"),
+        ("up", "start the server"),
+        ("down", "stop the server; runs continue when it is started again"),
+        ("doctor", "say what is missing and how to get it"),
+        ("config", "show where things are"),
+    ):
+        commands.add_parser(name, help=text)
+    return parser
+
+
+def _add_work(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("text", help="what you want, in plain words")
+    parser.add_argument("--yes", action="store_true", help="approve up to the estimate's upper bound")
+    parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    parser.add_argument("--repo", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument(
+        "--delegate",
+        action="store_const",
+        dest="handling",
+        const="delegate",
+        help="hand it to PEX, the orchestrator, whatever its size",
+    )
+    who.add_argument(
+        "--direct",
+        action="store_const",
+        dest="handling",
+        const="direct",
+        help="do it as a direct run, whatever its size",
+    )
+    parser.set_defaults(handling="auto")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return _dispatch(arguments)
+    except PlatformError as error:
+        render.fail(error)
+        return exits.exit_code_of(error)
+    except KeyboardInterrupt:
+        render.note("interrupted; a run that was started goes on: see `direng runs`")
+        return exits.FAILED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.FAILED
+
+
+def _dispatch(arguments: argparse.Namespace) -> int:
+    from cli import commands  # noqa: PLC0415 - `--version` and `--help` need nothing of it
+
+    handlers: dict[str, Callable[[argparse.Namespace], int]] = {
+        "ask": commands.do_work,
+        "implement": commands.do_work,
+        "fix": commands.do_work,
+        "accept": commands.do_accept,
+        "diff": commands.do_diff,
+        "status": commands.do_status,
+        "undo": commands.do_undo,
+        "runs": commands.do_runs,
+        "up": commands.do_up,
+        "down": commands.do_down,
+        "doctor": commands.do_doctor,
+        "config": commands.do_config,
+    }
+    if arguments.command is None:
+        from cli.repl import run_repl  # noqa: PLC0415 - prompt_toolkit is for the REPL alone
+
+        return run_repl(arguments.repo)
+    return handlers[arguments.command](arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

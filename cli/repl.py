@@ -1,0 +1,124 @@
+"""The REPL: words go to DirEng, slash commands act; Ctrl-C leaves the turn and never stops the run."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.completion import WordCompleter
+from prompt_toolkit.history import FileHistory
+
+from cli import exits, render
+from cli.commands import ask_for_approval
+from cli.conversation import Conversation, run_rows
+from cli.launch import ensure_server
+from cli.wire import Wire
+from services.kernel.errors import PlatformError
+from services.kernel.version import VERSION
+
+HELP = """\
+Say what you want in plain words, for example:
+  where is parse_config        who calls parse_config       what breaks if parse_config changes
+  rename load_cfg to load_config                            format the code
+  fix the lint findings                                     run the tests
+Commands:
+  /status        follow the run that is going on, or show how the newest ended
+  /runs          list this repository's runs
+  /diff [RUN]    show a run's changes
+  /accept [RUN]  merge a run's changes into your tree and branch
+  /undo          take the last accept back
+  /help          this text
+  /quit          leave; runs go on
+Ctrl-C leaves the turn you are watching; the run goes on. Ctrl-D quits."""
+
+
+class Repl:
+    """One interactive conversation."""
+
+    def __init__(self, talk: Conversation) -> None:
+        self._talk = talk
+        self._commands: dict[str, Callable[[str | None], None]] = {
+            "/help": lambda _: render.say(HELP),
+            "/status": lambda _: self._status(),
+            "/runs": lambda _: self._runs(),
+            "/diff": lambda run: render.print_diff(self._talk.diff(run)),
+            "/accept": lambda run: render.say(str(self._talk.accept(run)["text"]), "green"),
+            "/undo": lambda _: render.say(str(self._talk.undo()["text"]), "green"),
+        }
+
+    def names(self) -> list[str]:
+        """Return the slash commands, for completion."""
+        return [*self._commands, "/quit"]
+
+    def greet(self) -> None:
+        """Say where we are, and whether a run is going on."""
+        render.say(f"DirEng {VERSION} in {self._talk.repo}. /help lists what you can say.")
+        active = self._talk.active_session()
+        if active is not None:
+            render.say(f"run {active[1]} is going on; /status follows it", "yellow")
+
+    def handle(self, line: str) -> None:
+        """Act on one line of input."""
+        if not line.startswith("/"):
+            self._talk.work({"text": line}, ask_for_approval)
+            return
+        name, _, argument = line.partition(" ")
+        command = self._commands.get(name)
+        if command is None:
+            render.fail(f"there is no command {name}; /help lists them")
+            return
+        command(argument.strip() or None)
+
+    def _runs(self) -> None:
+        runs = self._talk.runs()
+        render.say(run_rows(runs) if runs else "no runs of this repository yet")
+
+    def _status(self) -> None:
+        active = self._talk.active_session()
+        if active is None:
+            runs = self._talk.runs()
+            render.say(
+                f"nothing is going on; newest run:\n{run_rows(runs[:1])}" if runs else "no runs of this repository yet"
+            )
+            return
+        watched = Conversation(self._talk.wire, active[0], self._talk.repo)
+        watched.follow(0)
+
+
+def run_repl(folder: str) -> int:
+    """Open the REPL on the repository around `folder`; return the exit code."""
+    home = ensure_server(os.environ)
+    talk = Conversation.open(Wire(home), str(Path(folder).absolute()))
+    repl = Repl(talk)
+    repl.greet()
+    prompt: PromptSession[str] = PromptSession(
+        history=FileHistory(str(home.path / "history")),
+        completer=WordCompleter(repl.names(), sentence=True),
+        complete_while_typing=False,
+    )
+    while True:
+        try:
+            line = prompt.prompt("direng> ").strip()
+        except KeyboardInterrupt:
+            continue
+        except EOFError:
+            return exits.OK
+        if line in {"/quit", "/exit"}:
+            return exits.OK
+        if line:
+            _handle_safely(repl, line)
+
+
+def _handle_safely(repl: Repl, line: str) -> None:
+    try:
+        repl.handle(line)
+    except PlatformError as error:
+        render.fail(error)
+    except KeyboardInterrupt:
+        sys.stdout.write("\n")
+        render.note("left the turn; a run that was started goes on: /status follows it")
+    except EOFError:
+        render.note("no answer; the plan keeps waiting for your word")
+    except Exception as error:  # noqa: BLE001 - the REPL loop outlives a bug: say it in one line, keep the session
+        render.fail(f"bug in the terminal: {error.__class__.__name__}: {error}")
