@@ -90,7 +90,8 @@ def _estimate_text(estimate: Mapping[str, object]) -> str:
         rows.append(
             (str(card["task_id"]), *_spread(quantiles), f"{card['label']} ({card['attempts_observed']} attempts)")
         )
-    return f"{head}\n{format_table(('CARD', 'P10', 'P50', 'P80', 'P95', 'BASIS'), rows)}\nestimate {estimate['estimate_id']}"
+    table = format_table(("CARD", "P10", "P50", "P80", "P95", "BASIS"), rows)
+    return f"{head}\n{table}\nestimate {estimate['estimate_id']}"
 
 
 def _spread(quantiles: Mapping[str, float]) -> tuple[str, str, str, str]:
@@ -219,10 +220,8 @@ def status(project: ProjectName = None, output: Output = "table", fields: Fields
     if fields is not None or output == "json":
         show(result, output, fields, str)
         return
-    render.say(
-        f"project {found['project_id']}: {found['state']}{' (' + str(found['reason']) + ')' if found['reason'] else ''}",
-        "bold",
-    )
+    why = f" ({found['reason']})" if found["reason"] else ""
+    render.say(f"project {found['project_id']}: {found['state']}{why}", "bold")
     if result["run"]:
         print_run(as_mapping(result["run"]))
     else:
