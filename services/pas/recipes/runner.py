@@ -1,0 +1,71 @@
+"""Runs a text transformation on a directory: `python -I -m services.pas.recipes.runner --recipe NAME --params FILE`.
+
+The tree is at `--root` (default: the current directory). One line of JSON, a `RecipeOutcome`, goes to standard output; exit 0
+means that the recipe ran, whatever its status. Exit 2 is a wrong call, exit 1 a failure to write.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from services.pas.recipes.catalog import apply_transformation
+from services.pas.recipes.disk import DiskTree
+from services.pas.recipes.models import RecipeOutcome
+
+MAX_RESULT_BYTES = 4_000_000
+MAX_PARAMS_BYTES = 100_000
+_RECURSION_LIMIT = 6000  # LibCST walks nested expressions recursively; the default stops at ordinary long chains
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the recipe named on the command line; return the exit code."""
+    parser = argparse.ArgumentParser(prog="recipe", description="Run a deterministic recipe on a source tree.")
+    parser.add_argument("--recipe", required=True)
+    parser.add_argument("--params", required=True, type=Path, help="a JSON file with the recipe's parameters")
+    parser.add_argument("--root", type=Path, default=Path())
+    args = parser.parse_args(argv)
+    sys.setrecursionlimit(_RECURSION_LIMIT)
+    tree = DiskTree(args.root)
+    try:
+        outcome = apply_transformation(args.recipe, _params(args.params), tree)
+        tree.write(outcome.changed)
+    except ValidationError as error:
+        return _fail(2, f"invalid parameters: {_first_error(error)}")
+    except LookupError as error:
+        return _fail(2, str(error.args[0]) if error.args else "unknown recipe")
+    except OSError as error:
+        return _fail(1, f"{error.filename or args.root}: {error.strerror}")
+    sys.stdout.write(encode(outcome) + "\n")
+    return 0
+
+
+def encode(outcome: RecipeOutcome) -> str:
+    """Return the outcome as one line of JSON below the size limit; the list of what was left alone gives way first."""
+    while True:
+        line = outcome.model_dump_json()
+        if len(line.encode()) < MAX_RESULT_BYTES or not outcome.left_alone:
+            return line
+        outcome = outcome.model_copy(update={"left_alone": outcome.left_alone[: len(outcome.left_alone) // 2]})
+
+
+def _params(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_PARAMS_BYTES)
+
+
+def _first_error(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(str(part) for part in first['loc']) or 'params'}: {first['msg']}"
+
+
+def _fail(code: int, line: str) -> int:
+    sys.stderr.write(f"{line}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
