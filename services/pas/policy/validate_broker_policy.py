@@ -50,16 +50,20 @@ def find_faults(text: str) -> list[str]:
     return [f"{'.'.join(map(str, error.path)) or 'policy'}: {error.message}" for error in errors]
 
 
+def _read_policy(path: Path) -> str:
+    content = path.read_bytes()
+    if len(content) > MAX_POLICY_BYTES:
+        raise ValueError(f"larger than {MAX_POLICY_BYTES} bytes")
+    return content.decode("utf-8")
+
+
 def main(argv: Sequence[str]) -> int:
     """Validate the file named by the one argument; return the exit code."""
     if len(argv) != 1:
         sys.stderr.write("usage: validate_broker_policy.py POLICY.json\n")
         return 2
     try:
-        content = Path(argv[0]).read_bytes()
-        if len(content) > MAX_POLICY_BYTES:
-            raise ValueError(f"larger than {MAX_POLICY_BYTES} bytes")
-        text = content.decode("utf-8")
+        text = _read_policy(Path(argv[0]))
     except (OSError, ValueError) as error:
         sys.stderr.write(f"error: {argv[0]} cannot be read as a policy: {error}\n")
         return 2

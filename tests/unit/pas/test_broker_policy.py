@@ -3,6 +3,7 @@ from importlib.resources import files
 
 import pytest
 
+from services.kernel.vocabulary import Lane
 from services.pas.policy.validate_broker_policy import find_faults, load_schema, main
 
 EXAMPLE = (files("services.pas.policy") / "model_broker_example.json").read_text("utf-8")
@@ -42,8 +43,6 @@ def test_a_wrong_policy_is_refused_with_its_reason(text, words):
 
 
 def test_lanes_of_the_schema_are_the_lanes_of_the_platform():
-    from services.kernel.vocabulary import Lane
-
     assert load_schema()["properties"]["lane_overrides"]["propertyNames"]["enum"] == [lane.value for lane in Lane]
 
 
