@@ -50,8 +50,11 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 class StoredAnswer(Protocol):
     """An answer kept for its idempotency key."""
 
-    status: int
-    body: bytes
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def body(self) -> bytes: ...
 
 
 class IdempotencyStore(Protocol):

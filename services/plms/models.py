@@ -1,6 +1,7 @@
 """Vocabulary of the project ledger: projects, estimates with intervals, approvals, actuals, KPI history."""
 
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,7 +12,7 @@ MAX_PRD_CHARS = 200_000
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class NewProject(_Frozen):
@@ -189,6 +190,15 @@ class LaneAccuracy(_Frozen):
     inside_90: int
     label: Label
     time_s: Quantiles
+
+
+class Health(_Frozen):
+    """The service is up; `schema` is the Alembic revision of its database."""
+
+    status: Literal["ok"] = "ok"
+    service: Literal["plms"] = "plms"
+    version: str
+    schema_revision: str = Field(serialization_alias="schema", validation_alias="schema")
 
 
 class Metrics(_Frozen):

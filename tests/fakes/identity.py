@@ -1,6 +1,7 @@
 """Who asks, in tests: a real Authenticator over a fixed table of tokens."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from services.kernel.caller import Caller
 from services.kernel.errors import UnauthenticatedError
@@ -18,6 +19,12 @@ ENGINEER = make_caller("user:engineer", *Scope)
 READER = make_caller("user:reader", Scope.PLMS_READ_METRICS, Scope.PAS_READ_STATUS, Scope.INDEX_READ)
 """May look, and change nothing."""
 
+WRITER = make_caller("user:writer", Scope.PROJECT_WRITE)
+"""May change projects, and override nothing."""
+
+RUN_TWO = replace(make_caller("service:run-two", Scope.PAS_SUBMIT), run_id="run-two")
+"""The token of one run."""
+
 NOBODY = make_caller("user:nobody")
 """Has a good token and no scope at all."""
 
@@ -28,7 +35,7 @@ STRANGER = Caller("user:stranger", frozenset(scope.value for scope in Scope), to
 class KnownCallers:
     """An Authenticator that knows the given callers by their tokens, and nobody else."""
 
-    def __init__(self, callers: Iterable[Caller] = (ENGINEER, READER, NOBODY)) -> None:
+    def __init__(self, callers: Iterable[Caller] = (ENGINEER, READER, WRITER, RUN_TWO, NOBODY)) -> None:
         self._by_token = {caller.token: caller for caller in callers}
 
     async def authenticate(self, token: str) -> Caller:

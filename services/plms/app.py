@@ -1,0 +1,69 @@
+"""Composition of PLMS: database, service, HTTP app."""
+
+from dataclasses import dataclass
+from importlib.resources import files
+
+import sqlalchemy as sa
+from fastapi import FastAPI
+
+from services.kernel.caller import Authenticator
+from services.kernel.clock import Clock
+from services.kernel.db import open_engine
+from services.kernel.http import make_app
+from services.kernel.idempotency import SqlIdempotencyStore
+from services.kernel.ids import new_id
+from services.kernel.version import VERSION
+from services.kernel.vocabulary import ServiceName
+from services.plms.api import add_routes
+from services.plms.core.calibration import Calibration
+from services.plms.core.priors import Priors, parse_priors
+from services.plms.core.service import PlmsService
+from services.plms.models import Health
+from services.plms.store import SqlStore, prepare_schema
+from services.plms.tables import IDEMPOTENCY
+
+PRIORS_FILE = "recipes.v1.json"
+
+
+@dataclass(frozen=True)
+class PlmsParts:
+    """An open PLMS: the service, and what its HTTP app needs beside it. Who opened it closes it."""
+
+    service: PlmsService
+    idempotency: SqlIdempotencyStore
+    schema_revision: str
+    engine: sa.Engine
+
+    def close(self) -> None:
+        """Close the database connections."""
+        self.engine.dispose()
+
+
+def load_priors() -> Priors:
+    """Return the priors that are shipped with the package."""
+    return parse_priors((files("services.plms") / "priors" / PRIORS_FILE).read_text("utf-8"))
+
+
+def open_plms(database_url: str, clock: Clock) -> PlmsParts:
+    """Open the database, bring schema and posteriors up to date, and return PLMS over it.
+
+    Blocks (some 0.3 s on a new database), so call it before serving or off the event loop.
+    """
+    engine = open_engine(database_url)
+    revision = prepare_schema(engine)
+    store, calibration = SqlStore(engine), Calibration(load_priors())
+    store.transact_now(calibration.adopt_priors)
+    service = PlmsService(store, clock, calibration, new_id)
+    return PlmsParts(service, SqlIdempotencyStore(engine, IDEMPOTENCY, clock), revision, engine)
+
+
+def create_app(parts: PlmsParts, authenticator: Authenticator) -> FastAPI:
+    """Return the HTTP app of PLMS."""
+    health = Health(version=VERSION, schema=parts.schema_revision)
+    return make_app(
+        ServiceName.PLMS,
+        authenticator,
+        lambda app: add_routes(app, parts.service, health),
+        version=VERSION,
+        idempotency=parts.idempotency,
+    )

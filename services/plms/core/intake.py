@@ -1,0 +1,64 @@
+"""What PLMS refuses to write down, the same in every binding."""
+
+import re
+
+from services.kernel.caller import Caller
+from services.kernel.errors import ForbiddenError, InvalidRequestError
+from services.kernel.ids import ProjectId, RunId
+from services.plms.models import MAX_PRD_CHARS, EstimateRequest, NewProject, RunActuals, RunKpis
+
+_BINARY = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f\ud800-\udfff]")
+
+
+def check_text(name: str, text: str) -> None:
+    """Raise InvalidRequestError for text that is blank or binary (control characters, lone surrogates)."""
+    if not text.strip():
+        raise InvalidRequestError(f"the {name} is blank; say what it is about")
+    if found := _BINARY.search(text):
+        raise InvalidRequestError(f"the {name} holds {found[0]!a}: it is not plain text; save it as UTF-8 text")
+
+
+def check_project(new: NewProject) -> None:
+    """Raise InvalidRequestError unless the project can be kept and read."""
+    if len(new.prd) > MAX_PRD_CHARS:
+        raise InvalidRequestError(f"the PRD has {len(new.prd)} characters; at most {MAX_PRD_CHARS} are accepted")
+    for name, text in (("title", new.title), ("PRD", new.prd), ("repository path", new.repo)):
+        check_text(name, text)
+    for tag in new.tags:
+        check_text("tag", tag)
+
+
+def check_recipes(request: EstimateRequest) -> None:
+    """Raise InvalidRequestError for a card that only a model could do."""
+    for card in request.cards:
+        if not card.configuration.startswith("recipe/"):
+            raise InvalidRequestError(
+                f"card {card.task_id} ({card.configuration}) needs a model; none configured: only recipes are estimated"
+            )
+
+
+def check_attempts(actuals: RunActuals) -> None:
+    """Raise InvalidRequestError when one attempt is reported twice, or holds what is not plain text."""
+    seen = {(actual.task_id, actual.attempt) for actual in actuals.actuals}
+    if len(seen) != len(actuals.actuals):
+        raise InvalidRequestError("the same task and attempt occur twice; report each attempt once")
+    for actual in actuals.actuals:
+        check_text("task id", actual.task_id)
+        check_text("configuration", actual.configuration)
+
+
+def check_findings(kpis: RunKpis) -> None:
+    """Raise InvalidRequestError for a finding that occurs twice or holds NUL, which no database keeps."""
+    seen = {(kpi.lane, kpi.name) for kpi in kpis.kpis}
+    if len(seen) != len(kpis.kpis):
+        raise InvalidRequestError("the same lane and KPI occur twice; report each finding once")
+    for kpi in kpis.kpis:
+        check_text("KPI name", kpi.name)
+        if "\0" in kpi.detail:
+            raise InvalidRequestError(f"the detail of {kpi.name} holds NUL; strip it from the tool's output")
+
+
+def check_binding(caller: Caller, project_id: ProjectId, run_id: RunId) -> None:
+    """Raise ForbiddenError when a run's token is used for another run or project."""
+    if caller.run_id not in {None, run_id} or caller.project_id not in {None, project_id}:
+        raise ForbiddenError(f"the token of {caller.subject} belongs to another run or project than {run_id}")
