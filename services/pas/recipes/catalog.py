@@ -52,7 +52,10 @@ _RENAME_PARTS: dict[str, Callable[[SourceTree, RenameParams], RecipeOutcome]] = 
 
 
 def apply_transformation(name: str, params_json: str | bytes, files: SourceTree) -> RecipeOutcome:
-    """Run a recipe that transforms texts. Raises LookupError for other names, pydantic.ValidationError for bad params."""
+    """Run a recipe that transforms texts.
+
+    Raises LookupError for any other name and pydantic.ValidationError for bad parameters.
+    """
     if name != "rename-symbol":
         raise LookupError(f"{name!r} is not a text transformation; there is: rename-symbol")
     params = RenameParams.model_validate_json(params_json)

@@ -14,7 +14,21 @@ from services.pas.recipes.models import LeftAlone, Occurrence
 BOM = b"\xef\xbb\xbf"
 MAX_FILE_BYTES = 1_000_000
 SKIPPED_DIRECTORIES = frozenset(
-    ".git .hg .svn .venv venv node_modules __pycache__ .mypy_cache .ruff_cache .pytest_cache .tox .nox .eggs".split()
+    [
+        ".git",
+        ".hg",
+        ".svn",
+        ".venv",
+        "venv",
+        "node_modules",
+        "__pycache__",
+        ".mypy_cache",
+        ".ruff_cache",
+        ".pytest_cache",
+        ".tox",
+        ".nox",
+        ".eggs",
+    ]
 )
 _SNIFFED_BYTES = 8192
 
@@ -125,7 +139,7 @@ def _replace(path: Path, data: bytes) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             os.fchmod(file.fileno(), mode)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError:
-        os.unlink(temporary)
+        temporary.unlink()
         raise

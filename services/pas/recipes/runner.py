@@ -1,7 +1,7 @@
 """Runs a text transformation on a directory: `python -I -m services.pas.recipes.runner --recipe NAME --params FILE`.
 
-The tree is at `--root` (default: the current directory). One line of JSON, a `RecipeOutcome`, goes to standard output; exit 0
-means that the recipe ran, whatever its status. Exit 2 is a wrong call, exit 1 a failure to write.
+The tree is at `--root` (default: the current directory). One line of JSON, a `RecipeOutcome`, goes to
+standard output; exit 0 means that the recipe ran, whatever its status. Exit 2 is a wrong call, exit 1 a failure to write.
 """
 
 from __future__ import annotations

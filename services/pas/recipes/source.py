@@ -42,7 +42,7 @@ class MemoryTree:
         """Return the text of `path`; KeyError when there is none."""
         return self.files[path]
 
-    def unreadable(self, word: str) -> tuple[LeftAlone, ...]:
+    def unreadable(self, word: str) -> tuple[LeftAlone, ...]:  # noqa: ARG002 - nothing is hidden in memory
         """Return the files declared unreadable."""
         return self.skipped
 

@@ -28,9 +28,38 @@ if TYPE_CHECKING:
 
 # Subscripted, these hold types; their string arguments are annotations wherever they stand.
 _GENERIC = frozenset(
-    "Annotated Optional Union List Dict Set Tuple Type Sequence Iterable Iterator Mapping MutableMapping Callable "
-    "Awaitable Coroutine AsyncIterator AsyncIterable Generator AsyncGenerator ClassVar Final list dict set tuple type "
-    "frozenset deque defaultdict".split()
+    [
+        "Annotated",
+        "Optional",
+        "Union",
+        "List",
+        "Dict",
+        "Set",
+        "Tuple",
+        "Type",
+        "Sequence",
+        "Iterable",
+        "Iterator",
+        "Mapping",
+        "MutableMapping",
+        "Callable",
+        "Awaitable",
+        "Coroutine",
+        "AsyncIterator",
+        "AsyncIterable",
+        "Generator",
+        "AsyncGenerator",
+        "ClassVar",
+        "Final",
+        "list",
+        "dict",
+        "set",
+        "tuple",
+        "type",
+        "frozenset",
+        "deque",
+        "defaultdict",
+    ]
 )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import libcst as cst
 
-from services.pas.recipes.rename import annotations
+from services.pas.recipes.rename import annotation
 from services.pas.recipes.rename.lookup import Lookup
 from services.pas.recipes.rename.modules import Project
 from services.pas.recipes.rename.scopes import Binding, Scope, Step
@@ -31,11 +31,37 @@ from services.pas.recipes.rename.values import (
 from services.pas.recipes.rename.walk import children, tail
 
 _MAX_DEPTH = 40
+_LITERALS = (
+    cst.SimpleString,
+    cst.ConcatenatedString,
+    cst.FormattedString,
+    cst.Integer,
+    cst.Float,
+    cst.Imaginary,
+    cst.Comparison,
+)
 _PROPERTIES = frozenset({"property", "cached_property", "hybrid_property", "abstractproperty"})
 _SAME_ITEMS = frozenset({"list", "set", "sorted", "tuple", "reversed", "frozenset", "iter", "filter", "deque"})
 _SAME_VALUE = frozenset({"copy", "deepcopy", "replace"})
 _NOT_OURS = frozenset(
-    "str int float bool bytes len repr sum abs round hash id isinstance issubclass range print".split()
+    [
+        "str",
+        "int",
+        "float",
+        "bool",
+        "bytes",
+        "len",
+        "repr",
+        "sum",
+        "abs",
+        "round",
+        "hash",
+        "id",
+        "isinstance",
+        "issubclass",
+        "range",
+        "print",
+    ]
 )
 
 
@@ -50,18 +76,32 @@ class Inference:
         self._returning: set[cst.FunctionDef] = set()
         self._depth = 0
         self._cuts = 0
+        self._handlers: dict[type[cst.CSTNode], Callable[[Any, Scope], Values]] = {
+            cst.Name: self._name,
+            cst.Attribute: self._attribute,
+            cst.Call: self._call,
+            cst.Await: self._await,
+            cst.Subscript: self._subscript,
+            cst.List: self._list,
+            cst.Set: self._list,
+            cst.Tuple: self._tuple,
+            cst.Dict: self._dict,
+            cst.IfExp: self._either,
+            cst.BooleanOperation: self._either,
+            cst.NamedExpr: self._walrus,
+        }
 
     def infer(self, node: cst.BaseExpression, scope: Scope) -> Values:
         """Return the possible values of an expression in a scope; empty for None."""
-        handler = _EXPRESSIONS.get(type(node))
+        handler = self._handlers.get(type(node))
         if handler is None:
-            return UNKNOWN
+            return FOREIGN if isinstance(node, _LITERALS) else UNKNOWN
         if self._depth > _MAX_DEPTH:
             self._cuts += 1
             return UNKNOWN
         self._depth += 1
         try:
-            return handler(self, node, scope)
+            return handler(node, scope)
         finally:
             self._depth -= 1
 
@@ -109,14 +149,14 @@ class Inference:
             return frozenset({ClassValue(owner) if scope.receiver_is_class else Instance(owner)})
         if binding.annotation is None:
             return UNKNOWN
-        values = annotations.read(self, binding.annotation, scope.parent or scope, owner)
+        values = annotation.read(self, binding.annotation, scope.parent or scope, owner)
         return frozenset({Container((values,))}) if binding.steps else values
 
     def _variable(self, binding: Binding) -> Values:
         owner = binding.scope if binding.scope.kind == "class" else owner_of(binding.scope)
         note = binding.annotation
         if note is not None and not (tail(note) in ("Final", "ClassVar") and isinstance(note, cst.Name)):
-            values = annotations.read(self, note, binding.scope, owner)
+            values = annotation.read(self, note, binding.scope, owner)
             return self._take(values, binding.steps)
         if binding.value is None:
             return UNKNOWN
@@ -215,7 +255,7 @@ class Inference:
         if not node.args:
             return UNKNOWN
         if name == "cast":
-            return annotations.read(self, node.args[0].value, scope, None)
+            return annotation.read(self, node.args[0].value, scope, None)
         first = self.infer(node.args[0].value, scope)
         if name in _SAME_VALUE:
             return first
@@ -231,7 +271,7 @@ class Inference:
         node = value.node
         owner = value.owner or (value.scope if value.scope.kind == "class" else None)
         if node.returns is not None:
-            result = annotations.read(self, node.returns.annotation, value.inner.parent or value.scope, owner)
+            result = annotation.read(self, node.returns.annotation, value.inner.parent or value.scope, owner)
         else:
             result = self._returned(value)
         is_generator = any(isinstance(each, Container) for each in result) and _yields(node.body)
@@ -239,7 +279,7 @@ class Inference:
 
     def _returned(self, value: FunctionValue) -> Values:
         node = value.node
-        if node in self._returning or node.decorators and not value.owner or _yields(node.body):
+        if node in self._returning or (node.decorators and not value.owner) or _yields(node.body):
             return UNKNOWN
         self._returning.add(node)
         try:
@@ -328,9 +368,6 @@ class Inference:
     def _walrus(self, node: cst.NamedExpr, scope: Scope) -> Values:
         return self.infer(node.value, scope)
 
-    def _foreign(self, node: cst.BaseExpression, scope: Scope) -> Values:
-        return FOREIGN
-
 
 def owner_of(scope: Scope) -> Scope | None:
     """Return the class whose method this scope is, or None."""
@@ -376,25 +413,3 @@ def _mapping_call(method: MappingMethod) -> Values:
     if method.name == "items":
         return frozenset({Container((frozenset({Container((item, last), is_tuple=True)}),))})
     return UNKNOWN
-
-
-_EXPRESSIONS: dict[type[cst.CSTNode], Callable[[Inference, Any, Scope], Values]] = {
-    cst.Name: Inference._name,
-    cst.Attribute: Inference._attribute,
-    cst.Call: Inference._call,
-    cst.Await: Inference._await,
-    cst.Subscript: Inference._subscript,
-    cst.List: Inference._list,
-    cst.Set: Inference._list,
-    cst.Tuple: Inference._tuple,
-    cst.Dict: Inference._dict,
-    cst.IfExp: Inference._either,
-    cst.BooleanOperation: Inference._either,
-    cst.NamedExpr: Inference._walrus,
-    cst.SimpleString: Inference._foreign,
-    cst.ConcatenatedString: Inference._foreign,
-    cst.FormattedString: Inference._foreign,
-    cst.Integer: Inference._foreign,
-    cst.Float: Inference._foreign,
-    cst.Comparison: Inference._foreign,
-}

@@ -1,7 +1,7 @@
 """`rename-symbol`, part `mentions`: docstrings, comments, Markdown and reStructuredText.
 
-It runs on the tree that part `code` left, so it looks up the symbol by its new name. A mention is renamed only where nothing else
-can be meant: code formatting, `name(`, or a dotted path that leads to the symbol. Prose stays.
+It runs on the tree that part `code` left, so it looks up the symbol by its new name. A mention is renamed only where
+nothing else can be meant: code formatting, `name(`, or a dotted path that leads to the symbol. Prose stays.
 """
 
 from __future__ import annotations
@@ -11,8 +11,15 @@ from dataclasses import dataclass, field
 
 import libcst as cst
 
-from services.pas.recipes.models import LeftAlone, OccurrenceKind, RecipeOutcome, RenameParams, applied
-from services.pas.recipes.models import identifier_problem, refuse
+from services.pas.recipes.models import (
+    LeftAlone,
+    OccurrenceKind,
+    RecipeOutcome,
+    RenameParams,
+    applied,
+    identifier_problem,
+    refuse,
+)
 from services.pas.recipes.rename.code import first_broken
 from services.pas.recipes.rename.family import Families
 from services.pas.recipes.rename.inference import Inference
@@ -79,7 +86,7 @@ class _Judge:
         self._finder = self._finder_of(self._new)
         self._slots = self._reached(self._owner)
         self._is_member = any(slot.scope.kind == "class" for slot in self._slots)
-        self._rest = [slot for slot in self._finder_of(self._old).definitions(self._old)]
+        self._rest = self._finder_of(self._old).definitions(self._old)
 
     def _finder_of(self, name: str) -> TargetFinder:
         return TargetFinder(self._project, self._inference, Families(self._project, self._inference, name))

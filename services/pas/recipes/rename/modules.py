@@ -56,7 +56,7 @@ class Module:
 def _spans(node: cst.Module) -> dict[cst.CSTNode, tuple[int, int]]:
     wrapper = MetadataWrapper(node, unsafe_skip_copy=True)
     spans = wrapper.resolve(ByteSpanPositionProvider)
-    return {each: (span.start, span.length) for each, span in spans.items() if span is not None}
+    return {each: (span.start, span.length) for each, span in spans.items()}
 
 
 @dataclass(eq=False)

@@ -88,7 +88,7 @@ class TargetFinder:
     def _inherited(self, prefix: str, name: str) -> list[Slot]:
         """Find `Class.member` where the class inherits the member."""
         outer, _, owner = prefix.rpartition(".")
-        classes = [slot for slot in self._qualified(self.definitions(owner), outer, owner)]
+        classes = self._qualified(self.definitions(owner), outer, owner)
         values = {value for slot in classes for value in self._inference.slot(slot) if isinstance(value, ClassValue)}
         return [slot for value in values if (slot := self._inference.lookup.member(value.scope, name))]
 
@@ -194,7 +194,7 @@ def _defines(scope: Scope, name: str) -> bool:
 
 
 def _outermost(slots: list[Slot]) -> list[Slot]:
-    """A bare name means a module's own name where there is one: members are written `Class.member`."""
+    """Keep what a bare name means: a module's own symbol where there is one; members are written `Class.member`."""
     return [slot for slot in slots if slot.scope.kind == "module"] or slots
 
 

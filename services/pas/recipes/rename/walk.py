@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
-from functools import lru_cache
+from functools import cache
 
 import libcst as cst
 
@@ -12,7 +12,7 @@ _NOISE = ("whitespace", "lpar", "rpar", "lbracket", "rbracket", "lbrace", "rbrac
 _NOISE_EXACT = frozenset({"comma", "semicolon", "equal", "header", "footer", "trailing_whitespace", "indent", "dot"})
 
 
-@lru_cache(maxsize=None)
+@cache
 def _names(kind: type[cst.CSTNode]) -> tuple[str, ...]:
     names = (each.name for each in fields(kind))
     return tuple(name for name in names if not name.startswith(_NOISE) and name not in _NOISE_EXACT)

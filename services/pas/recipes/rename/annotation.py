@@ -16,21 +16,53 @@ from services.pas.recipes.rename.values import (
     Container,
     External,
     Instance,
-    Slot,
     Value,
     Values,
 )
 from services.pas.recipes.rename.walk import tail
 
-_TRANSPARENT = frozenset("Annotated ClassVar Final Required NotRequired ReadOnly InitVar Optional".split())
-_MAPPINGS = frozenset("dict Dict Mapping MutableMapping defaultdict DefaultDict OrderedDict ChainMap".split())
-_SEQUENCES = frozenset(
-    "list List set Set frozenset FrozenSet deque Deque Sequence MutableSequence Iterable Iterator Collection Container "
-    "AbstractSet MutableSet Reversible Generator AsyncIterator AsyncIterable AsyncGenerator KeysView ValuesView "
-    "ContextManager AsyncContextManager AbstractContextManager AbstractAsyncContextManager".split()
+_TRANSPARENT = frozenset(
+    ["Annotated", "ClassVar", "Final", "Required", "NotRequired", "ReadOnly", "InitVar", "Optional"]
 )
-_AWAITABLES = frozenset("Awaitable Coroutine Future Task".split())
+_MAPPINGS = frozenset(
+    ["dict", "Dict", "Mapping", "MutableMapping", "defaultdict", "DefaultDict", "OrderedDict", "ChainMap"]
+)
+_SEQUENCES = frozenset(
+    [
+        "list",
+        "List",
+        "set",
+        "Set",
+        "frozenset",
+        "FrozenSet",
+        "deque",
+        "Deque",
+        "Sequence",
+        "MutableSequence",
+        "Iterable",
+        "Iterator",
+        "Collection",
+        "Container",
+        "AbstractSet",
+        "MutableSet",
+        "Reversible",
+        "Generator",
+        "AsyncIterator",
+        "AsyncIterable",
+        "AsyncGenerator",
+        "KeysView",
+        "ValuesView",
+        "ContextManager",
+        "AsyncContextManager",
+        "AbstractContextManager",
+        "AbstractAsyncContextManager",
+    ]
+)
+_AWAITABLES = frozenset(["Awaitable", "Coroutine", "Future", "Task"])
 _ANYTHING = frozenset({"Any", "object", "TypeVar", "Incomplete"})
+
+
+_MAX_DEPTH = 8
 
 
 class Context(Protocol):
@@ -47,7 +79,7 @@ class Context(Protocol):
 
 def read(context: Context, node: cst.BaseExpression, scope: Scope, owner: Scope | None, depth: int = 0) -> Values:
     """Return what a value annotated with `node` may be; `owner` is the class that `Self` means."""
-    if depth > 8:
+    if depth > _MAX_DEPTH:
         return UNKNOWN
     if isinstance(node, cst.SimpleString):
         return _string(context, node, scope, owner, depth)
@@ -143,10 +175,7 @@ def _generic(name: str, parts: list[cst.BaseExpression], items: list[Values]) ->
         return frozenset({AwaitableValue(items[-1])})
     if name in _MAPPINGS:
         return frozenset({Container((items[0], items[-1]), is_mapping=True)})
-    if name in ("tuple", "Tuple"):
-        if isinstance(parts[-1], cst.Ellipsis):
-            return frozenset({Container((items[0],))})
+    is_endless = isinstance(parts[-1], cst.Ellipsis)
+    if name in ("tuple", "Tuple") and not is_endless:
         return frozenset({Container(tuple(items), is_tuple=True)})
-    if name in _SEQUENCES:
-        return frozenset({Container((items[0],))})
-    return UNKNOWN
+    return frozenset({Container((items[0],))}) if is_endless or name in _SEQUENCES else UNKNOWN
