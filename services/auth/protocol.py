@@ -4,15 +4,19 @@ PlatformError
 ├── UnauthenticatedError
 │   ├── TokenExpiredError         auth.token_expired
 │   └── TokenInvalidError         auth.token_invalid      unsigned, wrong key, wrong audience, missing claim, revoked
-└── ForbiddenError
-    └── GrantRefusedError         auth.grant_refused      the client may not have those scopes or that audience
+├── ForbiddenError
+│   └── GrantRefusedError         auth.grant_refused      the client may not have those scopes or that audience
+├── ConflictError
+│   └── RotationPendingError      auth.rotation_pending   the key of the last rotation does not sign yet
+└── LimitExceededError
+    └── TooManyFailuresError      auth.too_many_failures  too many refused attempts at POST /token
 """
 
 from typing import Protocol
 
 from services.auth.models import Introspection, IntrospectRequest, Jwks, KeyRotation, Revocation, Token, TokenRequest
 from services.kernel.caller import Caller
-from services.kernel.errors import ForbiddenError, UnauthenticatedError
+from services.kernel.errors import ConflictError, ForbiddenError, LimitExceededError, UnauthenticatedError
 
 
 class TokenExpiredError(UnauthenticatedError):
@@ -31,6 +35,18 @@ class GrantRefusedError(ForbiddenError):
     """The client asked for more than it may have."""
 
     code = "auth.grant_refused"
+
+
+class RotationPendingError(ConflictError):
+    """The key of the last rotation does not sign yet."""
+
+    code = "auth.rotation_pending"
+
+
+class TooManyFailuresError(LimitExceededError):
+    """A client guessed too often; it waits."""
+
+    code = "auth.too_many_failures"
 
 
 class Auth(Protocol):
@@ -52,7 +68,7 @@ class Auth(Protocol):
         ...
 
     async def rotate_keys(self, caller: Caller) -> KeyRotation:
-        """Start signing with a new key; needs auth.admin."""
+        """Start signing with a new key; needs auth.admin. Raises RotationPendingError while the last one is under way."""
         ...
 
     async def get_jwks(self) -> Jwks:
