@@ -6,6 +6,7 @@ timeout, and BEGIN IMMEDIATE for every transaction, so that a read that turns in
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -23,6 +24,8 @@ NAMING_CONVENTION = {
     "pk": "pk_%(table_name)s",
 }
 BUSY_TIMEOUT_S = 30
+WAL_TRIES = 100
+WAL_PAUSE_S = 0.02
 MIGRATION_LOCK_ID = 7_209_811
 
 
@@ -40,13 +43,23 @@ def set_sqlite_pragmas(connection: object, _record: object = None) -> None:
     """Prepare a fresh SQLite connection; a no-op for other databases."""
     if not isinstance(connection, sqlite3.Connection):
         return
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=NORMAL",
-        "foreign_keys=ON",
-        f"busy_timeout={BUSY_TIMEOUT_S * 1000}",
-    ):
+    for pragma in (f"busy_timeout={BUSY_TIMEOUT_S * 1000}", "synchronous=NORMAL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+    _switch_to_wal(connection)
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """Make the file WAL, which lasts; SQLite does not wait for its busy timeout here when two openers race."""
+    for _ in range(WAL_TRIES):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            time.sleep(WAL_PAUSE_S)
+        else:
+            return
+    connection.execute("PRAGMA journal_mode=WAL")
 
 
 def open_engine(url: str) -> sa.Engine:

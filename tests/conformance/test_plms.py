@@ -243,7 +243,7 @@ async def test_state_cannot_be_set_round_an_approval_or_a_failed_kpi(plms):
     with pytest.raises(NotByHandError):
         await move(plms, ProjectState.APPROVED)
     completed = StateChange(target=ProjectState.COMPLETED, rationale="the failing check is known")
-    with pytest.raises(ScopeMissingError, match="kpi.override"):
+    with pytest.raises(ScopeMissingError, match=r"kpi\.override"):
         await plms.change_state(WRITER, PROJECT, completed)
     assert (await move(plms, ProjectState.COMPLETED)).state is ProjectState.COMPLETED
 

@@ -1,0 +1,254 @@
+"""The books of PLMS on both databases: one suite, SQLite and a real PostgreSQL server."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from importlib.resources import files
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+from services.kernel.clock import SystemClock
+from services.kernel.db import open_engine, sqlite_url
+from services.kernel.errors import InvalidRequestError, UnavailableError
+from services.kernel.idempotency import KeyReusedError, RequestInProgressError
+from services.kernel.ids import ProjectId, RunId
+from services.kernel.vocabulary import Lane, ProjectState, RunKind, RunState
+from services.plms import tables
+from services.plms.app import load_priors, open_plms
+from services.plms.core.calibration import Calibration
+from services.plms.core.ledger import PosteriorKey
+from services.plms.core.lifecycle import Move
+from services.plms.core.posterior import Outcome
+from services.plms.core.service import _create
+from services.plms.models import Actual, Approval, EstimateRequest, NewProject, PlannedCard, RunActuals, StateChange
+from services.plms.protocol import ProjectExistsError
+from services.plms.store import SqlStore, prepare_schema
+from tests.fakes.identity import ENGINEER
+from tests.fakes.postgres import new_database, serve_postgres
+
+PROJECT = ProjectId("prj-one")
+RECIPE = "recipe/format"
+KEY = PosteriorKey(Lane.CODE_IMPL, RECIPE, Outcome.SUCCESS)
+PLAN = EstimateRequest(cards=(PlannedCard(task_id="format", lane=Lane.CODE_IMPL, configuration=RECIPE),))
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    with serve_postgres() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database_url(request, tmp_path):
+    if request.param == "sqlite":
+        yield sqlite_url(tmp_path / "a 100% new.db")
+        return
+    with new_database(request.getfixturevalue("postgres_server")) as url:
+        yield url
+
+
+@pytest.fixture
+def parts(database_url):
+    opened = open_plms(database_url, SystemClock())
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def store(parts):
+    return SqlStore(parts.engine)
+
+
+def new_project(**changes):
+    return NewProject(**{"title": "Format", "prd": "Format it.", "repo": "/srv/repo", "project_id": PROJECT} | changes)
+
+
+def run_actuals(*times_s, **changes):
+    actuals = tuple(
+        Actual(
+            task_id=f"card-{n}", attempt=1, lane=Lane.CODE_IMPL, configuration=RECIPE, time_s=time_s, is_success=True
+        )
+        for n, time_s in enumerate(times_s)
+    )
+    body = {"project_id": PROJECT, "run_kind": RunKind.BASELINE, "final_state": RunState.COMPLETED, "is_verified": True}
+    return RunActuals(**body | {"actuals": actuals} | changes)
+
+
+def run_together(*works):
+    """Start all works at the same moment, each in a thread; return results and exceptions in order."""
+    start = threading.Barrier(len(works))
+
+    def run(work):
+        start.wait()
+        try:
+            return work()
+        except Exception as error:  # noqa: BLE001 - it is this thread's answer
+            return error
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        return list(pool.map(run, works))
+
+
+def alembic_config(connection):
+    config = Config()
+    config.set_main_option("script_location", str(files("services.plms") / "migrations"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def test_migrations_and_tables_do_not_drift(parts):
+    with parts.engine.begin() as connection:
+        command.check(alembic_config(connection))
+
+
+def test_migrations_go_down_and_up_again(parts):
+    with parts.engine.begin() as connection:
+        command.downgrade(alembic_config(connection), "base")
+    with parts.engine.begin() as connection:
+        assert sa.inspect(connection).get_table_names() == ["alembic_version"]
+    assert prepare_schema(parts.engine) == parts.schema_revision
+
+
+def test_two_servers_may_migrate_a_new_database_at_once(database_url):
+    engines = [open_engine(database_url) for _ in range(2)]
+    assert run_together(*(partial(prepare_schema, engine) for engine in engines)) == ["0001", "0001"]
+    for engine in engines:
+        engine.dispose()
+
+
+@pytest.mark.parametrize("rationale", ["", "  ", "\n\t\r "])
+@pytest.mark.parametrize("table", [tables.PROJECT_EVENTS, tables.APPROVALS], ids=str)
+async def test_database_refuses_a_blank_rationale(parts, table, rationale):
+    await parts.service.create_project(ENGINEER, new_project())
+    estimate = await parts.service.estimate(ENGINEER, PROJECT, PLAN)
+    row = {"project_id": PROJECT, "at": "now", "author": "user:engineer", "rationale": rationale}
+    own = {
+        "project_events": {"target": "planning"},
+        "approvals": {"estimate_id": estimate.estimate_id, "max_cost_microusd": 0, "breach_policy": "pause"},
+    }[table.name]
+    with parts.engine.begin() as connection:
+        connection.execute(sa.insert(table).values(row | own | {"rationale": "a reason"}))
+    with pytest.raises(sa.exc.IntegrityError, match="rationale_is_given"), parts.engine.begin() as connection:
+        connection.execute(sa.insert(table).values(row | own))
+
+
+async def test_every_move_is_an_event_with_author_and_reason(parts, store):
+    service = parts.service
+    await service.create_project(ENGINEER, new_project())
+    estimate = await service.estimate(ENGINEER, PROJECT, PLAN)
+    await service.approve(ENGINEER, PROJECT, Approval(estimate_id=estimate.estimate_id, rationale="cheap enough"))
+    await service.change_state(ENGINEER, PROJECT, StateChange(target=ProjectState.EXECUTING, rationale="run r started"))
+    events = await store.transact(lambda ledger: ledger.list_events(PROJECT))
+    assert [event.target for event in events] == [
+        ProjectState.IDEATION,
+        ProjectState.PLANNING,
+        ProjectState.ESTIMATING,
+        ProjectState.PENDING_APPROVAL,
+        ProjectState.APPROVED,
+        ProjectState.EXECUTING,
+    ]
+    assert [event.source for event in events] == [None, *(event.target for event in events[:-1])]
+    assert [event.rationale for event in events[-2:]] == ["cheap enough", "run r started"]
+    assert {event.author for event in events} == {"user:engineer"}
+
+
+async def test_what_was_written_is_read_back_after_reopening(parts, database_url):
+    service = parts.service
+    project = await service.create_project(
+        ENGINEER, new_project(prd="Grüße, 世界 🎉\r\n\t- \"quoted\" 'x'", tags=("é",))
+    )
+    estimate = await service.estimate(ENGINEER, PROJECT, PLAN)
+    await service.record_actuals(ENGINEER, RunId("run-1"), run_actuals(1.25, 2.5))
+    metrics = await service.get_metrics(ENGINEER, PROJECT)
+    again = open_plms(database_url, SystemClock())
+    found = await again.service.get_project(ENGINEER, PROJECT)
+    assert (found.prd, found.tags, found.prd_sha256) == (project.prd, ("é",), project.prd_sha256)
+    assert await again.service.list_estimates(ENGINEER, PROJECT) == (estimate,)
+    assert await again.service.get_metrics(ENGINEER, PROJECT) == metrics
+    again.close()
+
+
+def test_threads_that_create_one_id_agree_on_one_project(store):
+    def create(title):
+        move = Move("user:engineer", "2026-01-01T00:00:00.000+00:00", "created")
+        return store.transact_now(partial(_create, new=new_project(title=title), project_id=PROJECT, move=move))
+
+    answers = run_together(*(partial(create, title) for title in ("A", "B", "A", "B")))
+    made = [answer for answer in answers if not isinstance(answer, Exception)]
+    refused = [answer for answer in answers if isinstance(answer, Exception)]
+    assert {type(answer) for answer in refused} == {ProjectExistsError}
+    assert (len(made), len(refused), len(set(made))) == (2, 2, 1)
+    assert len(store.transact_now(lambda ledger: ledger.list_events(PROJECT))) == 1
+
+
+async def test_runs_recorded_at_once_lose_no_observation(parts, store):
+    await parts.service.create_project(ENGINEER, new_project())
+    await asyncio.gather(
+        *(parts.service.record_actuals(ENGINEER, RunId(f"run-{n}"), run_actuals(n + 1.0)) for n in range(6))
+    )
+    calibration = Calibration(load_priors())
+    posterior = await store.transact(lambda ledger: calibration.read(ledger, KEY))
+    assert (posterior.observations, posterior.attempts) == (6, 6)
+
+
+async def test_posteriors_can_be_derived_again_from_the_attempts(parts, store):
+    await parts.service.create_project(ENGINEER, new_project())
+    await parts.service.record_actuals(ENGINEER, RunId("run-1"), run_actuals(1.0, 2.0, 3.0))
+    await parts.service.record_actuals(ENGINEER, RunId("run-2"), run_actuals(9.0, run_kind=RunKind.REHEARSAL))
+    await parts.service.record_actuals(ENGINEER, RunId("run-3"), run_actuals(4.0, is_verified=False))
+    await parts.service.record_actuals(ENGINEER, RunId("run-4"), run_actuals(5.0))
+    calibration = Calibration(load_priors())
+    kept = await store.transact(lambda ledger: calibration.read(ledger, KEY))
+    await store.transact(calibration.rebuild_posteriors)
+    assert await store.transact(lambda ledger: calibration.read(ledger, KEY)) == kept
+    assert (kept.observations, kept.attempts) == (4, 5)
+
+
+async def test_new_priors_are_adopted_with_all_that_was_learned(parts, store):
+    await parts.service.create_project(ENGINEER, new_project())
+    await parts.service.record_actuals(ENGINEER, RunId("run-1"), run_actuals(1.0, 2.0, 3.0))
+    newer = Calibration(load_priors().model_copy(update={"version": "recipes.v2"}))
+    await store.transact(newer.adopt_priors)
+    assert (await store.transact(lambda ledger: newer.read(ledger, KEY))).observations == 3
+    assert not await store.transact(lambda ledger: ledger.has_posterior_of_other_prior("recipes.v2"))
+
+
+async def test_failed_use_case_leaves_nothing_behind(parts, store):
+    def use_case(ledger):
+        move = Move("user:engineer", "2026-01-01T00:00:00.000+00:00", "created")
+        _create(ledger, new=new_project(), project_id=PROJECT, move=move)
+        raise InvalidRequestError("changed my mind")
+
+    with pytest.raises(InvalidRequestError):
+        await store.transact(use_case)
+    assert await parts.service.list_projects(ENGINEER) == ()
+
+
+async def test_idempotency_key_is_claimed_once_answered_and_given_up(parts):
+    keys = parts.idempotency
+    assert await keys.begin("plms:a", "key-0001", "body") is None
+    with pytest.raises(RequestInProgressError):
+        await keys.begin("plms:a", "key-0001", "body")
+    await keys.finish("plms:a", "key-0001", 200, b"\x00answer")
+    stored = await keys.begin("plms:a", "key-0001", "body")
+    assert (stored.status, stored.body) == (200, b"\x00answer")
+    with pytest.raises(KeyReusedError):
+        await keys.begin("plms:a", "key-0001", "another body")
+    assert await keys.begin("plms:b", "key-0001", "another body") is None
+    await keys.abandon("plms:b", "key-0001")
+    assert await keys.begin("plms:b", "key-0001", "a third body") is None
+    keys.forget_unfinished()
+    assert await keys.begin("plms:b", "key-0001", "a fourth body") is None
+    assert await keys.begin("plms:a", "key-0001", "body") == stored
+
+
+def test_database_that_cannot_be_opened_is_unavailable_in_one_line(tmp_path):
+    engine = open_engine(sqlite_url(tmp_path / "missing" / "plms.db"))
+    with pytest.raises(UnavailableError, match="unable to open database file") as refusal:
+        SqlStore(engine).transact_now(lambda ledger: ledger.list_projects(None, None))
+    assert "\n" not in refusal.value.detail
+    engine.dispose()
