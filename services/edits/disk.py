@@ -9,8 +9,9 @@ from enum import Enum, auto
 from pathlib import Path
 
 from services.edits.errors import UnreadablePathError
+from services.edits.objects import hash_object
 from services.edits.owner import Owner, acting_as
-from services.edits.tree import MODE_EXECUTABLE, MODE_FILE, MODE_LINK
+from services.edits.tree import MODE_EXECUTABLE, MODE_FILE, MODE_LINK, TreeEntry
 
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -32,6 +33,15 @@ class DiskFile:
 
     mode: int
     data: bytes | None
+    permissions: int = 0o644
+
+    def matches(self, entry: TreeEntry, *, keeps_modes: bool) -> bool:
+        """Return whether this is what `entry` says: kind, content, and the executable bit where modes count."""
+        if self.data is None or (self.mode == MODE_LINK) != (entry.mode == MODE_LINK):
+            return False
+        if keeps_modes and (self.mode & 0o111 != 0) != (entry.mode & 0o111 != 0):
+            return False
+        return hash_object("blob", self.data) == entry.oid
 
 
 @dataclass(frozen=True)
@@ -92,10 +102,10 @@ class Disk:
                 return None
             raise
 
-    def has(self, path: str) -> bool:
-        """Return whether anything, whatever its kind, has this name."""
+    def kind_of(self, path: str) -> Kind | None:
+        """Return what has this name, None when nothing has."""
         folder, _, name = path.rpartition("/")
-        return any(found == name for found, _ in self.list_folder(folder))
+        return dict(self.list_folder(folder)).get(name)
 
 
 class _naming:  # noqa: N801 - reads as a statement
@@ -138,4 +148,4 @@ def _read(folder: int, name: str, max_size_bytes: int | None) -> DiskFile | None
         mode = MODE_EXECUTABLE if about.st_mode & stat.S_IXUSR else MODE_FILE
         if max_size_bytes is not None and about.st_size > max_size_bytes:
             return DiskFile(mode, None)
-        return DiskFile(mode, file.read())
+        return DiskFile(mode, file.read(), about.st_mode & 0o777)

@@ -35,7 +35,7 @@ def export_tree(store: ObjectStore, entries: Tree, destination: Path) -> int:
         if entry.is_file:
             _write_file(f"{root}/{path}", store.read(entry.oid), entry)
     for path, entry in links.items():
-        os.symlink(store.read(entry.oid), os.fsencode(f"{root}/{path}"))
+        Path(root, path).symlink_to(os.fsdecode(store.read(entry.oid)))
     return len(entries)
 
 

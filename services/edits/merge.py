@@ -26,15 +26,17 @@ def merge_entries(store: ObjectStore, base: Tree, ours: Tree, theirs: Tree) -> F
     """
     merged = FlatMerge(dict(ours))
     contested = []
-    for path in base.keys() | theirs.keys():
+    for path in sorted(base.keys() | theirs.keys()):
         old, mine, new = base.get(path), ours.get(path), theirs.get(path)
-        if old == new or mine == new:
+        if new in (old, mine):
             continue
         if mine == old:
             _put(merged.entries, path, new)
+        elif (sides := _pair_sides(path, old, mine, new)) is not None:
+            contested.append(sides)
         else:
-            contested.append(path)
-    _merge_contested(store, sorted(contested), base, ours, theirs, merged)
+            merged.conflicts.add(path)
+    _merge_files(store, contested, merged)
     changed = {path for path in base.keys() | theirs.keys() if base.get(path) != theirs.get(path)}
     merged.conflicts.update(_find_blocked(merged.entries, changed))
     return merged
@@ -56,28 +58,34 @@ def _put(entries: dict[str, TreeEntry], path: str, entry: TreeEntry | None) -> N
         entries[path] = entry
 
 
-def _merge_contested(
-    store: ObjectStore, paths: list[str], base: Tree, ours: Tree, theirs: Tree, merged: FlatMerge
-) -> None:
-    mergeable = []
-    for path in paths:
-        sides = base.get(path), ours.get(path), theirs.get(path)
-        if all(side is not None and side.is_file for side in sides) and _merge_mode(*sides) is not None:
-            mergeable.append(path)
-        else:
-            merged.conflicts.add(path)
-    contents = _merge_contents(store, [(base[path].oid, ours[path].oid, theirs[path].oid) for path in mergeable])
-    for path, oid in zip(mergeable, contents, strict=True):
-        mode = _merge_mode(base[path], ours[path], theirs[path])
-        if oid is None or mode is None:
-            merged.conflicts.add(path)
-        else:
-            merged.entries[path] = TreeEntry(mode, oid)
+@dataclass(frozen=True)
+class _Sides:
+    """The three entries of one path, all regular files with a mode both sides can agree on."""
+
+    path: str
+    mode: int
+    oids: tuple[GitOid, GitOid, GitOid]
 
 
-def _merge_mode(base: TreeEntry | None, ours: TreeEntry | None, theirs: TreeEntry | None) -> int | None:
+def _pair_sides(path: str, base: TreeEntry | None, ours: TreeEntry | None, theirs: TreeEntry | None) -> _Sides | None:
     if base is None or ours is None or theirs is None:
         return None
+    mode = _merge_mode(base, ours, theirs)
+    if mode is None or not (base.is_file and ours.is_file and theirs.is_file):
+        return None
+    return _Sides(path, mode, (base.oid, ours.oid, theirs.oid))
+
+
+def _merge_files(store: ObjectStore, contested: list[_Sides], merged: FlatMerge) -> None:
+    contents = _merge_contents(store, [sides.oids for sides in contested])
+    for sides, oid in zip(contested, contents, strict=True):
+        if oid is None:
+            merged.conflicts.add(sides.path)
+        else:
+            merged.entries[sides.path] = TreeEntry(sides.mode, oid)
+
+
+def _merge_mode(base: TreeEntry, ours: TreeEntry, theirs: TreeEntry) -> int | None:
     if theirs.mode in {base.mode, ours.mode}:
         return ours.mode
     return theirs.mode if ours.mode == base.mode else None
@@ -91,12 +99,12 @@ def _merge_contents(store: ObjectStore, triples: list[tuple[GitOid, GitOid, GitO
     """
     if not triples:
         return []
-    sides = [
+    base, ours, theirs = (
         write_tree(store, {str(number): TreeEntry(MODE_FILE, triple[side]) for number, triple in enumerate(triples)})
         for side in range(3)
-    ]
+    )
     with acting_as_server():
-        index = store.repository.merge_trees(*sides, flags=MergeFlag(0))
+        index = store.repository.merge_trees(base, ours, theirs, flags=MergeFlag(0))
         found = {entry.path: GitOid(str(entry.id)) for entry in index}
         conflicts = {side.path for sides in index.conflicts or () for side in sides if side is not None}
     return [None if str(number) in conflicts else found[str(number)] for number in range(len(triples))]

@@ -1,5 +1,6 @@
 """Bring a run's result into the user's repository as a branch; HEAD, index and working tree stay as they are."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -21,7 +22,10 @@ _MODE_TREE = 0o040000
 def apply_to_layer(
     store: ObjectStore, snapshot: Tree, result: Tree, layer: Tree, untracked: frozenset[str]
 ) -> FlatMerge:
-    """Return `layer` with the run's hunks (snapshot to result) applied; untracked files only where the layer has them."""
+    """Return `layer` with the run's hunks (snapshot to result) applied.
+
+    Files that were untracked at the snapshot count only where the layer has them.
+    """
     changed = {path for path in snapshot.keys() | result.keys() if snapshot.get(path) != result.get(path)}
     changed = {path for path in changed if path not in untracked or path in layer}
     base = {path: snapshot[path] for path in changed if path in snapshot}
@@ -88,6 +92,12 @@ class Publisher:
             elif mode != MODE_GITLINK and oid not in self._repository.odb:
                 self._write("blob", self._store.read(oid))
         self._write("tree", data)
+
+    def copy_blobs(self, oids: Iterable[GitOid]) -> None:
+        """Copy the blobs that the user's repository lacks."""
+        for oid in oids:
+            if oid not in self._repository.odb:
+                self._write("blob", self._store.read(oid))
 
     def _write(self, kind: ObjectKind, data: bytes) -> GitOid:
         return write_object(self._objects_dir, kind, data, is_durable=True)

@@ -14,20 +14,32 @@ from pathlib import Path
 
 import pygit2
 
+from services.edits.accept import AcceptPlanner
+from services.edits.apply import PlanRunner, check_index_entries
 from services.edits.capture import FolderCapture
 from services.edits.diff import diff_entries
 from services.edits.disk import Disk
-from services.edits.errors import BareRepositoryError, NotARepositoryError, UnsupportedRepositoryError
+from services.edits.errors import (
+    AlreadyAcceptedError,
+    BareRepositoryError,
+    NotARepositoryError,
+    NothingToUndoError,
+    UnsupportedRepositoryError,
+)
 from services.edits.export import export_tree
+from services.edits.journal import AcceptJournal, JournalRecord, JournalState
 from services.edits.lock import holding_lock
 from services.edits.merge import merge_entries
-from services.edits.models import ImportedTree, MergeResult, Publication, Snapshot, TreeDiff
+from services.edits.models import Acceptance, ImportedTree, MergeResult, Publication, Restoration, Snapshot, TreeDiff
 from services.edits.objects import ObjectStore
 from services.edits.owner import Owner, acting_as
 from services.edits.publish import Publisher
+from services.edits.recovery import Recovery, RecoveryOutcome, recover_record
+from services.edits.restore import restore_snapshot
 from services.edits.snapshot import take_snapshot
 from services.edits.tree import read_tree, write_tree
-from services.edits.user_git import is_ignored, open_user_git, read_head
+from services.edits.user_git import check_idle, is_ignored, open_user_git, read_head
+from services.kernel.errors import PlatformError
 from services.kernel.ids import GitOid, RunId
 
 
@@ -105,6 +117,66 @@ class UserRepository:
             publisher = Publisher(repository, self.objects_dir, self.open_store(), self.owner)
             return publisher.publish(run_id, snapshot, result_tree, message, moment)
 
+    def accept(
+        self,
+        run_id: RunId,
+        snapshot: Snapshot,
+        result_tree: GitOid,
+        message: str,
+        journal: AcceptJournal,
+        *,
+        moment: datetime,
+    ) -> Acceptance:
+        """Make the run's own hunks part of the user's branch, index and files (invariant 12), or change nothing.
+
+        The new commit on the current branch holds HEAD plus the run's hunks; staged and unstaged edits of the user stay
+        as they are, uncommitted. Files untracked at the snapshot change on disk only. No hook runs. Survives kill -9:
+        `recover` completes or takes back. Raises MergeConflictError, WorktreeChangedError, HeadMovedError,
+        OperationInProgressError, IndexLockedError, AlreadyAcceptedError, NothingToAcceptError.
+        """
+        with self.locked(), self._open() as repository:
+            known = journal.read(run_id)
+            if known is not None and known.state is not JournalState.UNDONE:
+                raise AlreadyAcceptedError(f"{run_id} was accepted before; `undo` it first to accept it again")
+            runner = self._runner(repository, journal)
+            publisher = Publisher(repository, self.objects_dir, runner.store, self.owner)
+            planner = AcceptPlanner(repository, runner.disk, runner.store, publisher)
+            plan = planner.plan(run_id, snapshot, result_tree, message, moment)
+            runner.start(plan, JournalState.ACCEPTING, plan)
+        commit = None if plan.new_commit == plan.old_commit else plan.new_commit
+        return Acceptance(run_id, plan.branch, commit, tuple(change.path for change in plan.files))
+
+    def undo(self, run_id: RunId, journal: AcceptJournal) -> Acceptance:
+        """Take an accepted run back: branch, index entries and files as they were before; return what it was.
+
+        Only if nothing touched them since, else raises with nothing changed: HeadMovedError, WorktreeChangedError.
+        Later edits in other files stay. Raises NothingToUndoError for a run that is not accepted.
+        """
+        with self.locked(), self._open() as repository:
+            known = journal.read(run_id)
+            if known is None or known.state is not JournalState.ACCEPTED:
+                raise NothingToUndoError(f"{run_id} is not accepted; there is nothing to undo")
+            plan = known.plan.turned_back()
+            check_idle(repository)
+            check_index_entries(repository, plan)
+            self._runner(repository, journal).start(plan, JournalState.UNDOING, known.plan)
+        commit = None if plan.new_commit == plan.old_commit else plan.old_commit
+        return Acceptance(run_id, plan.branch, commit, tuple(change.path for change in plan.files))
+
+    def recover(self, record: JournalRecord, journal: AcceptJournal) -> Recovery:
+        """Bring one interrupted accept or undo to its end or back to its start."""
+        with self.locked(), self._open() as repository:
+            return recover_record(self._runner(repository, journal), record)
+
+    def restore_snapshot(self, snapshot: Snapshot, *, is_exact: bool = False) -> Restoration:
+        """Bring the files of a snapshot back byte for byte (HEAD and the index stay as they are).
+
+        Files that are not in the snapshot stay, unless `is_exact`: then those that git does not ignore are removed.
+        The state before is taken as a snapshot first and returned, so that nothing is ever lost.
+        """
+        with self.locked(), self._open() as repository:
+            return restore_snapshot(repository, self._disk(), self.open_store(), snapshot, is_exact=is_exact)
+
     def read_head_commit(self) -> GitOid:
         """Return the commit that is checked out now."""
         with self._open() as repository:
@@ -124,6 +196,9 @@ class UserRepository:
     def _open(self) -> Iterator[pygit2.Repository]:
         with open_user_git(self.git_dir, self.owner) as repository:
             yield repository
+
+    def _runner(self, repository: pygit2.Repository, journal: AcceptJournal) -> PlanRunner:
+        return PlanRunner(repository, self._disk(), self.git_dir, self.open_store(), journal)
 
     def _disk(self) -> Disk:
         return Disk(self.root, self.owner)
@@ -185,3 +260,16 @@ def prepare_store(root: Path, objects_dir: Path, store_dir: Path) -> Path:
         temporary.write_bytes(wanted)
         temporary.replace(alternates)
     return git_dir
+
+
+def recover(journal: AcceptJournal, store_dir: Path) -> tuple[Recovery, ...]:
+    """Complete or take back every accept and undo that a killed process left behind; call once at server start."""
+    found = []
+    for record in journal.list_pending():
+        run_id = record.plan.run_id
+        try:
+            user = open_repository(Path(record.plan.repo_root), store_dir)
+            found.append(user.recover(record, journal))
+        except PlatformError as error:
+            found.append(Recovery(run_id, RecoveryOutcome.BLOCKED, detail=error.detail))
+    return tuple(found)

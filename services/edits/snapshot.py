@@ -1,6 +1,5 @@
 """Take a snapshot: what lies on disk, as a tree in the server's store. Nothing of the user's changes."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pygit2
@@ -10,7 +9,7 @@ from services.edits.models import DroppedPath, DropReason, Snapshot
 from services.edits.objects import ObjectStore, hash_object
 from services.edits.paths import is_git_name
 from services.edits.tree import MODE_GITLINK, MODE_LINK, Tree, TreeEntry, read_tree, write_tree
-from services.edits.user_git import Head, IndexRow, is_ignored, read_flag, read_head, read_index
+from services.edits.user_git import IndexRow, is_ignored, read_flag, read_head, read_index
 from services.kernel.ids import GitOid
 
 MAX_UNTRACKED_BYTES = 50_000_000
@@ -41,26 +40,26 @@ class WorktreeScan:
             pending.extend(self._visit(pending.pop()))
         return self.entries
 
-    def _visit(self, folder: str) -> Iterator[str]:
+    def _visit(self, folder: str) -> list[str]:
         names = self.disk.list_folder(folder)
         prefix = f"{folder}/" if folder else ""
         if folder and any(is_git_name(name) for name, _ in names):
             self._leave_out(folder, DropReason.NESTED_GIT)
-            return
-        tracked, untracked = [], []
-        for name, kind in names:
-            path = prefix + name
-            if kind is Kind.FOLDER:
-                if self._is_entered(path):
-                    yield path
-            elif path in self.index:
-                tracked.append(name)
-            elif kind is not Kind.SPECIAL and not is_git_name(name) and not is_ignored(self.repository, path):
-                untracked.append(name)
+            return []
+        files = [name for name, kind in names if kind in {Kind.FILE, Kind.LINK}]
+        tracked = [name for name in files if prefix + name in self.index]
+        untracked = [name for name in files if self._is_shown(prefix + name)]
         for name, file in self.disk.read_files(folder, tracked) if tracked else ():
             self._record(prefix + name, file)
         for name, file in self.disk.read_files(folder, untracked, MAX_UNTRACKED_BYTES) if untracked else ():
             self._record(prefix + name, file)
+        folders = [prefix + name for name, kind in names if kind is Kind.FOLDER]
+        return [path for path in folders if self._is_entered(path)]
+
+    def _is_shown(self, path: str) -> bool:
+        if path in self.index or is_git_name(path.rpartition("/")[2]):
+            return False
+        return not is_ignored(self.repository, path)
 
     def _is_entered(self, path: str) -> bool:
         row = self.index.get(path)
@@ -104,18 +103,6 @@ def take_snapshot(repository: pygit2.Repository, disk: Disk, store: ObjectStore)
     scan = WorktreeScan(repository, disk, store, index, base)
     entries = scan.run()
     tree = write_tree(store, entries)
-    return _describe(disk, head, base, index, entries, tree, tuple(scan.left_out))
-
-
-def _describe(
-    disk: Disk,
-    head: Head,
-    base: Tree,
-    index: dict[str, IndexRow],
-    entries: Tree,
-    tree: GitOid,
-    left_out: tuple[DroppedPath, ...],
-) -> Snapshot:
     staged = {path: row.entry for path, row in index.items()}
     tracked = base.keys() | staged.keys()
     dirty = (path for path in tracked if not base.get(path) == staged.get(path) == entries.get(path))
@@ -127,7 +114,7 @@ def _describe(
         snapshot_tree=tree,
         dirty_paths=tuple(sorted(dirty)),
         untracked_paths=tuple(sorted(entries.keys() - tracked)),
-        left_out=left_out,
+        left_out=tuple(scan.left_out),
     )
 
 

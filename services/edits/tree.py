@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from services.edits.errors import UnsafePathError
 from services.edits.objects import ObjectStore
 from services.edits.paths import decode_name, encode_name
 from services.kernel.ids import GitOid
@@ -14,6 +15,8 @@ MODE_LINK = 0o120000
 MODE_GITLINK = 0o160000
 _MODE_TREE = 0o040000
 _OID_BYTES = 20
+_KIND_MASK = 0o170000
+_KIND_FILE = 0o100000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class TreeEntry:
     @property
     def is_file(self) -> bool:
         """Whether this is a regular file (executable or not)."""
-        return self.mode & 0o170000 == 0o100000
+        return self.mode & _KIND_MASK == _KIND_FILE
 
 
 Tree: TypeAlias = Mapping[str, TreeEntry]
@@ -69,10 +72,10 @@ def write_tree(store: ObjectStore, entries: Tree) -> GitOid:
         for folder in folders:
             child = node.setdefault(folder, {})
             if not isinstance(child, dict):
-                raise ValueError(f"{path!r} lies below a file")
+                raise UnsafePathError(f"{path!r} lies below a file")
             node = child
         if name in node:
-            raise ValueError(f"{path!r} is both a file and a folder")
+            raise UnsafePathError(f"{path!r} is both a file and a folder")
         node[name] = entry
     return _write_node(store, root)
 

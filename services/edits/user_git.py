@@ -109,7 +109,7 @@ def _raw_rows(repository: pygit2.Repository) -> "Iterator[ffi.CData]":
 
 
 def _stage(row: "ffi.CData") -> int:
-    return (row.flags >> _STAGE_SHIFT) & _STAGE_MASK
+    return int(row.flags >> _STAGE_SHIFT) & _STAGE_MASK
 
 
 def is_ignored(repository: pygit2.Repository, path: str) -> bool:
