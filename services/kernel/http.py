@@ -4,6 +4,7 @@ Everything a service must never forget lives here: the bearer token, the scope t
 idempotency keys, the body limit, and the refusal of browsers' cross-origin requests (loopback is no protection).
 """
 
+import io
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -42,6 +43,7 @@ TRACE_HEADER = "X-Trace-Id"
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 REPLAY_HEADER = "Idempotent-Replay"
 MAX_BODY_BYTES = 8 * 1024 * 1024
+SMALL_BODY_BYTES = 64 * 1024
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -318,7 +320,7 @@ class HttpCall:
         timeout = aiohttp.ClientTimeout(total=self._timeout_s)
         try:
             async with self._open().request(
-                method, self._base_url + path, data=data, params=query, headers=headers, timeout=timeout
+                method, self._base_url + path, data=_as_payload(data), params=query, headers=headers, timeout=timeout
             ) as answer:
                 payload = await answer.read()
                 _raise_for_error(answer.status, payload)
@@ -365,6 +367,11 @@ class HttpCall:
         if idempotency_key is not None:
             headers[IDEMPOTENCY_HEADER] = idempotency_key
         return headers
+
+
+def _as_payload(data: bytes | None) -> io.BytesIO | bytes | None:
+    """Return large bodies as files, which aiohttp sends piece by piece (bytes would block the event loop)."""
+    return io.BytesIO(data) if data is not None and len(data) > SMALL_BODY_BYTES else data
 
 
 async def _sse_data(answer: aiohttp.ClientResponse) -> AsyncIterator[str]:

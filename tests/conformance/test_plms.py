@@ -371,3 +371,9 @@ async def test_run_token_reports_its_own_run_only(plms):
     with pytest.raises(ForbiddenError, match="another run"):
         await plms.record_kpis(RUN_TWO, RUN, RunKpis(project_id=PROJECT, kpis=()))
     await plms.record_actuals(RUN_TWO, RunId("run-two"), run_actuals(attempt()))
+
+
+async def test_prd_of_the_largest_size_goes_through(plms):
+    prd = "é" * 200_000
+    await plms.create_project(ENGINEER, new_project(prd=prd))
+    assert (await plms.get_project(ENGINEER, PROJECT)).prd == prd
