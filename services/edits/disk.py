@@ -141,11 +141,14 @@ def _read(folder: int, name: str, max_size_bytes: int | None) -> DiskFile | None
         if error.errno in {errno.ENOENT, errno.ENXIO}:  # vanished, or a socket
             return None
         raise
-    with os.fdopen(handle, "rb") as file:
+    try:
         about = os.fstat(handle)
         if not stat.S_ISREG(about.st_mode):
             return None
         mode = MODE_EXECUTABLE if about.st_mode & stat.S_IXUSR else MODE_FILE
         if max_size_bytes is not None and about.st_size > max_size_bytes:
             return DiskFile(mode, None)
-        return DiskFile(mode, file.read(), about.st_mode & 0o777)
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return DiskFile(mode, file.read(), about.st_mode & 0o777)
+    finally:
+        os.close(handle)

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pygit2
+from pygit2.enums import ConfigLevel
 
 from services.edits.accept import AcceptPlanner
 from services.edits.apply import PlanRunner, check_index_entries
@@ -32,7 +33,7 @@ from services.edits.lock import holding_lock
 from services.edits.merge import merge_entries
 from services.edits.models import Acceptance, ImportedTree, MergeResult, Publication, Restoration, Snapshot, TreeDiff
 from services.edits.objects import ObjectStore
-from services.edits.owner import Owner, acting_as
+from services.edits.owner import Owner, acting_as, is_foreign
 from services.edits.publish import Publisher
 from services.edits.recovery import Recovery, RecoveryOutcome, recover_record
 from services.edits.restore import restore_snapshot
@@ -219,6 +220,10 @@ def open_repository(path: Path, store_dir: Path) -> UserRepository:
         raise NotARepositoryError(f"{path} is in no git repository; run `git init` there or give another path")
     about = Path(found).stat()
     owner = Owner(about.st_uid, about.st_gid)
+    if is_foreign(owner):
+        # root's own git configuration is neither readable for the owner nor meant for them (process-wide, on purpose)
+        for level in (ConfigLevel.GLOBAL, ConfigLevel.XDG):
+            pygit2.settings.search_path[level] = ""
     root, objects_dir = _locate(Path(found), owner, path)
     return UserRepository(root, Path(found), objects_dir, owner, prepare_store(root, objects_dir, store_dir))
 
