@@ -1,0 +1,189 @@
+"""Composition of PAS: database, executors, service, workflows, HTTP app."""
+
+import platform
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import sqlalchemy as sa
+from fastapi import FastAPI
+
+from services.kernel.caller import Authenticator
+from services.kernel.clock import Clock
+from services.kernel.db import open_engine, upgrade_schema
+from services.kernel.errors import InternalError
+from services.kernel.http import make_app
+from services.kernel.idempotency import SqlIdempotencyStore
+from services.kernel.version import VERSION
+from services.kernel.vocabulary import Lane, ServiceName
+from services.pas.api import Health, add_routes
+from services.pas.core.allowlist import Allowlist, load_lane_allowlists
+from services.pas.core.cards import CardParts, CardRunner
+from services.pas.core.control import Gatekeeper, LaneSlots
+from services.pas.core.events import Bell
+from services.pas.core.isolation import Isolation
+from services.pas.core.jacket import Jacket
+from services.pas.core.passports import PassportFacts, PassportOffice
+from services.pas.core.ports import ArtifactBox, CardExecutor, FaultPoints, NoFaults, Signer, Trees
+from services.pas.core.runs import RunKeeper, RunParts
+from services.pas.core.service import PasService, ServiceParts
+from services.pas.core.validators import TestPassRate, TypeCheck, Validator
+from services.pas.executors.command import CommandExecutor
+from services.pas.executors.linter import LinterPass
+from services.pas.executors.recipe import RecipeExecutor, source_root
+from services.pas.executors.tests import TestsExecutor
+from services.pas.executors.workbench import ENVIRONMENT, Programs, Workbench
+from services.pas.sandbox.interpreter import package_mounts
+from services.pas.schema import IDEMPOTENCY
+from services.pas.store import SqlPasStore
+from services.pas.trees import RepositoryTrees
+from services.pas.workflows import PasRuntime, bind_runtime, launch_run
+
+
+@dataclass(frozen=True)
+class PasPorts:
+    """What PAS is given: where things lie, who signs, who isolates."""
+
+    home: Path
+    database_url: str
+    clock: Clock
+    signer: Signer
+    isolation: Isolation
+    artifacts: ArtifactBox
+    faults: FaultPoints = NoFaults()  # noqa: RUF009 - stateless
+    allowlists: Mapping[Lane, Allowlist] | None = None
+
+
+@dataclass(frozen=True)
+class PasParts:
+    """An open PAS. Who opened it closes it, after DBOS is destroyed."""
+
+    service: PasService
+    idempotency: SqlIdempotencyStore
+    bell: Bell
+    isolation: Isolation
+    engine: sa.Engine
+
+    async def begin_drain(self) -> None:
+        """End all event streams and start no further card; running cards are stopped by the end of their tasks."""
+        await self.bell.close()
+
+    def close(self) -> None:
+        """Take the workflows' objects away and close the database connections."""
+        bind_runtime(None)
+        self.engine.dispose()
+
+
+def find_programs() -> Programs:
+    """Return the platform's own interpreter and ruff."""
+    python = Path(sys.executable)
+    beside = python.parent / "ruff"
+    found = beside if beside.is_file() else shutil.which("ruff")
+    if found is None:
+        raise InternalError("ruff is not installed beside the interpreter; reinstall the package")
+    return Programs(python=python, ruff=Path(found))
+
+
+def open_pas(ports: PasPorts) -> PasParts:
+    """Open the database, build the engine and bind its workflows; call it before DBOS is launched.
+
+    Blocks (some 0.3 s on a new database), so call it before serving or off the event loop.
+    """
+    engine = open_engine(ports.database_url)
+    upgrade_schema(engine, "services.pas")
+    idempotency = SqlIdempotencyStore(engine, IDEMPOTENCY, ports.clock)
+    idempotency.forget_unfinished()
+    return _compose(ports, engine, idempotency, SqlPasStore(engine))
+
+
+def _compose(ports: PasPorts, engine: sa.Engine, idempotency: SqlIdempotencyStore, store: SqlPasStore) -> PasParts:
+    allowlists = ports.allowlists or load_lane_allowlists()
+    trees, bell, programs = RepositoryTrees(ports.home / "trees"), Bell(), find_programs()
+    stage_root = ports.home / "stage"
+    slots = LaneSlots({lane: allowlist.limits.max_parallel for lane, allowlist in allowlists.items()})
+    gatekeeper = Gatekeeper(store, bell, slots, ports.clock)
+    bench = Workbench(ports.isolation, allowlists, programs, ports.faults)
+    cards = CardRunner(
+        CardParts(
+            store=store,
+            trees=trees,
+            artifacts=ports.artifacts,
+            executors=_make_executors(bench, ports.artifacts, programs),
+            gatekeeper=gatekeeper,
+            bell=bell,
+            clock=ports.clock,
+            isolation=ports.isolation,
+            allowlists=allowlists,
+            faults=ports.faults,
+            stage_root=stage_root,
+        )
+    )
+    runs = RunKeeper(
+        RunParts(
+            store=store,
+            trees=trees,
+            artifacts=ports.artifacts,
+            validators=_make_validators(bench, trees, ports, stage_root),
+            gatekeeper=gatekeeper,
+            bell=bell,
+            clock=ports.clock,
+            faults=ports.faults,
+            jacket=Jacket(ports.home / "runs", store, ports.artifacts),
+            seal=PassportOffice(ports.signer, _gather_facts(allowlists)).seal,
+        )
+    )
+    bind_runtime(PasRuntime(cards, runs, ports.faults))
+    service = PasService(
+        ServiceParts(store, trees, ports.artifacts, ports.isolation, slots, bell, ports.clock, launch_run)
+    )
+    return PasParts(service, idempotency, bell, ports.isolation, engine)
+
+
+def _make_executors(bench: Workbench, artifacts: ArtifactBox, programs: Programs) -> Mapping[str, CardExecutor]:
+    packages = package_mounts(source_root(), ("services",)) if _is_checkout() else ()
+    return {
+        "recipe": RecipeExecutor(bench, artifacts, packages),
+        "tests": TestsExecutor(bench, artifacts, programs),
+        "command": CommandExecutor(bench, artifacts),
+    }
+
+
+def _make_validators(bench: Workbench, trees: Trees, ports: PasPorts, stage_root: Path) -> Mapping[str, Validator]:
+    return {
+        "test_pass_rate": TestPassRate(ports.artifacts),
+        "linter_pass": LinterPass(bench, trees, ports.isolation, stage_root),
+        "type_check": TypeCheck(),
+    }
+
+
+def _is_checkout() -> bool:
+    """Return whether the platform runs from a source checkout, outside its interpreter's own prefix."""
+    return not source_root().is_relative_to(Path(sys.prefix).resolve())
+
+
+def _gather_facts(allowlists: Mapping[Lane, Allowlist]) -> PassportFacts:
+    return PassportFacts(
+        allowlist_sha256={lane.value: allowlist.sha256 for lane, allowlist in allowlists.items()},
+        tool_versions={
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("ruff", "pytest", "libcst") if find_spec(name) is not None},
+        },
+        env_snapshot=dict(ENVIRONMENT),
+        platform_version=VERSION,
+    )
+
+
+def create_app(parts: PasParts, authenticator: Authenticator) -> FastAPI:
+    """Return the HTTP app of PAS."""
+    health = Health(version=VERSION, isolation=parts.isolation.describe().tier)
+    return make_app(
+        ServiceName.PAS,
+        authenticator,
+        lambda app: add_routes(app, parts.service, health),
+        version=VERSION,
+        idempotency=parts.idempotency,
+    )

@@ -1,0 +1,113 @@
+"""KPI validators: each holds the result against the base commit; what cannot be checked is unknown, never a pass."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.kernel.ids import GitOid
+from services.kernel.vocabulary import KPI_GATES, KpiGate, Verdict
+from services.pas.core.ports import ArtifactBox
+from services.pas.core.records import CardRecord, RunRecord
+from services.pas.models import Finding, TestsPayload, TreeRef
+from services.pas.recipes.commands import TestReport
+
+SHOWN = 3
+FAILING_OUTCOMES = frozenset({"failed", "error", "xpassed"})
+GATES: Mapping[str, KpiGate] = {gate.name: gate for gate in KPI_GATES}
+
+
+class Validator(Protocol):
+    """Judges one KPI."""
+
+    async def judge(self, run: RunRecord, cards: Sequence[CardRecord], tree: GitOid, cancel: asyncio.Event) -> Finding:
+        """Return the finding on the result `tree`; never raises for a check that cannot run."""
+        ...
+
+
+def make_finding(name: str, verdict: Verdict, value: float | None, detail: str) -> Finding:
+    """Return a finding of the KPI table's row `name`."""
+    gate = GATES[name]
+    return Finding(
+        name=name,
+        lane=gate.lane,
+        verdict=verdict,
+        value=value,
+        threshold=gate.threshold,
+        is_critical=gate.is_critical,
+        detail=detail,
+    )
+
+
+@dataclass(frozen=True)
+class TestRecord:
+    """What the test cards on one tree saw together."""
+
+    __test__ = False
+
+    passed: int
+    ran: int
+    """Passed, failed or broken; skipped tests do not count."""
+    failing: frozenset[str]
+
+    @property
+    def pass_rate(self) -> float:
+        """Passed over ran, 0 to 1; 0 when none ran."""
+        return self.passed / self.ran if self.ran else 0.0
+
+
+def sum_reports(reports: Sequence[TestReport]) -> TestRecord:
+    """Return one record over several reports."""
+    failing = {name for report in reports for name, outcome in report.outcomes.items() if outcome in FAILING_OUTCOMES}
+    passed = sum(report.passed for report in reports)
+    broken = sum(report.failed + report.errors for report in reports)
+    return TestRecord(passed, passed + broken, frozenset(failing))
+
+
+def judge_tests(base: TestRecord | None, result: TestRecord) -> Finding:
+    """Return the finding: pass iff the rate is at least the threshold and no test fails that did not fail before."""
+    new = result.failing - (base.failing if base is not None else frozenset())
+    rate = result.pass_rate
+    is_pass = rate >= GATES["test_pass_rate"].threshold and not new
+    detail = f"{result.passed} of {result.ran} tests passed, {len(new)} newly failing"
+    if base is None:
+        detail += "; no run on the base to compare with"
+    if new:
+        detail += ": " + ", ".join(sorted(new)[:SHOWN])
+    return make_finding("test_pass_rate", Verdict.PASS if is_pass else Verdict.FAIL, round(rate, 4), detail)
+
+
+class TestPassRate:
+    """`test_pass_rate` from what the run's test cards recorded."""
+
+    __test__ = False
+
+    def __init__(self, artifacts: ArtifactBox) -> None:
+        self._artifacts = artifacts
+
+    async def judge(self, run: RunRecord, cards: Sequence[CardRecord], tree: GitOid, cancel: asyncio.Event) -> Finding:
+        del run, tree, cancel
+        reports = await self._read(cards, TreeRef.INPUT)
+        if not reports:
+            return make_finding("test_pass_rate", Verdict.UNKNOWN, None, "the run has no test card on its result")
+        unknown = next((report for report in reports if report.status == "unknown"), None)
+        if unknown is not None:
+            return make_finding("test_pass_rate", Verdict.UNKNOWN, None, unknown.reason or "the tests did not run")
+        on_base = [report for report in await self._read(cards, TreeRef.BASE) if report.status != "unknown"]
+        return judge_tests(sum_reports(on_base) if on_base else None, sum_reports(reports))
+
+    async def _read(self, cards: Sequence[CardRecord], tree: TreeRef) -> list[TestReport]:
+        reports = []
+        for record in cards:
+            payload, outcome = record.card.payload, record.outcome
+            if isinstance(payload, TestsPayload) and payload.tree is tree and outcome is not None and outcome.detail:
+                reports.append(TestReport.model_validate_json(await self._artifacts.get(outcome.detail.sha256)))
+        return reports
+
+
+class TypeCheck:
+    """`type_check`: not judged yet without the project's own checker; says so."""
+
+    async def judge(self, run: RunRecord, cards: Sequence[CardRecord], tree: GitOid, cancel: asyncio.Event) -> Finding:
+        del run, cards, tree, cancel
+        return make_finding("type_check", Verdict.UNKNOWN, None, "types were not checked in this run")
