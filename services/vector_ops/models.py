@@ -85,7 +85,10 @@ class RefreshRequest(_Frozen):
 
 
 class RefreshReport(_Frozen):
-    """What a refresh did. `outcome` is `refreshed` or `fresh` (nothing to do)."""
+    """What a refresh did.
+
+    `outcome` is `refreshed` or `fresh` (nothing to do); `note` says what else happened: a damaged index was set aside.
+    """
 
     outcome: str
     commit_sha: str
@@ -94,6 +97,7 @@ class RefreshReport(_Frozen):
     files_total: int
     symbols_total: int
     duration_s: float
+    note: str = ""
 
 
 class IndexSnapshot(_Frozen):

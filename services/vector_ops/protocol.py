@@ -6,7 +6,8 @@ PlatformError
 ├── NotFoundError
 │   └── SymbolNotFoundError     vector_ops.symbol_not_found     carries near names
 └── UnavailableError
-    └── IndexBusyError          vector_ops.index_busy           another process holds the index
+    ├── IndexBusyError          vector_ops.index_busy           another process holds the index
+    └── IndexUnwritableError    vector_ops.index_unwritable     disk full, no permission, damaged and set aside
 """
 
 from typing import Protocol
@@ -32,6 +33,12 @@ class IndexBusyError(UnavailableError):
     """Another process is writing the index."""
 
     code = "vector_ops.index_busy"
+
+
+class IndexUnwritableError(UnavailableError):
+    """The index file cannot be read or written."""
+
+    code = "vector_ops.index_unwritable"
 
 
 class VectorOps(Protocol):

@@ -1,0 +1,1 @@
+"""The rules of the code index: indexing, resolution, answers; no I/O library is imported here."""
