@@ -12,7 +12,7 @@ from pygit2.enums import FileMode
 
 from services.edits.change import PathChange
 from services.edits.errors import IndexLockedError, UnsupportedRepositoryError
-from services.edits.owner import Owner, acting_as
+from services.edits.owner import Owner, acting_as, acting_as_server
 from services.edits.tree import TreeEntry
 
 
@@ -38,22 +38,8 @@ class IndexFile:
         """Return the bytes of the index after `changes`; `scratch` is a server-owned file that is removed again."""
         if not changes:
             return present
-        try:
-            if present:
-                scratch.write_bytes(present)
-            index = pygit2.Index(str(scratch))
-            for change in changes:  # first what goes: a file may become a folder
-                if change.new is None:
-                    index.remove(change.path)
-            for change in changes:
-                if change.new is not None:
-                    index.add(pygit2.IndexEntry(change.path, pygit2.Oid(hex=change.new.oid), _mode(change.new)))
-            index.write()
-            return scratch.read_bytes()
-        except UnicodeEncodeError as error:
-            raise UnsupportedRepositoryError("a changed file's name is not UTF-8; commit it with git itself") from error
-        finally:
-            scratch.unlink(missing_ok=True)
+        with acting_as_server():
+            return _build(present, changes, scratch)
 
     def lock(self, successor: bytes) -> None:
         """Create index.lock with the successor's bytes in one step; raise IndexLockedError if git holds it."""
@@ -125,3 +111,22 @@ def _mode(entry: TreeEntry) -> FileMode:
     if not entry.is_file:
         return FileMode(entry.mode)
     return FileMode.BLOB_EXECUTABLE if entry.mode & 0o111 else FileMode.BLOB
+
+
+def _build(present: bytes, changes: tuple[PathChange, ...], scratch: Path) -> bytes:
+    try:
+        if present:
+            scratch.write_bytes(present)
+        index = pygit2.Index(str(scratch))
+        for change in changes:  # first what goes: a file may become a folder
+            if change.new is None:
+                index.remove(change.path)
+        for change in changes:
+            if change.new is not None:
+                index.add(pygit2.IndexEntry(change.path, pygit2.Oid(hex=change.new.oid), _mode(change.new)))
+        index.write()
+        return scratch.read_bytes()
+    except UnicodeEncodeError as error:
+        raise UnsupportedRepositoryError("a changed file's name is not UTF-8; commit it with git itself") from error
+    finally:
+        scratch.unlink(missing_ok=True)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from services.edits.change import ChangePlan
+from services.edits.owner import acting_as_server
 from services.kernel.errors import InvalidRequestError
 from services.kernel.ids import ID_PATTERN, RunId
 
@@ -86,29 +87,32 @@ class AcceptJournal:
     def read(self, run_id: RunId) -> JournalRecord | None:
         """Return what is known of a run."""
         try:
-            body = json.loads(self._file(run_id).read_text("ascii"))
+            with acting_as_server():
+                body = json.loads(self._file(run_id).read_text("ascii"))
         except FileNotFoundError:
             return None
         return JournalRecord(JournalState(body["state"]), ChangePlan.from_json(body["plan"]), body["index_sha256"])
 
     def write(self, record: JournalRecord) -> None:
         """Put a record on disk, atomically, and wait until it is there."""
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file = self._file(record.plan.run_id)
-        body = {"state": record.state, "plan": record.plan.to_json(), "index_sha256": record.index_sha256}
-        temporary = file.with_suffix(".new")
-        with temporary.open("w", encoding="ascii") as out:
-            json.dump(body, out)
-            out.flush()
-            os.fsync(out.fileno())
-        temporary.replace(file)
-        self._sync()
+        with acting_as_server():
+            self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            file = self._file(record.plan.run_id)
+            body = {"state": record.state, "plan": record.plan.to_json(), "index_sha256": record.index_sha256}
+            temporary = file.with_suffix(".new")
+            with temporary.open("w", encoding="ascii") as out:
+                json.dump(body, out)
+                out.flush()
+                os.fsync(out.fileno())
+            temporary.replace(file)
+            self._sync()
         self.faults.reach(f"journal:{record.state}")
 
     def remove(self, run_id: RunId) -> None:
         """Forget a run that was rolled back."""
-        self._file(run_id).unlink(missing_ok=True)
-        self._sync()
+        with acting_as_server():
+            self._file(run_id).unlink(missing_ok=True)
+            self._sync()
         self.faults.reach("journal:removed")
 
     def list_pending(self) -> Iterator[JournalRecord]:

@@ -62,7 +62,8 @@ class ObjectStore:
     @classmethod
     def open(cls, git_dir: Path) -> "ObjectStore":
         """Open the bare store at `git_dir`."""
-        return cls(pygit2.Repository(str(git_dir)), git_dir / "objects")
+        with acting_as_server():
+            return cls(pygit2.Repository(str(git_dir)), git_dir / "objects")
 
     def read(self, oid: GitOid) -> bytes:
         """Return the content of an object; raise MissingObjectError if it is nowhere."""
