@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.pas.core.isolation import WORKSPACE_TARGET
 
-MAX_ARGUMENTS = 256
+MAX_ARGUMENTS = 1024
 MAX_ARGUMENT_BYTES = 8_192
 MAX_TOTAL_BYTES = 65_536
 

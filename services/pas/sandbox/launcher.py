@@ -103,11 +103,13 @@ def _open_workspace(path: str) -> int:
 
 
 class _Lending:
-    """Gives a tree to the lane: every entry is owned by it afterwards, nothing outside is touched."""
+    """Gives a tree to the lane: every entry is owned by `owner` afterwards, nothing outside is touched.
 
-    def __init__(self, uid: int, gid: int, device: int) -> None:
-        self._uid = uid
-        self._gid = gid
+    Without an owner (the lane runs as the server's own user) the tree is only checked.
+    """
+
+    def __init__(self, owner: "tuple[int, int] | None", device: int) -> None:
+        self._owner = owner
         self._device = device
         self._unseen_links: dict[int, int] = {}
 
@@ -148,8 +150,8 @@ class _Lending:
                 os.close(child)
 
     def _give(self, name: str, fd: int, found: os.stat_result) -> None:
-        if (found.st_uid, found.st_gid) != (self._uid, self._gid):
-            os.chown(name, self._uid, self._gid, dir_fd=fd, follow_symlinks=False)
+        if self._owner is not None and (found.st_uid, found.st_gid) != self._owner:
+            os.chown(name, *self._owner, dir_fd=fd, follow_symlinks=False)
 
 
 def _mask_git(workspace_fd: int, target: str) -> list[str]:
@@ -275,13 +277,13 @@ def _prepare(plan: "Plan") -> list[str]:
     _write_text("/proc/self/oom_score_adj", "700")  # when memory runs out, the lane goes before the server
     workspace_fd = _open_workspace(plan["workspace"])
     uid, gid = plan["uid"], plan["gid"]
-    if uid is not None and gid is not None:
-        _Lending(uid, gid, os.fstat(workspace_fd).st_dev).lend(workspace_fd)
+    owner = (uid, gid) if uid is not None and gid is not None else None
+    _Lending(owner, os.fstat(workspace_fd).st_dev).lend(workspace_fd)
     arguments = _bwrap_arguments(plan, workspace_fd)
     for name, bounds in plan["rlimits"].items():
         resource.setrlimit(getattr(resource, name), bounds)
-    if uid is not None and gid is not None:
-        _drop_root(uid, gid)
+    if owner is not None:
+        _drop_root(*owner)
         _die_with_server(plan["parent_pid"])  # the kernel forgets the first one when the uid changes
     if 0 in {os.getuid(), os.geteuid()}:
         raise LaunchError("bubblewrap is never started as root: give the lane a uid")
