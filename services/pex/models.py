@@ -1,5 +1,7 @@
 """Vocabulary of PEX: plans, delegations, reports."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.kernel.ids import DelegationId, EstimateId, ProjectId, RunId, Sha256
@@ -22,10 +24,14 @@ class PlanRequest(_Frozen):
 
 
 class Question(_Frozen):
-    """The one crisp question that PEX asks when unsure; each option is a full intent to send instead."""
+    """The one crisp question that PEX asks when unsure; each option is a full intent to send instead.
+
+    `answer`, when not empty, is an intent with `{answer}` where a bare reply belongs.
+    """
 
     text: str
     options: tuple[str, ...]
+    answer: str = ""
 
 
 class Plan(_Frozen):
@@ -148,3 +154,12 @@ class ProjectStatus(_Frozen):
     run: RunView | None
     projected_overrun_pct: float | None
     approved_estimate_id: EstimateId | None
+
+
+class Health(_Frozen):
+    """The service is up; `schema` is the Alembic revision of its database."""
+
+    status: Literal["ok"] = "ok"
+    service: Literal["pex"] = "pex"
+    version: str
+    schema_revision: str = Field(serialization_alias="schema", validation_alias="schema")

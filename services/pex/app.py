@@ -1,0 +1,105 @@
+"""Composition of PEX: database, neighbours, service, HTTP app."""
+
+from dataclasses import dataclass
+from importlib.resources import files
+from random import Random
+
+import sqlalchemy as sa
+import yaml
+from fastapi import FastAPI
+
+from services.kernel.caller import Authenticator, CallerSource
+from services.kernel.clock import Clock
+from services.kernel.db import open_engine
+from services.kernel.http import make_app
+from services.kernel.idempotency import SqlIdempotencyStore
+from services.kernel.ids import new_id
+from services.kernel.version import VERSION
+from services.kernel.vocabulary import ServiceName
+from services.pas.protocol import Pas
+from services.pex.api import add_routes
+from services.pex.calls.pas import PasEdge
+from services.pex.calls.plms import PlmsEdge
+from services.pex.calls.vector_ops import VectorOpsEdge
+from services.pex.core.bell import Bell
+from services.pex.core.driver import Driver, DriverParts
+from services.pex.core.intents import IntentMatcher, PhraseTable
+from services.pex.core.journal import Journal
+from services.pex.core.planning import Planner
+from services.pex.core.service import PexParts, PexService
+from services.pex.models import Health
+from services.pex.store import SqlStore, prepare_schema
+from services.pex.tables import IDEMPOTENCY
+from services.plms.protocol import Plms
+from services.vector_ops.protocol import VectorOps
+
+PHRASES_FILE = "intents.v1.yaml"
+
+
+@dataclass(frozen=True)
+class OpenPex:
+    """A running PEX. Its opener awaits `service.recover()` after start, and `close` at the end."""
+
+    service: PexService
+    idempotency: SqlIdempotencyStore
+    schema_revision: str
+    engine: sa.Engine
+
+    async def close(self) -> None:
+        """Stop following runs (they go on in PAS) and close the database."""
+        await self.service.close()
+        self.engine.dispose()
+
+
+def load_phrases() -> PhraseTable:
+    """Return the phrasing table that is shipped with the package."""
+    text = (files("services.pex") / "core" / PHRASES_FILE).read_text("utf-8")
+    return PhraseTable.model_validate(yaml.safe_load(text))
+
+
+def create_service(
+    database_url: str,
+    *,
+    plms: Plms,
+    pas: Pas,
+    vector_ops: VectorOps,
+    callers: CallerSource,
+    clock: Clock,
+    random: Random,
+) -> OpenPex:
+    """Open the database, bring its schema up to date and return PEX over its three neighbours.
+
+    `callers` gives PEX's own identity, `service:pex`.
+    """
+    engine = open_engine(database_url)
+    revision = prepare_schema(engine)
+    journal = Journal(SqlStore(engine, clock), Bell())
+    plms_edge, pas_edge = PlmsEdge(plms, callers, random), PasEdge(pas, callers, random)
+    index = VectorOpsEdge(vector_ops, callers, random)
+    service = PexService(
+        PexParts(
+            journal=journal,
+            planner=Planner(IntentMatcher(load_phrases()), index),
+            plms=plms_edge,
+            pas=pas_edge,
+            index=index,
+            driver=Driver(DriverParts(journal, plms_edge, pas_edge, clock, random)),
+            clock=clock,
+            new_id=new_id,
+        )
+    )
+    idempotency = SqlIdempotencyStore(engine, IDEMPOTENCY, clock)
+    idempotency.forget_unfinished()
+    return OpenPex(service, idempotency, revision, engine)
+
+
+def create_app(parts: OpenPex, authenticator: Authenticator) -> FastAPI:
+    """Return the HTTP app of PEX."""
+    health = Health(version=VERSION, schema=parts.schema_revision)
+    return make_app(
+        ServiceName.PEX,
+        authenticator,
+        lambda app: add_routes(app, parts.service, health),
+        version=VERSION,
+        idempotency=parts.idempotency,
+    )

@@ -1,0 +1,181 @@
+"""From an intent to cards: match the words, resolve the symbol in the index, name the files that will change."""
+
+import keyword
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from pydantic import JsonValue
+
+from services.pex.calls.vector_ops import VectorOpsEdge
+from services.pex.core.cards import plan_rename, plan_tests, plan_tidying
+from services.pex.core.intents import Asked, IntentMatcher, Matched
+from services.pex.models import Plan, Planning, Question
+from services.vector_ops.models import Hit, Stamp
+from services.vector_ops.protocol import SymbolNotFoundError
+
+MAX_OPTIONS = 3
+MAX_FILES_NAMED = 500
+REFUSAL = (
+    "no recipe fits these words, and no model is configured (adding one, `direng model add`, is not available in this "
+    "version); recipes: rename-symbol (`rename old_name to new_name`), format (`format the code`), lint-fix "
+    "(`fix the lint findings`), run-tests (`run the tests`); nothing was changed"
+)
+
+
+class Planner:
+    """Turns words into a plan, a question or a refusal; keeps nothing."""
+
+    def __init__(self, matcher: IntentMatcher, index: VectorOpsEdge) -> None:
+        self._matcher = matcher
+        self._index = index
+
+    async def plan(self, intent: str, repo: str) -> Planning:
+        """Return what would be done in `repo`. Raises UnindexableError for a path that is no usable repository."""
+        found = self._matcher.match(intent)
+        if isinstance(found, Asked):
+            return Planning(question=Question(text=found.text, options=found.options, answer=found.answer))
+        if not isinstance(found, Matched):
+            return Planning(refusal=REFUSAL)
+        slots = found.slots
+        problem = find_path_problem(slots.get("path", "")) or find_path_problem(slots.get("test_path", ""))
+        if problem:
+            return Planning(refusal=problem)
+        if found.recipe == "rename-symbol":
+            return await self._plan_rename(repo, found)
+        return await self._plan_other(repo, found)
+
+    async def _plan_other(self, repo: str, found: Matched) -> Planning:
+        snapshot = await self._index.snapshot(repo)
+        test_paths = _paths(found.slots.get("test_path", ""))
+        if found.recipe == "run-tests":
+            where = f" in {test_paths[0]}" if test_paths else ""
+            return _planned(Plan(summary=f"run the tests{where}", recipe=found.recipe, cards=plan_tests(test_paths)))
+        paths = _paths(found.slots.get("path", ""))
+        what = "format the code" if found.recipe == "format" else "repair what the linter can repair by itself"
+        plan = Plan(
+            summary=f"{what}{f' in {paths[0]}' if paths else ''}, run the tests before and after",
+            recipe=found.recipe,
+            cards=plan_tidying(found.recipe, paths, test_paths),
+            warnings=_warn(snapshot.stamp),
+        )
+        return _planned(plan)
+
+    async def _plan_rename(self, repo: str, found: Matched) -> Planning:
+        old, new = found.slots["old"], found.slots["new"]
+        new = new.removeprefix(f"{old.rpartition('.')[0]}.") if "." in old else new
+        problem = find_name_problem(old.rpartition(".")[2], new)
+        if problem:
+            return Planning(refusal=problem)
+        try:
+            answer = await self._index.find_definitions(repo, old)
+        except SymbolNotFoundError as error:
+            return Planning(refusal=f"{error.detail}; nothing was changed")
+        scope = found.slots.get("path", "")
+        hits = _distinct(hit for hit in answer.hits if _lies_in(hit.path, scope))
+        if not hits:
+            return Planning(refusal=f"{old} is not defined in {scope}, but in {_list_places(answer.hits)}")
+        if len(hits) > 1:
+            return _ask_which(old, new, hits)
+        return await self._plan_rename_of(repo, hits[0], found, new, answer.stamp)
+
+    async def _plan_rename_of(self, repo: str, hit: Hit, found: Matched, new: str, stamp: Stamp) -> Planning:
+        if not hit.path.endswith((".py", ".pyi")):
+            return Planning(refusal=f"{hit.symbol} is defined in {hit.path}; rename-symbol knows Python only")
+        taken = await self._find_taken(repo, hit, new)
+        if taken:
+            return Planning(refusal=taken)
+        files = await self._find_files(repo, hit)
+        old = hit.symbol.rpartition(".")[2]
+        params: dict[str, JsonValue] = {"old": hit.symbol, "new": new, "path_hint": hit.path, "line_hint": hit.line}
+        plan = Plan(
+            summary=f"rename {hit.kind} {hit.symbol} ({hit.path}:{hit.line}) to {new} in {_count(files)} and in the "
+            f"documentation's mentions of {old}; run the tests before and after",
+            recipe="rename-symbol",
+            cards=plan_rename(params, _paths(found.slots.get("test_path", ""))),
+            files_expected=files,
+            warnings=_warn(stamp),
+        )
+        return _planned(plan)
+
+    async def _find_taken(self, repo: str, hit: Hit, new: str) -> str:
+        """Return why `new` cannot be bound where the symbol is defined; empty when it can."""
+        try:
+            answer = await self._index.find_definitions(repo, new)
+        except SymbolNotFoundError:
+            return ""
+        scope = hit.symbol.rpartition(".")[0]
+        for other in answer.hits:
+            if other.path == hit.path and other.symbol.rpartition(".")[0] == scope:
+                return f"{new} is already defined in the same scope ({other.path}:{other.line}); choose another name"
+        return ""
+
+    async def _find_files(self, repo: str, hit: Hit) -> tuple[str, ...]:
+        answer = await self._index.find_impact(repo, hit.symbol)
+        return tuple(sorted({hit.path, *(place.path for place in answer.hits)}))[:MAX_FILES_NAMED]
+
+
+def find_name_problem(old: str, new: str) -> str:
+    """Return why `new` cannot replace the identifier `old`; empty when it can."""
+    if not new.isidentifier():
+        return f"{new!r} is not a Python identifier; choose letters, digits and underscores, no digit first"
+    if keyword.iskeyword(new) or keyword.issoftkeyword(new):
+        return f"{new!r} is a Python keyword; choose another name"
+    if old == new:
+        return f"{old!r} has that name already; nothing to do"
+    return ""
+
+
+def find_path_problem(path: str) -> str:
+    """Return why a path from the user's words is not usable inside a repository; empty when it is."""
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts:
+        return f"{path!r} leaves the repository; give a path relative to its root"
+    return ""
+
+
+def _planned(plan: Plan) -> Planning:
+    return Planning(plan=plan)
+
+
+def _paths(path: str) -> tuple[str, ...]:
+    clean = path.removeprefix("./").rstrip("/")
+    return () if clean in {"", "."} else (clean,)
+
+
+def _lies_in(path: str, scope: str) -> bool:
+    wanted = _paths(scope)
+    return not wanted or path == wanted[0] or path.startswith(f"{wanted[0]}/")
+
+
+def _distinct(hits: Iterable[Hit]) -> list[Hit]:
+    """One hit per definition: overloads and re-definitions of one name in one file are one."""
+    found: dict[tuple[str, str], Hit] = {}
+    for hit in hits:
+        found.setdefault((hit.path, hit.symbol), hit)
+    return list(found.values())
+
+
+def _ask_which(old: str, new: str, hits: list[Hit]) -> Planning:
+    names = [hit.symbol for hit in hits]
+    is_unique = len(set(names)) == len(names)
+    options = [f"rename {h.symbol} to {new}" + ("" if is_unique else f" in {h.path}") for h in hits[:MAX_OPTIONS]]
+    places = _list_places(hits)
+    return Planning(
+        question=Question(text=f"{old} has {len(hits)} definitions: {places}. Which?", options=tuple(options))
+    )
+
+
+def _list_places(hits: Iterable[Hit], limit: int = 8) -> str:
+    places = [f"{hit.symbol} ({hit.path}:{hit.line})" for hit in hits]
+    rest = len(places) - limit
+    return ", ".join(places[:limit]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _count(files: tuple[str, ...]) -> str:
+    return f"{len(files)} file{'' if len(files) == 1 else 's'}"
+
+
+def _warn(stamp: Stamp) -> tuple[str, ...]:
+    if stamp.is_fresh:
+        return ()
+    return (f"the index is at {stamp.indexed_commit[:7]} while HEAD is {stamp.head_commit[:7]}",)
