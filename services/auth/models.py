@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.kernel.ids import ID_PATTERN
 from services.kernel.vocabulary import Scope, ServiceName
 
 MAX_SERVICE_TTL_S = 24 * 3600
@@ -37,8 +38,8 @@ class TokenRequest(_Frozen):
     scopes: tuple[Scope, ...] = ()
     assertion: str = Field(min_length=1, max_length=8192)
     ttl_s: int = Field(default=900, ge=1, le=MAX_SERVICE_TTL_S)
-    run_id: str | None = None
-    project_id: str | None = None
+    run_id: str | None = Field(default=None, pattern=ID_PATTERN)
+    project_id: str | None = Field(default=None, pattern=ID_PATTERN)
 
 
 class Token(_Frozen):
@@ -67,8 +68,8 @@ class IntrospectRequest(_Frozen):
 class Revocation(_Frozen):
     """Revoke one token by `jti`, or all of a subject's tokens issued up to now by `subject`."""
 
-    jti: str | None = None
-    subject: str | None = None
+    jti: str | None = Field(default=None, min_length=1, max_length=200)
+    subject: str | None = Field(default=None, min_length=1, max_length=200)
 
 
 class KeyRotation(_Frozen):

@@ -68,7 +68,7 @@ class Auth(Protocol):
         ...
 
     async def rotate_keys(self, caller: Caller) -> KeyRotation:
-        """Start signing with a new key; needs auth.admin. Raises RotationPendingError while the last one is under way."""
+        """Start signing with a new key; needs auth.admin. Raises RotationPendingError while the last one lasts."""
         ...
 
     async def get_jwks(self) -> Jwks:
