@@ -1,6 +1,6 @@
 """The local server: one process a home, every service on its own loopback port (ARCHITECTURE.md, "Processes").
 
-    python -I -m services.host --home DIR
+python -I -m services.host --home DIR
 """
 
 import argparse
@@ -55,7 +55,9 @@ def lock_home(home: Home) -> Iterator[None]:
         except OSError:
             file.seek(0)
             owner = file.read().strip() or "unknown"
-            raise HomeLockedError(f"a server already runs on {home.path} (process {owner}); stop it with `direng down`") from None
+            raise HomeLockedError(
+                f"a server already runs on {home.path} (process {owner}); stop it with `direng down`"
+            ) from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -78,10 +80,13 @@ def bind_ports(services: tuple[ServiceName, ...], *, is_fixed: bool) -> dict[Ser
         except OSError as error:
             for other in (listener, *bound.values()):
                 other.close()
-            why = "is taken by another program" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
-            raise PortTakenError(
-                f"port {port} ({service}) {why}; stop that program, or set DIRENG_HOME to another folder: its server takes free ports"
-            ) from None
+            why = (
+                "is taken by another program"
+                if error.errno == errno.EADDRINUSE
+                else f"cannot be used ({error.strerror})"
+            )
+            cure = "stop that program, or set DIRENG_HOME to another folder: its server takes free ports"
+            raise PortTakenError(f"port {port} ({service}) {why}; {cure}") from None
         bound[service] = listener
     return bound
 
@@ -118,11 +123,20 @@ async def run(home: Home, wiring: Wiring | None = None) -> None:
 
 
 async def _serve(
-    home: Home, platform: Platform, listeners: Mapping[ServiceName, socket.socket], ports: Mapping[ServiceName, int], stop: asyncio.Event
+    home: Home,
+    platform: Platform,
+    listeners: Mapping[ServiceName, socket.socket],
+    ports: Mapping[ServiceName, int],
+    stop: asyncio.Event,
 ) -> None:
     app = dispatch_by_port({ports[service]: platform.apps[service] for service in listeners})
     config = uvicorn.Config(
-        app, lifespan="off", log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_S
+        app,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_S,
     )
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=list(listeners.values())))
@@ -132,7 +146,7 @@ async def _serve(
     done, _ = await asyncio.wait({serving, renewing, waiting}, return_when=asyncio.FIRST_COMPLETED)
     LOG.info("draining")
     home.server_file.unlink(missing_ok=True)
-    platform.begin_drain()
+    await platform.begin_drain()
     server.should_exit = True
     for task in (renewing, waiting):
         task.cancel()

@@ -1,0 +1,193 @@
+"""The only wiring: which object stands behind each protocol, and the only place that creates DBOS.
+
+`embedded` puts every service into this process, each edge holding its neighbour's own object.
+"""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import SystemRandom
+from typing import ClassVar
+
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from dbos import DBOS
+from fastapi import FastAPI
+
+from services.artifacts.store import ObstoreArtifactStore
+from services.auth import app as auth_app
+from services.auth.callers import LocalCallerSource, mint_user_tokens
+from services.auth.core.issuer import AuthService
+from services.auth.core.ports import KeyRing
+from services.auth.settings import AuthSettings
+from services.auth.validator import TokenAuthenticator
+from services.direng import app as direng_app
+from services.direng.models import Check
+from services.kernel.clock import Clock, SystemClock
+from services.kernel.db import sqlite_url
+from services.kernel.errors import InternalError
+from services.kernel.home import Home
+from services.kernel.vocabulary import ServiceName
+from services.pas import app as pas_app
+from services.pas.core.isolation import Isolation
+from services.pas.core.ports import FaultPoints, NoFaults
+from services.pas.engine import dbos_config, launch_dbos, open_workflow_engine
+from services.pas.sandbox.bubblewrap import BubblewrapIsolation
+from services.pex import app as pex_app
+from services.plms import app as plms_app
+from services.vector_ops import app as vector_ops_app
+
+LOCAL_USER = "user:local"
+EXECUTOR_ID = "embedded"
+"""One process a home is guaranteed by the home's lock, so the executor's name may be the same after every restart."""
+DRAIN_S = 5
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What may be exchanged: recovery tests inject fault points, everything else is production's."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    faults: FaultPoints = field(default_factory=NoFaults)
+
+
+@dataclass(frozen=True)
+class Platform:
+    """Every service of this process as an ASGI app."""
+
+    SERVICES: ClassVar[tuple[ServiceName, ...]] = (
+        ServiceName.AUTH,
+        ServiceName.PLMS,
+        ServiceName.PAS,
+        ServiceName.PEX,
+        ServiceName.DIRENG,
+        ServiceName.VECTOR_OPS,
+    )
+    apps: Mapping[ServiceName, FastAPI]
+    mint_user_tokens: Callable[[], Awaitable[tuple[Mapping[ServiceName, str], int]]]
+    begin_drain: Callable[[], Awaitable[None]]
+
+
+class PlatformSigner:
+    """Signs passports with the key that signs tokens now; satisfies services.pas.core.ports.Signer."""
+
+    def __init__(self, keys: KeyRing) -> None:
+        self._keys = keys
+
+    @property
+    def kid(self) -> str:
+        """Name of the key."""
+        return self._keys.get_signing_key().kid
+
+    def sign(self, content: bytes) -> str:
+        """Return the RS256 signature of `content`, base64url without padding."""
+        key = self._keys.get_signing_key().private
+        if not isinstance(key, RSAPrivateKey):
+            raise InternalError("the platform's signing key is no RSA key")
+        return base64.urlsafe_b64encode(key.sign(content, PKCS1v15(), SHA256())).rstrip(b"=").decode()
+
+
+@asynccontextmanager
+async def embedded(home: Home, wiring: Wiring) -> AsyncIterator[Platform]:
+    """Open every service over `home`; recover what a former process left unfinished; close all when the block ends."""
+    async with AsyncExitStack() as stack:
+        yield await _compose(home, wiring, stack)
+
+
+async def _compose(home: Home, wiring: Wiring, stack: AsyncExitStack) -> Platform:
+    clock, state = wiring.clock, home.folder("state")
+    auth = auth_app.create_service(AuthSettings(keys_dir=home.folder("auth")), clock)
+    isolation = BubblewrapIsolation()
+
+    plms = plms_app.open_plms(sqlite_url(state / "plms.db"), clock)
+    stack.callback(plms.close)
+    index = vector_ops_app.open_vector_ops(home.folder("index"), clock)
+    stack.callback(index.close)
+
+    pas = _open_pas(home, wiring, auth, isolation, stack)
+    pex = pex_app.create_service(
+        sqlite_url(state / "pex.db"),
+        plms=plms.service,
+        pas=pas.service,
+        vector_ops=index.service,
+        callers=LocalCallerSource(auth, ServiceName.PEX, clock),
+        clock=clock,
+        random=SystemRandom(),
+    )
+    stack.push_async_callback(pex.close)
+    direng = direng_app.create_service(
+        sqlite_url(state / "direng.db"),
+        home=home.path,
+        pex=pex.service,
+        pas=pas.service,
+        vector_ops=index.service,
+        callers=LocalCallerSource(auth, ServiceName.DIRENG, clock),
+        clock=clock,
+        checks=(lambda: _check_isolation(isolation),),
+    )
+    stack.push_async_callback(direng.close)
+    # Only now, when everything that a recovered run may call is there, do unfinished runs go on.
+    launch_dbos()
+    await pex.service.recover()
+    await direng.service.recover()
+
+    def guard(audience: ServiceName) -> TokenAuthenticator:
+        return auth_app.create_authenticator(auth, audience, clock)
+
+    apps = {
+        ServiceName.AUTH: auth_app.create_app(auth, clock),
+        ServiceName.PLMS: plms_app.create_app(plms, guard(ServiceName.PLMS)),
+        ServiceName.PAS: pas_app.create_app(pas, guard(ServiceName.PAS)),
+        ServiceName.PEX: pex_app.create_app(pex, guard(ServiceName.PEX)),
+        ServiceName.DIRENG: direng_app.create_app(direng, guard(ServiceName.DIRENG)),
+        ServiceName.VECTOR_OPS: vector_ops_app.create_app(index, guard(ServiceName.VECTOR_OPS)),
+    }
+    return Platform(apps, lambda: _mint(auth), pas.begin_drain)
+
+
+def _open_pas(
+    home: Home, wiring: Wiring, auth: AuthService, isolation: Isolation, stack: AsyncExitStack
+) -> pas_app.PasParts:
+    url = sqlite_url(home.folder("state") / "workflows.db")
+    engine = open_workflow_engine(url)
+    stack.callback(engine.dispose)
+    DBOS(config=dbos_config(url, engine, EXECUTOR_ID))
+    parts = pas_app.open_pas(
+        pas_app.PasPorts(
+            home=home.path,
+            database_url=sqlite_url(home.folder("state") / "pas.db"),
+            clock=wiring.clock,
+            signer=PlatformSigner(auth.keys),
+            isolation=isolation,
+            artifacts=open_artifacts(home.folder("artifacts")),
+            faults=wiring.faults,
+        )
+    )
+    stack.callback(parts.close)
+    stack.callback(DBOS.destroy, workflow_completion_timeout_sec=DRAIN_S)
+    return parts
+
+
+def open_artifacts(folder: Path) -> ObstoreArtifactStore:
+    """Return the artifact store of a home."""
+    return ObstoreArtifactStore.local(folder)
+
+
+async def _mint(auth: AuthService) -> tuple[Mapping[ServiceName, str], int]:
+    tokens = mint_user_tokens(auth, LOCAL_USER, Platform.SERVICES)
+    return {audience: token.access_token for audience, token in tokens.items()}, min(
+        token.expires_at for token in tokens.values()
+    )
+
+
+async def _check_isolation(isolation: Isolation) -> tuple[Check, ...]:
+    report = await asyncio.to_thread(isolation.describe)
+    if not report.problems:
+        return (Check(name="sandbox", is_good=True, detail=f"bubblewrap works, limits by {report.tier}"),)
+    return tuple(
+        Check(name="sandbox", is_good=False, detail=problem.what, cure=problem.cure) for problem in report.problems
+    )
