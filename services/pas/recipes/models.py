@@ -97,7 +97,7 @@ class RecipeOutcome(Shape):
     `changed` maps paths to new texts and stays inside the process; the wire form leaves it out. `left_alone` is
     capped at
     `MAX_LEFT_ALONE`; `left_alone_total` counts them all. `files` are the changed paths, sorted. `symbols` are the
-    definitions that were renamed (more than one when overriding methods change together).
+    definitions that were renamed, the one that was asked for first (more when overriding methods change together).
     """
 
     status: Status

@@ -128,13 +128,18 @@ class _Collector:
             self._store(scope, binding)
         return binding
 
+    def tick(self) -> int:
+        self.facts.clock += 1
+        return self.facts.clock
+
     def _store(self, scope: Scope, binding: Binding) -> None:
+        binding.order = self.tick()
         scope.bindings.setdefault(binding.name, []).append(binding)
         self.facts.bound.setdefault(binding.name, []).append(binding)
 
     def name(self, node: cst.Name) -> None:
         skip = self.scope.kind == "class" and node.value not in self.scope.bindings
-        self.facts.uses.setdefault(node.value, []).append(Use(node, self.scope, skip))
+        self.facts.uses.setdefault(node.value, []).append(Use(node, self.scope, skip, self.tick()))
 
     def attribute(self, node: cst.Attribute) -> None:
         with self.annotating(is_on=False):

@@ -55,6 +55,9 @@ class Families:
                 origin = self._inference.lookup.origin(binding) if binding.name == self.name else None
                 if origin is not None:
                     links[origin].append(home(binding))
+            if self.name in module.scope.bindings:  # a star import fills the same slot as the module's own binding
+                for origin in self._inference.lookup.starred(module, self.name):
+                    links[origin].append(Slot(module.scope, self.name))
         return links
 
     @cached_property

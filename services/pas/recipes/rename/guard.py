@@ -60,6 +60,11 @@ class Guard:
         child = self._project.child(slot.scope.path, self._new)
         if child is not None:
             return f"{self._new!r} is already a submodule: {child}"
+        module = self._project.load(slot.scope.path)
+        rest = set(self._lookup.starred(module, self._old)) - self._slots if module is not None else set()
+        if rest:
+            other = next(iter(rest)).scope.path
+            return f"{self._old!r} also comes into {slot.scope.path} by a star import of {other}: the two cannot be told apart"
         provided = self._lookup.module_slot(slot.scope.path, self._new)
         if provided is not None:
             return f"{self._new!r} already comes into {slot.scope.path} by a star import of {provided.scope.path}"
@@ -103,10 +108,10 @@ class Guard:
 
     def _captor(self, use: Use, slot: Slot) -> Scope | None:
         """Return the scope that would catch the renamed use before it reaches its slot."""
-        for scope in use.scope.visible(skip_class=use.skip_class):
-            if scope is slot.scope:
+        for scope in use.scope.visible():
+            if scope is slot.scope or self._old in scope.global_names:
                 return None
-            if self._new in scope.bindings or (self._new in scope.global_names and slot.scope.kind != "module"):
+            if use.sees(scope, self._new) or (self._new in scope.global_names and slot.scope.kind != "module"):
                 return scope
         return None
 
@@ -125,10 +130,10 @@ class Guard:
         return self._star_problem()
 
     def _would_catch(self, use: Use, module: Module) -> bool:
-        for scope in use.scope.visible(skip_class=use.skip_class):
-            if self._new in scope.bindings or self._new in scope.global_names:
+        for scope in use.scope.visible():
+            if use.sees(scope, self._new) or self._new in scope.global_names:
                 return False
-            if Slot(scope, self._old) in self._slots:
+            if Slot(scope, self._old) in self._slots and use.sees(scope, self._old):
                 return True
         starred = self._lookup.module_slot(module.path, self._old) if module.facts.stars else None
         return starred in self._slots

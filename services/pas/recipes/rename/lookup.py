@@ -8,7 +8,7 @@ from typing import Protocol
 
 import libcst as cst
 
-from services.pas.recipes.rename.modules import SUFFIXES, Project
+from services.pas.recipes.rename.modules import SUFFIXES, Module, Project
 from services.pas.recipes.rename.scopes import Binding, Origin, Scope
 from services.pas.recipes.rename.values import ClassValue, External, Instance, ModuleValue, Slot, Value, Values
 
@@ -61,13 +61,17 @@ class Lookup:
             return None
         if name in module.scope.bindings:
             return Slot(module.scope, name)
+        return next(iter(self.starred(module, name, seen)), None)
+
+    def starred(self, module: Module, name: str, seen: frozenset[str] = frozenset()) -> list[Slot]:
+        """Return the slots that star imports of a module copy under `name`, the last import first."""
+        found: list[Slot] = []
         for star in reversed(module.facts.stars):
-            source = self.project.find(star, place)
+            source = self.project.find(star, module.path)
             if source is not None and self.exports(source, name):
-                slot = self.module_slot(source, name, seen | {place})
-                if slot is not None:
-                    return slot
-        return None
+                slot = self.module_slot(source, name, seen | {module.path})
+                found += [slot] if slot is not None else []
+        return found
 
     def exports(self, place: str, name: str) -> bool:
         """Return whether `from place import *` copies `name`, should the module have it."""

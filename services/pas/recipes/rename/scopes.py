@@ -30,7 +30,10 @@ class Origin:
 
 @dataclass(eq=False, slots=True)
 class Binding:
-    """One place that binds a name: its text is `node`, what it holds is `value` taken apart by `steps`."""
+    """One place that binds a name: its text is `node`, what it holds is `value` taken apart by `steps`.
+
+    `order` counts bindings and uses as Python runs them, which decides what a class body sees.
+    """
 
     name: str
     node: cst.CSTNode
@@ -42,6 +45,7 @@ class Binding:
     steps: tuple[Step, ...] = ()
     origin: Origin | None = None
     inner: Scope | None = None
+    order: int = 0
 
 
 @dataclass(eq=False, slots=True)
@@ -105,6 +109,14 @@ class Use:
     node: cst.Name
     scope: Scope
     skip_class: bool
+    order: int
+
+    def sees(self, scope: Scope, name: str) -> bool:
+        """Return whether `scope` binds `name` for this use: in its own class body, only what was bound before."""
+        bindings = scope.bindings.get(name, ())
+        if scope is self.scope and scope.kind == "class":
+            return any(each.order < self.order for each in bindings)
+        return bool(bindings)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,4 +162,5 @@ class Facts:
     slots: list[tuple[cst.SimpleString, Scope]] = field(default_factory=list)
     module_paths: list[cst.CSTNode] = field(default_factory=list)
     has_exports: bool = False
+    clock: int = 0
     classes: list[Scope] = field(default_factory=list)

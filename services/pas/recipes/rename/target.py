@@ -53,7 +53,8 @@ class TargetFinder:
         groups = self._groups(chosen if prefix else _outermost(chosen))
         if len(groups) > 1:
             return self._ambiguous(params.old, [slot for group in groups for slot in group.heads])
-        return Target(groups[0].slots, self.describe(groups[0].slots))
+        first, rest = self.describe(groups[0].heads[:1]), self.describe(groups[0].slots)
+        return Target(groups[0].slots, tuple(dict.fromkeys((*first, *rest))))
 
     def definitions(self, name: str) -> list[Slot]:
         """Return the slots of modules and classes that define a name, imports left out."""
