@@ -45,16 +45,8 @@ def repo(tmp_path_factory, user):
 
 
 def run(command, environment, cwd=ROOT, timeout_s=170):
-    return subprocess.run(
-        command,
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    quiet = {"capture_output": True, "text": True, "check": False, "stdin": subprocess.DEVNULL}
+    return subprocess.run(command, cwd=cwd, env=environment, timeout=timeout_s, **quiet)
 
 
 def server_file(user):
@@ -124,15 +116,8 @@ def test_4_six_allowlists_deny_raw_shells_and_secrets():
 
 
 def test_5_the_refresh_daemon_refreshes_once_and_is_fresh_the_second_time(user, repo, tmp_path):
-    command = [
-        PYTHON,
-        str(ROOT / "services/vector_ops/refresh_daemon.py"),
-        "--repo",
-        ".",
-        "--index-dir",
-        str(tmp_path / "index"),
-        "--once",
-    ]
+    daemon = str(ROOT / "services/vector_ops/refresh_daemon.py")
+    command = [PYTHON, daemon, "--repo", ".", "--index-dir", str(tmp_path / "index"), "--once"]
     first, second = run(command, user, cwd=repo), run(command, user, cwd=repo)
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
     assert "stale -> refreshed" in first.stdout
@@ -143,15 +128,9 @@ def test_5_the_refresh_daemon_refreshes_once_and_is_fresh_the_second_time(user, 
 
 
 def test_10_a_real_run_over_two_lanes_and_6_its_replay(user, repo):
+    prd = "rename stockbook.pricing.compute_total to price_lines and run the tests"
     steps = (
-        [
-            "vp",
-            "new",
-            "--title",
-            "Rename",
-            "--prd",
-            "rename stockbook.pricing.compute_total to price_lines and run the tests",
-        ],
+        ["vp", "new", "--title", "Rename", "--prd", prd],
         ["vp", "estimate"],
         ["vp", "start", "--yes"],
     )

@@ -2,9 +2,9 @@
 
     python tests/benchmarks/measure.py
 
-Method. Every figure is the median of several runs (count beside it) of whole processes on the machine at hand; CPU and memory are the kernel's own
-accounting of the finished process (wait4), or /proc for the server. A fresh home per figure that starts a server. Nothing is asserted here: the
-targets stand beside the figures so that a reader can compare.
+Method. Every figure is the median of several runs (count beside it) of whole processes on the machine at hand; CPU and
+memory are the kernel's own accounting of the finished process (wait4), or /proc for the server. A fresh home per figure
+that starts a server. Nothing is asserted here: the targets stand beside the figures so that a reader can compare.
 """
 
 import http.client
@@ -66,7 +66,7 @@ def measure_prompt(home: Path, repo: Path) -> float:
         os.chdir(repo)
         os.execvpe("direng", ["direng"], {**environment(home), "TERM": "xterm"})
     seen = b""
-    while b"direng> " not in seen and time.monotonic() - started < 20:  # noqa: PLR2004
+    while b"direng> " not in seen and time.monotonic() - started < 20:
         if select.select([terminal], [], [], 0.5)[0]:
             seen += os.read(terminal, 65536)
             if b"\x1b[6n" in seen:  # prompt_toolkit asks where the cursor is; a terminal answers
@@ -98,7 +98,7 @@ def ask(home: Path, service: str, method: str, path: str, body: object = None) -
     answer = connection.getresponse()
     payload = json.loads(answer.read())
     connection.close()
-    if answer.status >= 400:  # noqa: PLR2004
+    if answer.status >= 400:
         raise SystemExit(f"{method} {path}: {payload}")
     return payload
 
@@ -112,7 +112,7 @@ def make_repo(folder: Path) -> Path:
     for argv in (
         ["init", "-q", "-b", "main"],
         ["add", "-A"],
-        ["-c", "user.name=B", "-c", "user.email=b@localhost", "commit", "-qm", "x"],
+        [*identity, "commit", "-qm", "x"],
     ):
         subprocess.run(["git", *argv], cwd=folder, check=True)
     return folder
