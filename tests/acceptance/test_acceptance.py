@@ -45,8 +45,8 @@ def repo(tmp_path_factory, user):
 
 
 def run(command, environment, cwd=ROOT, timeout_s=170):
-    quiet = {"capture_output": True, "text": True, "check": False, "stdin": subprocess.DEVNULL}
-    return subprocess.run(command, cwd=cwd, env=environment, timeout=timeout_s, **quiet)
+    quiet = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL}
+    return subprocess.run(command, check=False, cwd=cwd, env=environment, timeout=timeout_s, **quiet)
 
 
 def server_file(user):

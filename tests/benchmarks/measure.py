@@ -109,6 +109,7 @@ def make_repo(folder: Path) -> Path:
     for number in range(FILES):
         body = "".join(f"def f{i}( a,b ):\n    return {{'a':a,'b':b}}\n" for i in range(40))
         (folder / f"module_{number}.py").write_text(body)
+    identity = ["-c", "user.name=B", "-c", "user.email=b@localhost"]
     for argv in (
         ["init", "-q", "-b", "main"],
         ["add", "-A"],
@@ -119,7 +120,7 @@ def make_repo(folder: Path) -> Path:
 
 
 def measure_overhead(home: Path, repo: Path, work: Path) -> float:
-    """Return seconds of a run of recipe `format` on ten files, from the request to the final state, minus ruff's own."""
+    """Return seconds of a run of recipe `format` on ten files, request to final state, minus ruff's own."""
     copy = work / "copy"
     shutil.copytree(repo, copy)
     ruff_started = time.monotonic()
