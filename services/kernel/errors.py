@@ -149,5 +149,7 @@ def error_from_wire(status: int, body: WireError) -> PlatformError:
         if cls.code == body["code"] and cls.status == status:
             return cls(body["detail"])
     error = kind_of_status(status)(body["detail"])
-    error.code = body["code"]  # type: ignore[misc]  # an unknown code still tells the reader what happened
+    # An unknown code still tells the reader what happened, and whether asking again may help.
+    error.code = body["code"]  # type: ignore[misc]
+    error.is_retryable = body["retryable"]  # type: ignore[misc]
     return error

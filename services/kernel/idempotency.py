@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from datetime import timedelta
 
 import sqlalchemy as sa
 
@@ -12,6 +13,8 @@ from services.kernel.vocabulary import ServiceName
 
 KEY_LENGTHS = range(8, 201)
 SCOPE_LENGTH = 200
+ANSWER_LIFETIME = timedelta(days=7)
+CLAIM_LIFETIME = timedelta(minutes=15)
 
 
 class KeyReusedError(ConflictError):
@@ -69,9 +72,20 @@ class SqlIdempotencyStore:
         self._clock = clock
 
     def forget_unfinished(self) -> None:
-        """Drop claims that a killed server left behind; the writes behind them are idempotent by their own ids."""
+        """Drop claims that a killed server left behind; the writes behind them are idempotent by their own ids.
+
+        Only for a database with one server: another server's claims would go too (`forget_old` is for those).
+        """
         with self._engine.begin() as connection:
             connection.execute(sa.delete(self._table).where(self._table.c.status.is_(None)))
+
+    def forget_old(self) -> None:
+        """Drop answers older than a week, and claims so old that their server must be dead; called at start."""
+        table, now = self._table, self._clock.now()
+        is_dead = table.c.status.is_(None) & (table.c.created_at < to_iso(now - CLAIM_LIFETIME))
+        is_stale = table.c.created_at < to_iso(now - ANSWER_LIFETIME)
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(table).where(is_dead | is_stale))
 
     async def begin(self, scope: str, key: str, fingerprint: str) -> Answer | None:
         """Claim `key`; return the stored answer if there is one."""

@@ -19,6 +19,7 @@ from services.plms.core.calibration import Calibration
 from services.plms.core.priors import Priors, parse_priors
 from services.plms.core.service import PlmsService
 from services.plms.models import Health
+from services.plms.settings import PlmsSettings
 from services.plms.store import SqlStore, prepare_schema
 from services.plms.tables import IDEMPOTENCY
 
@@ -47,14 +48,24 @@ def load_priors() -> Priors:
 def open_plms(database_url: str, clock: Clock) -> PlmsParts:
     """Open the database, bring schema and posteriors up to date, and return PLMS over it.
 
-    Blocks (some 0.3 s on a new database), so call it before serving or off the event loop.
+    Blocks (some 0.3 s on a new database), so call it before serving or off the event loop. A SQLite file has one
+    server, so that claims of idempotency keys found in it belong to a server that died.
     """
     engine = open_engine(database_url)
     revision = prepare_schema(engine)
     store, calibration = SqlStore(engine), Calibration(load_priors())
     store.transact_now(calibration.adopt_priors)
     service = PlmsService(store, clock, calibration, new_id)
-    return PlmsParts(service, SqlIdempotencyStore(engine, IDEMPOTENCY, clock), revision, engine)
+    idempotency = SqlIdempotencyStore(engine, IDEMPOTENCY, clock)
+    idempotency.forget_old()
+    if engine.dialect.name == "sqlite":
+        idempotency.forget_unfinished()
+    return PlmsParts(service, idempotency, revision, engine)
+
+
+def open_configured(clock: Clock) -> PlmsParts:
+    """Return PLMS over the database that the settings name: one process of a networked installation."""
+    return open_plms(PlmsSettings().database_url, clock)
 
 
 def create_app(parts: PlmsParts, authenticator: Authenticator) -> FastAPI:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from services.kernel.db import in_thread, upgrade_schema
-from services.kernel.errors import UnavailableError
+from services.kernel.errors import InvalidRequestError, UnavailableError
 from services.kernel.ids import EstimateId, ProjectId, RunId
 from services.kernel.vocabulary import ProjectState, RunKind, RunState
 from services.plms.core.ledger import Event, Ledger, PosteriorKey, Run, ScoredActual
@@ -54,12 +54,17 @@ class SqlStore:
                 if getattr(error.orig, "sqlstate", None) not in _LOST_RACES:
                     raise _translate(error) from error
                 time.sleep(RETRY_PAUSE_S * attempt)
+            except OverflowError as error:  # SQLite's driver says so itself
+                raise InvalidRequestError(f"a number is too large to be kept: {error}") from error
         raise UnavailableError("too many transactions at once on the PLMS database; try again")
 
 
 def _translate(error: sa.exc.DBAPIError) -> Exception:
+    reason = str(error.orig).partition("\n")[0]
     if isinstance(error, sa.exc.OperationalError):
-        return UnavailableError(f"the PLMS database does not answer ({str(error.orig).splitlines()[0]}); try again")
+        return UnavailableError(f"the PLMS database does not answer ({reason}); try again")
+    if isinstance(error, sa.exc.DataError):
+        return InvalidRequestError(f"a value cannot be kept: {reason}")
     return error
 
 

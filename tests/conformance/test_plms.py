@@ -364,6 +364,15 @@ async def test_kpis_of_a_run_are_kept_once(plms):
     assert {entry.run_id for entry in history} == {RUN}
 
 
+async def test_control_characters_of_a_tool_are_replaced_in_a_finding(plms):
+    await plms.create_project(ENGINEER, new_project())
+    kpi = KpiRecord(
+        name="linter_pass", lane=Lane.CODE_IMPL, verdict=Verdict.FAIL, value=0, threshold=1, detail="\x1b[1mE501\0\n"
+    )
+    await plms.record_kpis(ENGINEER, RUN, RunKpis(project_id=PROJECT, kpis=(kpi,)))
+    assert [entry.kpi.detail for entry in await plms.list_kpis(ENGINEER, PROJECT)] == ["\ufffd[1mE501\ufffd\n"]
+
+
 async def test_run_token_reports_its_own_run_only(plms):
     await plms.create_project(ENGINEER, new_project())
     with pytest.raises(ForbiddenError, match="another run"):

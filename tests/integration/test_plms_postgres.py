@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import partial
 from importlib.resources import files
 
@@ -14,7 +15,7 @@ from alembic.config import Config
 from services.kernel.clock import SystemClock
 from services.kernel.db import open_engine, sqlite_url
 from services.kernel.errors import InvalidRequestError, UnavailableError
-from services.kernel.idempotency import KeyReusedError, RequestInProgressError
+from services.kernel.idempotency import KeyReusedError, RequestInProgressError, SqlIdempotencyStore
 from services.kernel.ids import ProjectId, RunId
 from services.kernel.vocabulary import Lane, ProjectState, RunKind, RunState
 from services.plms import tables
@@ -244,6 +245,47 @@ async def test_idempotency_key_is_claimed_once_answered_and_given_up(parts):
     keys.forget_unfinished()
     assert await keys.begin("plms:b", "key-0001", "a fourth body") is None
     assert await keys.begin("plms:a", "key-0001", "body") == stored
+
+
+async def test_restarted_server_gives_unfinished_keys_back_at_once_or_when_they_are_old(parts, database_url):
+    class HourAgo(SystemClock):
+        def now(self):
+            return super().now() - timedelta(hours=1)
+
+    dead = SqlIdempotencyStore(parts.engine, tables.IDEMPOTENCY, HourAgo())
+    assert await dead.begin("plms:a", "key-old-claim", "body") is None
+    assert await dead.begin("plms:a", "key-old-answer", "body") is None
+    await dead.finish("plms:a", "key-old-answer", 200, b"{}")
+    again = open_plms(database_url, SystemClock())
+    assert await again.idempotency.begin("plms:a", "key-old-claim", "another body") is None
+    assert (await again.idempotency.begin("plms:a", "key-old-answer", "body")).body == b"{}"
+    again.close()
+
+
+@pytest.mark.parametrize("changes", [{"tokens": 2**63}, {"task_id": "a\0b"}], ids=["number", "nul"])
+async def test_value_that_no_database_keeps_is_refused_in_one_line(parts, changes):
+    await parts.service.create_project(ENGINEER, new_project())
+    run = run_actuals(1.0)
+    odd = run.model_copy(update={"actuals": (run.actuals[0].model_copy(update=changes),)})
+    with pytest.raises(InvalidRequestError) as refusal:
+        await parts.service.record_actuals(ENGINEER, RunId("run-1"), odd)
+    assert "\n" not in refusal.value.detail
+    assert (await parts.service.get_metrics(ENGINEER, PROJECT)).runs == 0
+
+
+async def test_control_characters_of_a_failed_tool_do_not_stop_the_lifecycle(parts, store):
+    await parts.service.create_project(ENGINEER, new_project())
+    change = StateChange(target=ProjectState.PLANNING, rationale="\x1b[31mfailed\0")
+    project = await parts.service.change_state(ENGINEER, PROJECT, change)
+    assert project.reason == "\ufffd[31mfailed\ufffd"
+    with pytest.raises(InvalidRequestError, match="blank"):
+        await parts.service.change_state(
+            ENGINEER, PROJECT, change.model_copy(update={"target": ProjectState.ESTIMATING, "rationale": "\u2003"})
+        )
+    assert [event.target for event in await store.transact(lambda ledger: ledger.list_events(PROJECT))] == [
+        ProjectState.IDEATION,
+        ProjectState.PLANNING,
+    ]
 
 
 def test_database_that_cannot_be_opened_is_unavailable_in_one_line(tmp_path):

@@ -5,8 +5,9 @@ import re
 from services.kernel.caller import Caller
 from services.kernel.errors import ForbiddenError, InvalidRequestError
 from services.kernel.ids import ProjectId, RunId
-from services.plms.models import MAX_PRD_CHARS, EstimateRequest, NewProject, RunActuals, RunKpis
+from services.plms.models import MAX_PRD_CHARS, EstimateRequest, KpiRecord, NewProject, RunActuals, RunKpis
 
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _BINARY = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f\ud800-\udfff]")
 
 
@@ -16,6 +17,18 @@ def check_text(name: str, text: str) -> None:
         raise InvalidRequestError(f"the {name} is blank; say what it is about")
     if found := _BINARY.search(text):
         raise InvalidRequestError(f"the {name} holds {found[0]!a}: it is not plain text; save it as UTF-8 text")
+
+
+def clean_rationale(text: str) -> str:
+    """Return a rationale fit to be kept: a failed tool's words may hold control characters. Blank is refused."""
+    if not text.strip():
+        raise InvalidRequestError("the rationale is blank; say why")
+    return _BINARY.sub(_REPLACEMENT, text)
+
+
+def clean_finding(kpi: KpiRecord) -> KpiRecord:
+    """Return a finding whose detail, a tool's words, is fit to be kept."""
+    return kpi.model_copy(update={"detail": _BINARY.sub(_REPLACEMENT, kpi.detail)})
 
 
 def check_project(new: NewProject) -> None:
@@ -48,14 +61,12 @@ def check_attempts(actuals: RunActuals) -> None:
 
 
 def check_findings(kpis: RunKpis) -> None:
-    """Raise InvalidRequestError for a finding that occurs twice or holds NUL, which no database keeps."""
+    """Raise InvalidRequestError for a finding that occurs twice or has no proper name."""
     seen = {(kpi.lane, kpi.name) for kpi in kpis.kpis}
     if len(seen) != len(kpis.kpis):
         raise InvalidRequestError("the same lane and KPI occur twice; report each finding once")
     for kpi in kpis.kpis:
         check_text("KPI name", kpi.name)
-        if "\0" in kpi.detail:
-            raise InvalidRequestError(f"the detail of {kpi.name} holds NUL; strip it from the tool's output")
 
 
 def check_binding(caller: Caller, project_id: ProjectId, run_id: RunId) -> None:

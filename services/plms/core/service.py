@@ -16,7 +16,8 @@ from services.plms.core.intake import (
     check_findings,
     check_project,
     check_recipes,
-    check_text,
+    clean_finding,
+    clean_rationale,
 )
 from services.plms.core.ledger import Event, Ledger, Run, Store
 from services.plms.core.lifecycle import (
@@ -76,8 +77,7 @@ class PlmsService:
 
     async def change_state(self, caller: Caller, project_id: ProjectId, change: StateChange) -> Project:
         caller.require(Scope.PROJECT_WRITE)
-        check_text("rationale", change.rationale)
-        return await self._move(caller, project_id, change.target, change.rationale)
+        return await self._move(caller, project_id, change.target, clean_rationale(change.rationale))
 
     async def _move(self, caller: Caller, project_id: ProjectId, target: ProjectState, rationale: str) -> Project:
         move = Move(caller.subject, to_iso(self._clock.now()), rationale)
@@ -122,8 +122,7 @@ class PlmsService:
 
     async def approve(self, caller: Caller, project_id: ProjectId, approval: Approval) -> Project:
         caller.require(Scope.PLMS_APPROVE)
-        check_text("rationale", approval.rationale)
-        move = Move(caller.subject, to_iso(self._clock.now()), approval.rationale)
+        move = Move(caller.subject, to_iso(self._clock.now()), clean_rationale(approval.rationale))
         return await self._store.transact(partial(_approve, project_id=project_id, approval=approval, move=move))
 
     async def record_actuals(self, caller: Caller, run_id: RunId, actuals: RunActuals) -> None:
@@ -148,7 +147,7 @@ class PlmsService:
         check_binding(caller, kpis.project_id, run_id)
         check_findings(kpis)
         recorded_at = to_iso(self._clock.now())
-        entries = [KpiEntry(run_id=run_id, recorded_at=recorded_at, kpi=kpi) for kpi in kpis.kpis]
+        entries = [KpiEntry(run_id=run_id, recorded_at=recorded_at, kpi=clean_finding(kpi)) for kpi in kpis.kpis]
 
         def use_case(ledger: Ledger) -> None:
             get_project(ledger, kpis.project_id)
@@ -209,5 +208,5 @@ def _approve(ledger: Ledger, project_id: ProjectId, approval: Approval, move: Mo
         raise IllegalTransitionError(f"project {project_id} is {project.state}; only a waiting one can be approved")
     approved = project.model_copy(update={"approved_estimate_id": approval.estimate_id})
     moved = move_project(ledger, approved, ProjectState.APPROVED, move)
-    ledger.add_approval(project_id, approval, move.author, move.at)
+    ledger.add_approval(project_id, approval.model_copy(update={"rationale": move.rationale}), move.author, move.at)
     return moved
