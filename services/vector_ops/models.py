@@ -108,3 +108,11 @@ class IndexSnapshot(_Frozen):
     symbols: int
     references: int
     schema_version: int
+
+
+class Health(_Frozen):
+    """The body of `GET /health`."""
+
+    status: str = "ok"
+    service: str = "vector_ops"
+    version: str

@@ -32,7 +32,6 @@ _NOT_MASKED = " AND f.path NOT IN (SELECT path FROM overlay.masked)"
 _DEFINITIONS = f"SELECT f.path, {DEFINITION_COLUMNS} FROM {{s}}.definition d JOIN {{s}}.file f ON f.blob_id = d.blob_id"  # noqa: S608 - our own names
 _REFERENCES = f"SELECT f.path, {REFERENCE_COLUMNS} FROM {{s}}.reference r JOIN {{s}}.file f ON f.blob_id = r.blob_id"  # noqa: S608
 _IMPORTS = f"SELECT f.path, {IMPORT_COLUMNS} FROM {{s}}.import i JOIN {{s}}.file f ON f.blob_id = i.blob_id"  # noqa: S608
-_MAX_NEAR = 400
 
 Rows = list[tuple[str | int, ...]]
 
@@ -189,15 +188,14 @@ class SqliteReader:
         return sorted(ranked, key=lambda one: (-one[1], one[0]))[:limit]
 
     def near_names(self, name: str, limit: int) -> list[str]:
-        lowered = name.lower()
-        pattern = "%".join([lowered[:3].replace("%", ""), ""])
+        lowered = "".join(char for char in name.lower()[:40] if char.isalnum())
         rows = self._select(
             "SELECT DISTINCT d.name FROM {s}.definition d JOIN {s}.file f ON f.blob_id = d.blob_id",
-            " WHERE (lower(d.name) LIKE ? OR lower(d.name) LIKE ?)",
-            (f"{pattern}", f"%{lowered[:40].replace('%', '')}%"),
-            f" LIMIT {_MAX_NEAR}",
+            " WHERE (lower(d.name) LIKE ? OR replace(lower(d.name), '_', '') LIKE ?)",
+            (f"{lowered[:2]}%", f"%{lowered}%", limit),
+            " LIMIT ?",
         )
-        return sorted({str(row[0]) for row in rows})[: max(limit, _MAX_NEAR)]
+        return sorted({str(row[0]) for row in rows})
 
 
 def _marks(values: Sequence[str]) -> str:

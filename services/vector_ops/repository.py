@@ -63,7 +63,7 @@ class GitSource:
 
     def list_blobs(self, commit_sha: str) -> dict[str, str]:
         index = pygit2.Index()
-        index.read_tree(self._repository[commit_sha].peel(pygit2.Tree).id)
+        index.read_tree(self._repository[commit_sha].peel(pygit2.Tree))
         return {entry.path: str(entry.id) for entry in index if entry.mode in _PLAIN}
 
     def read_blob(self, blob_sha: str) -> bytes:

@@ -161,6 +161,7 @@ class SqliteStore:
         self._reading = threading.Lock()
         self._writing = threading.Lock()
         self._reader: SqliteReader | None = None
+        self._inode: int | None = None
 
     @contextmanager
     def write(self, *, wait_s: float) -> Iterator[SqliteWriter]:
@@ -212,7 +213,6 @@ class SqliteStore:
         return connection
 
     def _set_aside(self, fault: str) -> None:
-        self.close()
         aside = set_aside(self._path)
         note = f"the index was set aside as {aside.name} and is rebuilt: {fault}"
         self.notes.append(note)
@@ -223,24 +223,34 @@ class SqliteStore:
         """Open a consistent view; raises IndexUnwritableError after setting a damaged file aside."""
         with self._reading:
             try:
-                if self._reader is None:
-                    self._reader = SqliteReader(connect(self._path), self._extract)
-                with self._reader.view(overlay) as reader:
+                reader = self._open_reader()
+                with reader.view(overlay):
                     yield reader
             except sqlite3.DatabaseError as error:
                 if _is_damage(error):
-                    self._set_aside_unlocked(f"it cannot be read ({error})")
+                    self._close_reader()
+                    self._set_aside(f"it cannot be read ({error})")
                 raise IndexUnwritableError(f"the index {self._path} cannot be read: {error}; ask again") from error
 
-    def _set_aside_unlocked(self, fault: str) -> None:
-        self._close_reader()
-        aside = set_aside(self._path)
-        self.notes.append(f"the index was set aside as {aside.name} and is rebuilt: {fault}")
-        LOG.warning("%s: %s", self._path, self.notes[-1])
+    def _open_reader(self) -> SqliteReader:
+        """Return the reading connection; a new one when another process replaced the file."""
+        inode = self._path.stat().st_ino if self._path.exists() else None
+        if self._reader is not None and inode != self._inode:
+            self._close_reader()
+        if self._reader is None:
+            self._reader = SqliteReader(connect(self._path), self._extract)
+            self._inode = self._path.stat().st_ino
+        return self._reader
 
-    def is_usable(self) -> bool:
-        """Return whether the file is there and is an index of this version."""
-        return self._path.exists() and not find_fault(self._path)
+    def peek_state(self) -> IndexState | None:
+        with self._reading:
+            if self._reader is None and (not self._path.exists() or find_fault(self._path)):
+                return None
+            try:
+                return self._open_reader().read_state()
+            except sqlite3.DatabaseError:
+                self._close_reader()
+                return None
 
     def close(self) -> None:
         """Close the reading connection."""

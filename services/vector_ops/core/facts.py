@@ -48,7 +48,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """`local` is bound to `name` of `module` (relative ones start with dots); a module itself has no name, a star `*`."""
+    """`local` is bound to `name` of `module` (relative ones start with dots); no name: the module, `*`: all names."""
 
     local: str
     module: str

@@ -156,6 +156,10 @@ class Store(Protocol):
 
     notes: list[str]
 
+    def peek_state(self) -> IndexState | None:
+        """Return what the index was built from without opening a view; None when there is no usable index yet."""
+        ...
+
     def read(self, overlay: Mapping[str, bytes | None]) -> AbstractContextManager[Reader]:
         """Open a consistent view with `overlay` (path -> content, None for a path that is gone) on top."""
         ...

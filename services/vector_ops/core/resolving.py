@@ -92,6 +92,10 @@ class Resolver:
             return found
         return self._inherited(current, name, hops)
 
+    def member_of(self, owner: Found, name: str) -> Found:
+        """Return the member `name` of what a target led to."""
+        return self._member(owner, name, 0) if isinstance(owner, Place) else owner
+
     def _own(self, current: Place, name: str) -> Place | None:
         qualname = f"{current.definition.qualname}.{name}" if current.definition else name
         found = self._reader.find_definitions_at(current.path, qualname)
@@ -210,7 +214,7 @@ class Resolver:
         dotted = dotted_of(path)
         if dotted == module:
             return True
-        if not dotted.endswith(f".{module}") or module.split(".")[0] in sys.stdlib_module_names:
+        if not dotted.endswith(f".{module}") or module.split(".", maxsplit=1)[0] in sys.stdlib_module_names:
             return False
         # The folder above must be a root of imports (src, lib, a project of a monorepo), not itself a package.
         root = dotted[: -len(module) - 1].replace(".", "/")

@@ -13,6 +13,7 @@ from services.vector_ops.protocol import SymbolNotFoundError
 _SYMBOL = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _MODULE_PATH = re.compile(r"[\w./-]+\.pyi?")
 _NEAR = 5
+_MAX_NEAR = 3_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,11 @@ class Symbol:
     name: str
     definitions: tuple[DefinitionAt, ...]
     modules: tuple[str, ...] = ()
+
+    def without_namesakes(self) -> "Symbol":
+        """Return the functions, classes and constants when there are any: an attribute of the same name is left out."""
+        main = tuple(one for one in self.definitions if one.definition.kind != "attribute")
+        return Symbol(self.name, main or self.definitions, self.modules)
 
 
 def read_symbol(text: str) -> str:
@@ -77,7 +83,7 @@ def _rank(one: DefinitionAt) -> tuple[bool, int, bool, str, int]:
 
 
 def _explain(reader: Reader, name: str, last: str) -> str:
-    names = reader.near_names(last, 400)
+    names = reader.near_names(last, _MAX_NEAR)
     near = get_close_matches(last, names, n=_NEAR, cutoff=0.6)
     near += [one for one in names if last.lower() in one.lower() and one not in near][: _NEAR - len(near)]
     hint = f"; near names: {', '.join(near)}" if near else "; nothing in the index is near it"
