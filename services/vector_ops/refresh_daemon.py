@@ -1,0 +1,176 @@
+"""Keeps the index of one repository fresh; from cron with `--once`, or as a daemon.
+
+refresh_daemon.py --repo . --index-dir DIR [--freshness-slo 120] [--check-interval 30] [--once]
+
+Prints `stale -> refreshed` or `fresh` after each check. Both this process and the server take the index lock only while
+they write; when the lock is taken, the daemon asks the server, found over the home file, to refresh instead.
+"""
+
+import sys
+from pathlib import Path
+
+if not __package__:
+    # Run as a script: its own folder must not be importable (it holds modules with everyday names), the root must.
+    _HERE = Path(__file__).resolve().parent
+    sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != _HERE]
+    sys.path.insert(0, str(_HERE.parents[1]))
+
+import argparse
+import http.client
+import json
+import os
+import signal
+import threading
+from dataclasses import dataclass
+from types import FrameType
+
+from services.kernel.clock import SystemClock, to_iso
+from services.kernel.errors import PlatformError, error_from_wire
+from services.kernel.home import Home, find_home
+from services.kernel.vocabulary import ServiceName
+from services.vector_ops.app import open_vector_ops
+from services.vector_ops.core.service import VectorOpsService
+from services.vector_ops.models import RefreshReport, RefreshRequest
+from services.vector_ops.protocol import IndexBusyError
+
+METADATA_FILE = "metadata.json"
+_SERVER_TIMEOUT_S = 300
+_HTTP_OK = 200
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks for."""
+
+    repo: Path
+    index_dir: Path
+    freshness_slo_s: float
+    check_interval_s: float
+    is_once: bool
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 86_400 * 365:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return value
+
+
+def parse_options(arguments: list[str], home: Home) -> Options:
+    """Return the options; exits with code 2 and one line of usage when they are wrong."""
+    parser = argparse.ArgumentParser(prog="refresh_daemon", description="Keep the code index of a repository fresh.")
+    parser.add_argument("--repo", type=Path, default=Path(), help="a folder in the repository (default: this one)")
+    parser.add_argument("--index-dir", type=Path, default=home.path / "index", help="default: index in DIRENG_HOME")
+    parser.add_argument("--freshness-slo", type=_positive, default=120, metavar="SECONDS", help="warn when exceeded")
+    parser.add_argument("--check-interval", type=_positive, default=30, metavar="SECONDS")
+    parser.add_argument("--once", action="store_true", help="check once and exit")
+    given = parser.parse_args(arguments)
+    return Options(
+        given.repo.absolute(), given.index_dir.absolute(), given.freshness_slo, given.check_interval, given.once
+    )
+
+
+def ask_server(home: Home, repo: Path) -> RefreshReport:
+    """Have the running server refresh; raises what it raises, or ServerNotRunningError when there is none."""
+    server, name = home.read_server(), ServiceName.VECTOR_OPS.value
+    connection = http.client.HTTPConnection("127.0.0.1", server.ports[name], timeout=_SERVER_TIMEOUT_S)
+    try:
+        headers = {"Authorization": f"Bearer {server.tokens[name]}", "Content-Type": "application/json"}
+        connection.request("POST", "/refresh", RefreshRequest(repo=str(repo)).model_dump_json(), headers)
+        response = connection.getresponse()
+        body = response.read()
+    except OSError as error:
+        raise IndexBusyError(f"the index is locked and its server does not answer ({error}); try again") from None
+    finally:
+        connection.close()
+    if response.status != _HTTP_OK:
+        raise error_from_wire(response.status, json.loads(body))
+    return RefreshReport.model_validate_json(body)
+
+
+def write_metadata(index_dir: Path, repo: Path, report: RefreshReport, last_update: str) -> None:
+    """Write metadata.json, atomically."""
+    content = {
+        "last_update": last_update,
+        "commit_sha": report.commit_sha,
+        "commit_time": report.commit_time,
+        "refresh_duration_seconds": round(report.duration_s, 3),
+        "repo": str(repo),
+    }
+    index_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = index_dir / f".{METADATA_FILE}.{os.getpid()}"
+    draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    draft.replace(index_dir / METADATA_FILE)
+
+
+class RefreshDaemon:
+    """Checks one repository, once or until it is stopped."""
+
+    def __init__(self, service: VectorOpsService, home: Home, options: Options) -> None:
+        self._service = service
+        self._home = home
+        self._options = options
+        self._clock = SystemClock()
+        self._stop = threading.Event()
+
+    def stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
+        """End the loop, and a refresh that is under way, whose transaction is rolled back."""
+        self._stop.set()
+        self._service.close()
+
+    def check(self) -> None:
+        """Bring the index level with HEAD and say what was found."""
+        try:
+            report = self._service.refresh_now(str(self._options.repo))
+        except IndexBusyError:
+            report = ask_server(self._home, self._options.repo)
+        if report.note:
+            sys.stderr.write(f"{report.note}\n")
+        is_fresh = report.outcome == "fresh"
+        if not is_fresh or not (self._options.index_dir / METADATA_FILE).exists():
+            write_metadata(self._options.index_dir, self._options.repo, report, to_iso(self._clock.now()))
+        if report.duration_s > self._options.freshness_slo_s:
+            slo = self._options.freshness_slo_s
+            sys.stderr.write(f"the refresh took {report.duration_s:.0f} s, above the freshness SLO of {slo:g} s\n")
+        sys.stdout.write("fresh\n" if is_fresh else "stale -> refreshed\n")
+        sys.stdout.flush()
+
+    def run(self) -> int:
+        """Check at every interval until stopped; return 0, or 1 when the last check failed."""
+        code = 0
+        while not self._stop.is_set():
+            try:
+                self.check()
+                code = 0
+            except PlatformError as error:
+                code = 0 if self._stop.is_set() else 1
+                if code:
+                    sys.stderr.write(f"{error.detail}\n")
+                if code and not error.is_retryable:
+                    break
+            if self._options.is_once:
+                break
+            self._stop.wait(self._options.check_interval_s)
+        return code
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    home = find_home(os.environ)
+    options = parse_options(sys.argv[1:] if arguments is None else arguments, home)
+    try:
+        parts = open_vector_ops(options.index_dir, SystemClock())
+    except PlatformError as error:
+        sys.stderr.write(f"{error.detail}\n")
+        return 1
+    daemon = RefreshDaemon(parts.service, home, options)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, daemon.stop)
+    try:
+        return daemon.run()
+    finally:
+        parts.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
