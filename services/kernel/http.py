@@ -18,13 +18,11 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
 
 from services.kernel.caller import Authenticator, Caller
 from services.kernel.endpoints import ENDPOINT_SCOPES
 from services.kernel.errors import (
     DeadlineExceededError,
-    ForbiddenError,
     InternalError,
     InvalidRequestError,
     PlatformError,
@@ -34,6 +32,7 @@ from services.kernel.errors import (
     error_from_wire,
     kind_of_status,
 )
+from services.kernel.gate import Gate, refuse_foreign_page, refuse_large_body
 from services.kernel.ids import TraceId
 from services.kernel.log import current_trace_id, trace
 from services.kernel.vocabulary import ServiceName
@@ -44,7 +43,7 @@ IDEMPOTENCY_HEADER = "Idempotency-Key"
 REPLAY_HEADER = "Idempotent-Replay"
 MAX_BODY_BYTES = 8 * 1024 * 1024
 SMALL_BODY_BYTES = 64 * 1024
-LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
+READ_BUFFER_BYTES = 4 * 1024 * 1024  # an event of a stream is one line, and a line must fit
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -91,45 +90,6 @@ async def get_caller(request: Request) -> Caller:
 CallerOf = Annotated[Caller, Depends(get_caller)]
 
 
-class _Gate:
-    """Authenticates each request and checks the scope of its endpoint before anything reads the body.
-
-    It stands in the middleware, before the idempotency store: a stored answer is given to nobody who could not have
-    asked for it. `confirm`, a dependency of every endpoint, refuses an endpoint that was reached without passing it.
-    """
-
-    def __init__(self, service: ServiceName, authenticator: Authenticator) -> None:
-        self._scopes = ENDPOINT_SCOPES[service]
-        self._authenticator = authenticator
-
-    async def admit(self, request: Request) -> None:
-        """Put the Caller on the request (None where no token is needed); raise 401 or 403 otherwise."""
-        request.state.caller = None
-        request.state.endpoint = self._find_endpoint(request)
-        scope = self._scopes.get(request.state.endpoint)
-        if scope is None:
-            return
-        kind, _, token = request.headers.get("Authorization", "").partition(" ")
-        if kind.lower() != "bearer" or not token:
-            raise UnauthenticatedError("no bearer token; run `direng up`, which writes one into the home file")
-        caller = await self._authenticator.authenticate(token)
-        caller.require(scope)
-        request.state.caller = caller
-
-    @staticmethod
-    def _find_endpoint(request: Request) -> str:
-        for route in iterate_routes(request.app):
-            if route.matches(request.scope)[0] is Match.FULL:
-                return f"{request.method} {route.path}"
-        return ""  # no such endpoint: the router answers 404 or 405, and no handler runs
-
-    async def confirm(self, request: Request) -> None:
-        """Refuse an endpoint other than the one that was admitted."""
-        route: APIRoute = request.scope["route"]
-        if request.state.endpoint != f"{request.method} {route.path}":
-            raise InternalError(f"{request.method} {route.path} was reached without passing the gate")
-
-
 def make_app(
     service: ServiceName,
     authenticator: Authenticator,
@@ -144,7 +104,7 @@ def make_app(
     `add_routes(app)` adds the endpoints; a route that is missing from ENDPOINT_SCOPES, or an entry without a route, is
     a programming error and raises InternalError here, at start.
     """
-    gate = _Gate(service, authenticator)
+    gate = Gate(service, authenticator)
     app = FastAPI(
         title=service.value,
         version=version,
@@ -195,35 +155,15 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
     return error_response(kind_of_status(error.status_code)(f"{request.method} {request.url.path}: {error.detail}"))
 
 
-def _refuse_foreign_page(request: Request) -> None:
-    """Refuse DNS rebinding and cross-origin requests: a web page must never drive the platform."""
-    host = request.headers.get("Host", "")
-    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-    is_local = request.client is None or request.client.host in {"127.0.0.1", "::1", "testclient"}
-    if is_local and name not in LOCAL_HOSTS:
-        raise ForbiddenError(f"the Host header names {name or 'nothing'}; only loopback names are served on loopback")
-    if "Origin" in request.headers or request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
-        raise ForbiddenError("cross-origin requests from web pages are refused")
-
-
-def _refuse_large_body(request: Request) -> None:
-    """Refuse a body that is too large, or that does not say how large it is."""
-    if "Transfer-Encoding" in request.headers:
-        raise InvalidRequestError("chunked request bodies are not accepted; send a Content-Length")
-    length = request.headers.get("Content-Length", "0")
-    if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
-        raise InvalidRequestError(f"Content-Length is {length[:20]!r}; a body has at most {MAX_BODY_BYTES} bytes")
-
-
 def _edge(
-    gate: _Gate, idempotency: IdempotencyStore | None, service: ServiceName
+    gate: Gate, idempotency: IdempotencyStore | None, service: ServiceName
 ) -> Callable[[Request, Endpoint], Awaitable[Response]]:
     async def handle(request: Request, call_next: Endpoint) -> Response:
         header = request.headers.get(TRACE_HEADER)
         with trace(TraceId(header) if header and header.isalnum() and len(header) <= 64 else None) as trace_id:  # noqa: PLR2004
             try:
-                _refuse_foreign_page(request)
-                _refuse_large_body(request)
+                refuse_foreign_page(request)
+                refuse_large_body(request, MAX_BODY_BYTES)
                 await gate.admit(request)
                 response = await _once(request, call_next, idempotency, service)
             except PlatformError as error:
@@ -291,7 +231,7 @@ class HttpCall:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession()
+            self._session = aiohttp.ClientSession(read_bufsize=READ_BUFFER_BYTES)
         return self._session
 
     async def close(self) -> None:
