@@ -29,6 +29,13 @@ def check_private(path: Path, status: os.stat_result) -> None:
         raise KeysUnreadableError(f"{path} belongs to uid {status.st_uid}, not to this user; use another home")
 
 
+def describe_unreadable(path: Path, error: OSError) -> KeysUnreadableError:
+    """Return the error for a file or folder that cannot be read, with the cure."""
+    is_missing = isinstance(error, FileNotFoundError)
+    cure = "`direng up` creates the keys of a home" if is_missing else "check its owner and mode"
+    return KeysUnreadableError(f"cannot read {path}: {error.strerror}; {cure}")
+
+
 def make_private_directory(path: Path) -> None:
     """Create `path` (0700) when it is missing; refuse a wider one."""
     try:
@@ -43,9 +50,7 @@ def read_private(path: Path) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
-        raise KeysUnreadableError(
-            f"cannot read {path}: {error.strerror}; `direng up` creates the keys of a home"
-        ) from error
+        raise describe_unreadable(path, error) from error
     with os.fdopen(descriptor, "rb") as file:
         check_private(path, os.fstat(descriptor))
         return file.read()
@@ -80,7 +85,10 @@ def _sync_directory(path: Path) -> None:
 @contextmanager
 def lock_directory(path: Path) -> Iterator[None]:
     """Keep other processes out of `path` for the length of the block; a killed holder lets go by itself."""
-    descriptor = os.open(path / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(path / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise KeysUnreadableError(f"cannot lock the key directory {path}: {error.strerror}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -29,6 +29,7 @@ from services.auth.core.ports import CLIENT_ALGORITHM, TOKEN_ALGORITHM, SigningK
 from services.auth.files import (
     KeysUnreadableError,
     check_private,
+    describe_unreadable,
     lock_directory,
     make_private_directory,
     read_private,
@@ -186,9 +187,7 @@ def read_keys(directory: Path, clock: Clock) -> KeyStore:
     try:
         check_private(directory, directory.stat(follow_symlinks=False))
     except OSError as error:
-        raise KeysUnreadableError(
-            f"cannot read {directory}: {error.strerror}; `direng up` creates the keys of a home"
-        ) from error
+        raise describe_unreadable(directory, error) from error
     return KeyStore(directory, clock)
 
 

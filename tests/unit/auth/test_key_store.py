@@ -129,6 +129,13 @@ def test_failed_write_leaves_the_old_content(key_directory):
     assert sorted(path.name for path in key_directory.rglob("*")) == before
 
 
+def test_lock_that_cannot_be_taken_is_one_clear_line(key_directory):
+    (key_directory / ".lock").unlink()
+    (key_directory / ".lock").mkdir()
+    with pytest.raises(KeysUnreadableError, match="cannot lock the key directory"):
+        open_keys(key_directory, HandClock())
+
+
 def test_every_service_has_its_own_registered_client_key(key_directory):
     keys = read_keys(key_directory, HandClock())
     pairs = [(keys.get_client_key(name), keys.find_client_key(name)) for name in ServiceName]
