@@ -95,7 +95,7 @@ def test_links_modes_line_endings_and_odd_names_are_kept_byte_for_byte(bench):
     folder = bench.export(snapshot.snapshot_tree)
     for name in ("empty", "naïve ☃.txt", "new\nline", os.fsdecode(b"latin\xe9"), "crlf.txt"):
         assert folder.joinpath(name).read_bytes() == bench.root.joinpath(name).read_bytes()
-    assert os.readlink(folder / "dangling") == "/nowhere/at/all"
+    assert folder.joinpath("dangling").readlink() == Path("/nowhere/at/all")
     assert folder.joinpath("src/tool.py").stat().st_mode & 0o111
 
 
@@ -272,7 +272,7 @@ def own_as_nobody_if_root(root: Path):
         for folder, folders, files in os.walk(root):
             for name in [".", *folders, *files]:
                 os.lchown(Path(folder, name), 65534, 65534)
-        os.chmod(root.parent, 0o755)
+        root.parent.chmod(0o755)
         for parent in root.parents:
             if parent.stat().st_uid == os.geteuid() and parent != Path("/") and not parent.stat().st_mode & 0o001:
                 parent.chmod(parent.stat().st_mode | 0o011)
