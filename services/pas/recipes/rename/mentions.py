@@ -20,11 +20,12 @@ from services.pas.recipes.models import (
     identifier_problem,
     refuse,
 )
+from services.pas.recipes.rename.anchors import Edits, changed_anchors, link_edits
 from services.pas.recipes.rename.code import first_broken
 from services.pas.recipes.rename.family import Families
 from services.pas.recipes.rename.inference import Inference
 from services.pas.recipes.rename.leftovers import DOCUMENTS
-from services.pas.recipes.rename.modules import Module, Project
+from services.pas.recipes.rename.modules import SUFFIXES, Module, Project
 from services.pas.recipes.rename.prose import Mention, mentions
 from services.pas.recipes.rename.scopes import Scope
 from services.pas.recipes.rename.target import TargetFinder
@@ -44,20 +45,29 @@ def apply(files: SourceTree, params: RenameParams) -> RecipeOutcome:
     if problem is not None:
         return refuse(problem)
     judge = _Judge(files, params)
-    changed: dict[str, str] = {}
-    left: list[LeftAlone] = []
-    count = 0
-    for path in files.paths():
-        if path.endswith((*DOCUMENTS, ".py", ".pyi")) and old in files.read(path):
-            edits, kept = judge.file(path)
-            left += kept
-            count += len(edits)
-            if edits:
-                changed[path] = Text(path, files.read(path)).replace(edits)
-    broken = first_broken({path: text for path, text in changed.items() if path.endswith((".py", ".pyi"))})
+    verdicts = [judge.file(path) for path in files.paths() if _may_mention(path) and old in files.read(path)]
+    _follow_headings(verdicts)
+    changed = {each.text.path: each.text.replace(each.edits) for each in verdicts if each.edits}
+    broken = first_broken({path: text for path, text in changed.items() if path.endswith(SUFFIXES)})
     if broken is not None:
         return refuse(f"{broken} would no longer parse; nothing was changed")
-    return applied(changed, count, tuple(left))
+    left = tuple(each for verdict in verdicts for each in verdict.left.values())
+    return applied(changed, sum(len(each.edits) for each in verdicts), left)
+
+
+def _may_mention(path: str) -> bool:
+    return path.endswith((*DOCUMENTS, *SUFFIXES))
+
+
+def _follow_headings(verdicts: list[_Verdicts]) -> None:
+    """Point the links between documents to the headings that change."""
+    documents = [each for each in verdicts if each.text.path.endswith(DOCUMENTS)]
+    anchors = {each.text.path: changed_anchors(each.text, each.edits) for each in documents}
+    for each in documents:
+        for offset, edit in link_edits(each.text, anchors).items():
+            each.edits[offset] = edit
+            for inside in range(offset, offset + edit[0]):
+                each.left.pop(inside, None)
 
 
 @dataclass(frozen=True)
@@ -71,8 +81,11 @@ class _Region:
 
 @dataclass
 class _Verdicts:
-    edits: dict[int, tuple[int, str]] = field(default_factory=dict)
-    left: list[LeftAlone] = field(default_factory=list)
+    """The edits of one file and the mentions that stay, by byte offset."""
+
+    text: Text
+    edits: Edits = field(default_factory=dict)
+    left: dict[int, LeftAlone] = field(default_factory=dict)
 
 
 class _Judge:
@@ -95,22 +108,26 @@ class _Judge:
         path = f"{prefix}.{self._new}" if prefix else self._new
         return self._finder.find(RenameParams(old=path, new=self._new)).slots
 
-    def file(self, path: str) -> tuple[dict[int, tuple[int, str]], list[LeftAlone]]:
+    def file(self, path: str) -> _Verdicts:
         """Return the edits of one file and the mentions that stay."""
-        text = Text(path, self._project.text(path))
-        module = self._project.load(path) if path not in self._project.broken and not path.endswith(DOCUMENTS) else None
-        verdicts = _Verdicts()
-        regions = _regions(module) if module is not None else _document(text)
-        for region in regions:
+        verdicts = _Verdicts(Text(path, self._project.text(path)))
+        module = None if path.endswith(DOCUMENTS) else self._project.load(path)
+        if module is None and not path.endswith(DOCUMENTS):
+            for offset in verdicts.text.words(self._old):
+                self._leave(verdicts, offset, "unparsable", self._project.broken[path])
+        for region in _regions(module) if module is not None else _document(verdicts.text):
             for mention in mentions(region.text, self._old):
                 offset = region.offset + len(region.text[: mention.start].encode())
                 reason = self._objection(mention, module, offset)
                 if reason is None:
                     verdicts.edits[offset] = (len(self._old.encode()), self._new)
                 else:
-                    occurrence = text.occurrence(offset, region.kind)
-                    verdicts.left.append(LeftAlone(occurrence=occurrence, reason=reason))
-        return verdicts.edits, verdicts.left
+                    self._leave(verdicts, offset, region.kind, reason)
+        return verdicts
+
+    def _leave(self, verdicts: _Verdicts, offset: int, kind: OccurrenceKind, reason: str) -> None:
+        occurrence = verdicts.text.occurrence(offset, kind)
+        verdicts.left[offset] = LeftAlone(occurrence=occurrence, reason=reason)
 
     def _objection(self, mention: Mention, module: Module | None, offset: int) -> str | None:
         """Return why a mention stays, or None when it is renamed."""
