@@ -81,8 +81,8 @@ def _who_calls(view: View, query: IndexQuery) -> Answer:
     symbol = find_symbol(view.reader, resolver, query.text).without_namesakes()
     if not symbol.definitions:
         raise InvalidRequestError(f"{query.text.strip()} is a module; ask impact_set for its importers")
-    found = UseFinder(view.reader, resolver, symbol).find()
-    calls = [use for use in found.uses if use.at.reference.kind in CALL_KINDS]
+    found = UseFinder(view.reader, resolver, symbol).find(CALL_KINDS)
+    calls = found.uses
     hits = [
         Hit(
             path=use.at.path,

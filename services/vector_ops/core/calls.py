@@ -88,10 +88,11 @@ class UseFinder:
                         keys.add((found.path, found.definition.qualname))
         return keys - set(self._targets)
 
-    def find(self) -> Uses:
-        """Return the uses."""
+    def find(self, kinds: frozenset[str] | None = None) -> Uses:
+        """Return the uses of these kinds (all when None)."""
         candidates = self._reader.find_references(self._names, _MAX_CANDIDATES)
-        judged = [use for use in map(self._judge, candidates) if use is not None]
+        wanted = [at for at in candidates if kinds is None or at.reference.kind in kinds]
+        judged = [use for use in map(self._judge, wanted) if use is not None]
         unsure = [use for use in judged if use.tier == Tier.AMBIGUOUS]
         kept = [use for use in judged if use.tier != Tier.AMBIGUOUS] + unsure[:AMBIGUOUS_LIMIT]
         kept.sort(key=lambda use: (-use.score, use.at.path, use.at.reference.line, use.at.reference.column))
@@ -108,7 +109,7 @@ class UseFinder:
 
     def _judge_place(self, at: ReferenceAt, place: Place) -> Use | None:
         key = self._match(place)
-        is_typed = "()" in at.reference.target or "^" in at.reference.target
+        is_typed = place.is_typed or "()" in at.reference.target or "^" in at.reference.target
         if key is not None:
             tier = Tier.TYPED if is_typed else Tier.EXACT
             return Use(at, tier, f"{_verb(at)} {key[1]} of {key[0]}")

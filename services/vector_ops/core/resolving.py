@@ -1,7 +1,7 @@
 """Following targets across files: imports, re-exports, star imports, submodules, base classes, declared types."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.vector_ops.core.facts import Definition, DefinitionAt, dotted_of
 from services.vector_ops.core.ports import Reader
@@ -12,11 +12,15 @@ _MAX_BASES = 40
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a target leads to: a module (no definition), or a definition; `is_instance` when it is an object of it."""
+    """What a target leads to: a module (no definition), or a definition; `is_instance` when it is an object of it.
+
+    `is_typed` says that the way led over the type of a value, not over names alone.
+    """
 
     path: str
     definition: Definition | None = None
     is_instance: bool = False
+    is_typed: bool = False
 
 
 class Outside:
@@ -99,7 +103,7 @@ class Resolver:
     def _own(self, current: Place, name: str) -> Place | None:
         qualname = f"{current.definition.qualname}.{name}" if current.definition else name
         found = self._reader.find_definitions_at(current.path, qualname)
-        return Place(current.path, found[-1]) if found else None
+        return Place(current.path, found[-1], is_typed=current.is_instance or current.is_typed) if found else None
 
     def _value(self, current: Place, hops: int) -> Found:
         """Return what a constant or attribute holds."""
@@ -144,7 +148,7 @@ class Resolver:
             seen.add(_key(base))
             found = self._own(base, name)
             if found is not None:
-                return found
+                return replace(found, is_typed=found.is_typed or current.is_instance)
             queue.extend(self.list_bases(base, hops + 1))
         return OUTSIDE if is_partial else None
 
