@@ -34,7 +34,10 @@ class UnsafeWorkspaceError(InvalidRequestError):
 
 @dataclass(frozen=True)
 class Mount:
-    """One host path that the command may see at `target` (an absolute path inside)."""
+    """One host path that the command may see at `target` (an absolute path inside).
+
+    When the server is root the lane is another user: `source` must then be readable (or writable) for others.
+    """
 
     source: Path
     target: str

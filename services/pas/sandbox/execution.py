@@ -136,7 +136,8 @@ class _Running:
                 left_s = deadline - asyncio.get_running_loop().time()
                 if left_s <= 0:
                     return "timeout"
-                await asyncio.wait(waiting, timeout=self._pause(left_s), return_when=asyncio.FIRST_COMPLETED)
+                pause_s = min(left_s, POLL_INTERVAL_S)
+                await asyncio.wait(waiting, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
                 if ended.done():
                     return "ended"
                 if cancelled is not None and cancelled.done():
@@ -147,12 +148,10 @@ class _Running:
             for task in waiting:
                 task.cancel()
 
-    def _pause(self, left_s: float) -> float:
-        return min(left_s, POLL_INTERVAL_S) if self._launch.group is None else left_s
-
     def _is_over_memory(self) -> bool:
         if self._launch.group is not None:
-            return False
+            # The kernel stops one member; half of a command's processes would only seem to work on.
+            return self._launch.group.has_killed_for_memory()
         return measure_tree(self._init_pid) > self._launch.limits.max_mem_mb * 1024 * 1024
 
     def kill(self) -> None:

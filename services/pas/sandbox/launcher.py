@@ -201,14 +201,19 @@ class _Stage:
         return place
 
 
-def _open_source(path: str) -> int:
+def _open_source(path: str, uid: int) -> int:
     try:
-        return os.open(path, os.O_PATH | os.O_CLOEXEC)
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError as error:
         raise LaunchError(f"cannot open {path}, which the sandbox must show: {error.strerror}") from error
+    found = os.fstat(fd)
+    needed = 0o5 if stat.S_ISDIR(found.st_mode) else 0o4
+    if found.st_uid != uid and found.st_mode & needed != needed:
+        raise LaunchError(f"the lane's uid {uid} cannot read {path}; run: chmod -R o+rX {path}")
+    return fd
 
 
-def _stage_paths(plan: "Plan", workspace_fd: int) -> tuple[str, dict[str, str]]:
+def _stage_paths(plan: "Plan", uid: int, workspace_fd: int) -> tuple[str, dict[str, str]]:
     """Return where the stage shows the workspace, and each mount by its source."""
     stage = _Stage()
     stage.open()
@@ -216,14 +221,14 @@ def _stage_paths(plan: "Plan", workspace_fd: int) -> tuple[str, dict[str, str]]:
     own_workspace_fd = _open_workspace(plan["workspace"])
     if not os.path.samestat(os.fstat(workspace_fd), os.fstat(own_workspace_fd)):
         raise LaunchError("the workspace was exchanged while it was being prepared", "workspace")
-    sources = {item[1]: _open_source(item[1]) for item in plan["operations"] if item[0] == "mount"}
+    sources = {item[1]: _open_source(item[1], uid) for item in plan["operations"] if item[0] == "mount"}
     stage.cover()
     return stage.bind(own_workspace_fd), {path: stage.bind(fd) for path, fd in sources.items()}
 
 
 def _bwrap_arguments(plan: "Plan", workspace_fd: int) -> list[str]:
-    is_staged = plan["uid"] is not None
-    place, staged = _stage_paths(plan, workspace_fd) if is_staged else (plan["workspace"], {})
+    uid = plan["uid"]
+    place, staged = (plan["workspace"], {}) if uid is None else _stage_paths(plan, uid, workspace_fd)
     arguments: list[str] = []
     for kind, *rest in plan["operations"]:
         if kind == "mount":

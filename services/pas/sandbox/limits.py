@@ -9,6 +9,7 @@ is bounded by twice the limit). Shared pages count once per process there: the s
 import contextlib
 import os
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,7 +123,7 @@ def make_group(base: CgroupBase, name: str, limits: SandboxLimits) -> Group:
     made: dict[Path, None] = {}
     try:
         for controller, parent in base.directories.items():
-            directory = parent / f"{_GROUP_PREFIX}-{name}"
+            directory = parent / f"{_GROUP_PREFIX}-{os.getpid()}-{name}"
             directory.mkdir(exist_ok=directory in made)
             made[directory] = None
             _write_settings(directory, settings[controller])
@@ -146,11 +147,13 @@ def remove_group(group: Group, *, patience_s: float = 0.0) -> None:
 
 
 def sweep_groups(base: CgroupBase) -> None:
-    """Remove the empty groups of a server that was killed; rmdir refuses those in use."""
+    """Remove the groups of servers that were killed; those of a living one may be empty only for a moment."""
     for parent in set(base.directories.values()):
         for directory in parent.glob(f"{_GROUP_PREFIX}-*"):
-            with contextlib.suppress(OSError):
-                directory.rmdir()
+            owner = directory.name.removeprefix(f"{_GROUP_PREFIX}-").partition("-")[0]
+            if not Path("/proc", owner).exists():
+                with contextlib.suppress(OSError):
+                    directory.rmdir()
 
 
 def _own_groups(proc: Path) -> dict[str, str]:
@@ -179,7 +182,7 @@ def find_cgroup_base(*, mounts: Path = Path("/sys/fs/cgroup"), proc: Path = Path
     with contextlib.suppress(OSError):
         for base in _candidates(mounts, proc):
             with contextlib.suppress(OSError):
-                group = make_group(base, f"trial-{os.getpid()}", trial)
+                group = make_group(base, f"trial-{uuid.uuid4().hex}", trial)
                 is_joinable = all(os.access(path, os.W_OK) for path in group.procs)
                 remove_group(group)
                 if is_joinable:
