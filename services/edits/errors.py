@@ -22,8 +22,10 @@ PlatformError
 │   └── MissingObjectError           edits.missing_object
 ├── ForbiddenError
 │   └── UnreadablePathError          edits.unreadable_path
-└── LimitExceededError
-    └── TreeTooLargeError            edits.tree_too_large
+├── LimitExceededError
+│   └── TreeTooLargeError            edits.tree_too_large
+└── UnavailableError
+    └── GitFailedError               edits.git_failed
 """
 
 from services.kernel.errors import (
@@ -32,6 +34,7 @@ from services.kernel.errors import (
     InvalidRequestError,
     LimitExceededError,
     NotFoundError,
+    UnavailableError,
 )
 
 _SHOWN_PATHS = 5
@@ -154,3 +157,9 @@ class TreeTooLargeError(LimitExceededError):
     """A directory is deeper or larger than the limits allow."""
 
     code = "edits.tree_too_large"
+
+
+class GitFailedError(UnavailableError):
+    """git or the disk below it refused; what was begun was taken back, or is completed by recovery."""
+
+    code = "edits.git_failed"

@@ -14,6 +14,7 @@ from services.edits.objects import ObjectKind, ObjectStore, write_object
 from services.edits.owner import Owner
 from services.edits.tree import MODE_GITLINK, Tree, parse_tree, read_tree, write_tree
 from services.edits.user_git import BRANCH_PREFIX, read_identity
+from services.kernel.errors import InvalidRequestError
 from services.kernel.ids import GitOid, RunId
 
 _MODE_TREE = 0o040000
@@ -47,6 +48,8 @@ class Publisher:
         self, run_id: RunId, snapshot: Snapshot, result_tree: GitOid, message: str, moment: datetime
     ) -> Publication:
         """Return the publication (see UserRepository.publish)."""
+        if not pygit2.reference_is_valid_name(f"{BRANCH_PREFIX}direng/{run_id}"):
+            raise InvalidRequestError(f"{run_id!r} cannot be part of a branch name")
         for name, tree in (("snapshot", snapshot.snapshot_tree), ("result", result_tree)):
             self.copy_tree(tree)
             self._repository.references.create(f"refs/direng/{run_id}/{name}", tree, force=True)

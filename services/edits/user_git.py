@@ -13,7 +13,9 @@ from pygit2.ffi import C, ffi
 from services.edits.errors import (
     DetachedHeadError,
     EmptyRepositoryError,
+    GitFailedError,
     OperationInProgressError,
+    UnreadablePathError,
     UnsupportedRepositoryError,
 )
 from services.edits.owner import Owner, acting_as
@@ -47,7 +49,7 @@ class IndexRow:
 
 @contextmanager
 def open_user_git(git_dir: Path, owner: Owner) -> Iterator[pygit2.Repository]:
-    """Open the user's repository with its owner's rights for the length of the block."""
+    """Open the user's repository with its owner's rights for the length of the block; foreign errors become ours."""
     with acting_as(owner):
         try:
             repository = pygit2.Repository(str(git_dir))
@@ -55,6 +57,11 @@ def open_user_git(git_dir: Path, owner: Owner) -> Iterator[pygit2.Repository]:
             raise UnsupportedRepositoryError(f"cannot open {git_dir}: {error}") from error
         try:
             yield repository
+        except PermissionError as error:
+            name = error.filename or error
+            raise UnreadablePathError(f"no permission for {name}: the repository's owner needs it") from error
+        except (pygit2.GitError, OSError) as error:
+            raise GitFailedError(f"git refused: {error}; free what is in the way and try again") from error
         finally:
             repository.free()
 

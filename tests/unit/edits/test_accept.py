@@ -1,7 +1,10 @@
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from services.edits.errors import (
     AlreadyAcceptedError,
@@ -18,6 +21,7 @@ from services.kernel.ids import RunId
 
 NUMBERS = "".join(f"{number}\n" for number in range(1, 41))
 RUN = RunId("run-1")
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 def swap(text: str, **words: str) -> str:
@@ -267,6 +271,90 @@ def test_checkout_with_crlf_on_disk_and_lf_in_git_takes_the_hunks_everywhere(ben
     assert bench.git("cat-file", "blob", "HEAD:numbers.txt") == swap(NUMBERS, _3="run")
     assert bench.root.joinpath("numbers.txt").read_bytes().decode() == swap(NUMBERS, _3="run").replace("\n", "\r\n")
     assert bench.git("status", "--porcelain", "numbers.txt") == ""
+
+
+def test_sparse_checkout_stays_sparse(bench):
+    bench.git("sparse-checkout", "set", "--no-cone", "/*", "!src/")
+    snapshot = bench.open().take_snapshot()
+    bench.accept(snapshot, bench.run(snapshot, {"numbers.txt": swap(NUMBERS, _3="run"), "new.txt": "n\n"}))
+    assert bench.git("status", "--porcelain") == ""
+    assert not bench.root.joinpath("src").exists()
+    assert "S src/other.py" in bench.git("ls-files", "-t")
+
+
+def test_version_4_index_and_its_extensions_stay_readable(bench):
+    bench.git("update-index", "--index-version", "4", "--force-untracked-cache")
+    bench.git("status")
+    snapshot = bench.open().take_snapshot()
+    bench.accept(snapshot, bench.run(snapshot, {"numbers.txt": None, "a/b/c/new.txt": "n\n"}))
+    assert bench.git("status", "--porcelain") == ""
+    bench.git("write-tree")
+
+
+def test_accept_in_a_linked_worktree_changes_that_one_only(bench):
+    linked = bench.base / "linked"
+    bench.git("worktree", "add", "-q", str(linked), "-b", "side")
+    main = bench.state()
+    user = bench.open(linked)
+    snapshot = user.take_snapshot()
+    folder = bench.new_folder()
+    user.export_tree(snapshot.snapshot_tree, folder)
+    folder.joinpath("numbers.txt").write_text(swap(NUMBERS, _3="run"))
+    result = user.import_tree(folder, snapshot.snapshot_tree).tree
+    acceptance = user.accept(RUN, snapshot, result, "Accept", bench.journal(), moment=MOMENT)
+    assert bench.git("rev-parse", "side").strip() == acceptance.commit
+    assert bench.git("-C", str(linked), "status", "--porcelain") == ""
+    assert bench.state() == main
+
+
+LINES = 40
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    staged=st.sets(st.integers(0, LINES - 1), max_size=3),
+    unstaged=st.sets(st.integers(0, LINES - 1), max_size=3),
+    later=st.sets(st.integers(0, LINES - 1), max_size=2),
+    run=st.sets(st.integers(0, LINES - 1), min_size=1, max_size=4),
+)
+def test_accept_is_all_of_the_run_and_none_of_the_user_or_nothing(bench, staged, unstaged, later, run):
+    def edit(lines, numbers, who):
+        return [f"{who}{number}" if number in numbers else line for number, line in enumerate(lines)]
+
+    def join(lines):
+        return "".join(f"{line}\n" for line in lines)
+
+    bench.git("reset", "-q", "--hard")
+    original = [f"line{number}" for number in range(LINES)]
+    bench.write("lines.txt", join(original))
+    if bench.git("status", "--porcelain", "lines.txt"):
+        bench.commit()
+    in_index = edit(original, staged, "staged")
+    on_disk = edit(in_index, unstaged, "unstaged")
+    bench.write("lines.txt", join(in_index))
+    bench.git("add", "lines.txt")
+    bench.write("lines.txt", join(on_disk))
+    snapshot = bench.open().take_snapshot()
+    result = bench.run(snapshot, {"lines.txt": join(edit(on_disk, run, "run"))})
+    now = edit(on_disk, later, "later")
+    bench.write("lines.txt", join(now))
+    before = bench.state()
+    touched = staged | unstaged | later
+    try:
+        bench.accept(snapshot, result)
+    except (MergeConflictError, WorktreeChangedError):
+        assert bench.state() == before
+        assert any(abs(mine - theirs) <= 1 for mine in touched for theirs in run)
+        return
+    assert bench.git("show", "HEAD:lines.txt") == join(edit(original, run, "run"))
+    assert staged_text(bench) == join(edit(in_index, run, "run"))
+    assert bench.root.joinpath("lines.txt").read_text() == join(edit(now, run, "run"))
+    bench.open().undo(RUN, bench.journal())
+    assert bench.state() == before
+
+
+def staged_text(bench):
+    return bench.git("show", ":lines.txt")
 
 
 def test_file_modes_of_the_user_survive(bench):

@@ -250,6 +250,16 @@ def test_bare_empty_and_detached_repositories_are_refused(bench, tmp_path):
         bench.open().take_snapshot()
 
 
+def test_repository_formats_that_cannot_be_read_are_refused_in_one_line(bench, tmp_path):
+    other = tmp_path / "sha256"
+    subprocess.run(["git", "init", "-q", "--object-format=sha256", str(other)], check=True)
+    with pytest.raises(UnsupportedRepositoryError, match="object format"):
+        bench.open(other)
+    bench.git("update-index", "--split-index")
+    with pytest.raises(UnsupportedRepositoryError, match="no-split-index"):
+        bench.open().take_snapshot()
+
+
 def test_work_tree_setting_that_points_elsewhere_is_refused(bench, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
