@@ -41,7 +41,7 @@ from services.pas.sandbox.interpreter import package_mounts
 from services.pas.schema import IDEMPOTENCY
 from services.pas.store import SqlPasStore
 from services.pas.trees import RepositoryTrees
-from services.pas.workflows import PasRuntime, bind_runtime, launch_run
+from services.pas.workflows import PasRuntime, bind_runtime, launch_run, stop_workflows
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,25 @@ class PasParts:
     """An open PAS. Who opened it closes it, after DBOS is destroyed."""
 
     service: PasService
+    store: SqlPasStore
     idempotency: SqlIdempotencyStore
     bell: Bell
     isolation: Isolation
     engine: sa.Engine
 
+    async def recover(self) -> None:
+        """Launch runs that were stored but not launched when the server died; call it once DBOS is launched."""
+        for view in await self.store.list_views(None, is_active=True):
+            await launch_run(view.run_id)
+
     async def begin_drain(self) -> None:
-        """End all event streams and start no further card; running cards are stopped by the end of their tasks."""
-        await self.bell.close()
+        """End all event streams and start no further card."""
+        self.bell.close()
+
+    async def drain(self) -> None:
+        """Stop the cards in flight; their runs stay pending and go on after the next start. Before DBOS.destroy()."""
+        await self.begin_drain()
+        await stop_workflows()
 
     def close(self) -> None:
         """Take the workflows' objects away and close the database connections."""
@@ -140,7 +151,7 @@ def _compose(ports: PasPorts, engine: sa.Engine, idempotency: SqlIdempotencyStor
     service = PasService(
         ServiceParts(store, trees, ports.artifacts, ports.isolation, slots, bell, ports.clock, launch_run)
     )
-    return PasParts(service, idempotency, bell, ports.isolation, engine)
+    return PasParts(service, store, idempotency, bell, ports.isolation, engine)
 
 
 def _make_executors(bench: Workbench, artifacts: ArtifactBox, programs: Programs) -> Mapping[str, CardExecutor]:

@@ -55,8 +55,11 @@ def open_workflow_engine(url: str) -> sa.Engine:
     return engine
 
 
-def dbos_config(url: str, engine: sa.Engine, executor_id: str) -> DBOSConfig:
-    """Return the configuration; `executor_id` is unique per process and the same after its restart."""
+def dbos_config(url: str, engine: sa.Engine, executor_id: str, *, polling_s: float = 1.0) -> DBOSConfig:
+    """Return the configuration; `executor_id` is unique per process and the same after its restart.
+
+    `polling_s` is how often DBOS's own listener looks for messages (runs use none) and for the end of the server.
+    """
     quiet_dbos_log()
     return DBOSConfig(
         name=APPLICATION_NAME,
@@ -66,7 +69,7 @@ def dbos_config(url: str, engine: sa.Engine, executor_id: str) -> DBOSConfig:
         application_version=APPLICATION_VERSION,
         log_level="WARNING",
         serializer=JsonSerializer(),
-        notification_listener_polling_interval_sec=1.0,
+        notification_listener_polling_interval_sec=polling_s,
     )
 
 

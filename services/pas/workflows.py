@@ -4,10 +4,12 @@ A step that finished is never run again; the one in flight when the server dies 
 step is written to be repeated (core says how). Steps return plain JSON; refusals are values, not exceptions.
 """
 
+import asyncio
 import logging
 from dataclasses import dataclass
 
 from dbos import DBOS, SetWorkflowID
+from dbos import error as dbos_error
 
 from services.kernel.errors import InternalError, PlatformError
 from services.kernel.ids import GitOid, RunId, TaskId
@@ -31,11 +33,28 @@ class PasRuntime:
 # DBOS starts workflows again after a crash by the name of a module-level function, with JSON arguments only. So the
 # objects behind them cannot be passed in; they are bound here, once per process, by the composition.
 _BOUND: list[PasRuntime] = []
+_TASKS: set[asyncio.Task[object]] = set()
 
 
 def bind_runtime(runtime: PasRuntime | None) -> None:
     """Give the workflows their objects (None takes them away); call it before DBOS is launched."""
     _BOUND[:] = [] if runtime is None else [runtime]
+
+
+def _register() -> None:
+    """Remember the task of the workflow that calls this, so that a draining server can stop it."""
+    task = asyncio.current_task()
+    if task is not None:
+        _TASKS.add(task)
+        task.add_done_callback(_TASKS.discard)
+
+
+async def stop_workflows() -> None:
+    """Cancel all workflows of this process; nothing is recorded, so DBOS starts them again at the next launch."""
+    tasks = tuple(_TASKS)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _runtime() -> PasRuntime:
@@ -108,6 +127,7 @@ async def finish_run(run_id: str, settled: str, reason: str) -> str:
 @DBOS.workflow(name="pas.card", max_recovery_attempts=None)
 async def card_workflow(run_id: str, task_id: str, max_attempts: int) -> str:
     """Run a card until it ends; return its final state."""
+    _register()
     state = TaskState.QUEUED
     for attempt in range(1, max_attempts + 1):
         state = TaskState(await run_attempt(run_id, task_id, attempt))
@@ -120,6 +140,16 @@ async def card_workflow(run_id: str, task_id: str, max_attempts: int) -> str:
 @DBOS.workflow(name="pas.run", max_recovery_attempts=None)
 async def run_workflow(run_id: str) -> str:
     """Run all cards, judge, publish, finish; return the final state."""
+    _register()
+    try:
+        return await _lead(run_id)
+    except dbos_error.DBOSException:
+        raise  # DBOS itself took the workflow away: whoever has it now ends the run
+    except Exception as error:  # noqa: BLE001 - the workflow's boundary: a bug must end the run, not hang it
+        return await finish_run(run_id, Settled.FAILED, _explain(error))
+
+
+async def _lead(run_id: str) -> str:
     handles = []
     for task_id, attempts in await begin_run(run_id):
         with SetWorkflowID(f"{run_id}:{task_id}"):

@@ -1,284 +1,240 @@
-"""PAS in memory: runs whose cards end when the test says so (`play`), with events, receipts and artifacts."""
+"""A whole PAS over a home folder, with real bubblewrap, real git and a real key; and small repositories to run it on."""
 
 import asyncio
-import hashlib
-import json
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
 
-from services.kernel.caller import Caller
-from services.kernel.clock import to_iso
-from services.kernel.errors import UnavailableError
-from services.kernel.ids import GitOid, ReceiptId, RunId, Sha256, TaskId, new_id
-from services.kernel.log import current_trace_id
-from services.kernel.vocabulary import RUN_TRANSITIONS, Lane, RunState, Scope, TaskState, Verdict, is_final
+from cryptography.hazmat.primitives.asymmetric import rsa
+from dbos import DBOS
+
+from services.artifacts.store import ObstoreArtifactStore
+from services.kernel.clock import SystemClock
+from services.kernel.db import sqlite_url
+from services.kernel.ids import RunId
+from services.kernel.vocabulary import RUN_TRANSITIONS, Lane, is_final
+from services.pas.app import PasParts, PasPorts, open_pas
+from services.pas.core.allowlist import Allowlist
+from services.pas.core.isolation import Isolation
+from services.pas.core.ports import FaultPoints, NoFaults
+from services.pas.core.service import PasService
+from services.pas.engine import dbos_config, launch_dbos, open_workflow_engine
 from services.pas.models import (
     CONTRACT_VERSION,
-    ArtifactRef,
-    Badge,
-    CardAccepted,
-    CardOutcome,
-    CardSubmission,
-    CardView,
-    EventKind,
-    Finding,
-    Portfolio,
-    Receipt,
+    CommandPayload,
+    JobCard,
+    PassportBasis,
+    RecipePayload,
     RunCommand,
-    RunEvent,
     RunView,
-    SignedPassport,
     StartRun,
+    TestsPayload,
+    TreeRef,
 )
-from services.pas.protocol import (
-    ArtifactNotFoundError,
-    PassportBasisMissingError,
-    RunExistsError,
-    RunNotFoundError,
-    TaskNotFoundError,
-)
+from services.pas.passport.signature import ARCHIVE, RingSigner
+from services.pas.sandbox.bubblewrap import BubblewrapIsolation
+from tests.fakes.identity import ENGINEER
 
-TREE = GitOid("a" * 40)
-LEFT_ALONE = [
-    {
-        "occurrence": {"path": "notes.txt", "line": 3, "column": 1, "kind": "string", "text": "old"},
-        "reason": "plain text",
-    }
-]
+WAIT_S = 60
+SAMPLE = {
+    "shapes.py": "def area(width, height):\n    return width * height\n",
+    "report.py": "from shapes import area\n\n\ndef describe(width, height):\n    return f'{area(width, height)} m2'\n",
+    "tests/test_shapes.py": "from shapes import area\n\n\ndef test_area():\n    assert area(2, 3) == 6\n",
+    "README.md": "# Shapes\n\nCall `area` to get the area.\n",
+}
 
 
-def _now() -> str:
-    return to_iso(datetime.now(UTC))
+@cache
+def open_isolation() -> BubblewrapIsolation:
+    """Return one sandbox for all tests of this process: probing takes a while."""
+    return BubblewrapIsolation()
 
 
-class FakePas:
-    """Keeps runs. `is_auto` plays every run to its end; otherwise the test calls `play`."""
+@cache
+def signing_key() -> tuple[str, rsa.RSAPrivateKey]:
+    """Return the key that signs passports in tests."""
+    return "test-key", rsa.generate_private_key(65537, 2048)
 
-    def __init__(self, *, is_auto: bool = True, final: RunState = RunState.COMPLETED) -> None:
-        self.runs: dict[RunId, RunView] = {}
-        self.starts: dict[RunId, StartRun] = {}
-        self.events: dict[RunId, list[RunEvent]] = {}
-        self.receipts: dict[RunId, list[Receipt]] = {}
-        self.artifacts: dict[str, bytes] = {}
-        self.is_auto = is_auto
-        self.final = final
-        self.failures: list[UnavailableError] = []
-        self.refusal: Exception | None = None
-        self._changed = asyncio.Condition()
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def submit_card(self, caller: Caller, submission: CardSubmission) -> CardAccepted:
-        return CardAccepted(task_id=submission.card.task_id, run_id=submission.run_id)
+def make_repository(folder: Path, files: Mapping[str, str] = SAMPLE) -> Path:
+    """Return a git repository with one commit of `files`."""
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    git(folder, "init", "-q", "-b", "main")
+    git(folder, "add", "-A")
+    git(folder, "-c", "user.name=Ada", "-c", "user.email=ada@example.org", "commit", "-q", "-m", "First commit")
+    return folder
 
-    async def start_run(self, caller: Caller, start: StartRun) -> RunView:
-        caller.require(Scope.PAS_SUBMIT)
-        if self.failures:
-            raise self.failures.pop()
-        if self.refusal is not None:
-            raise self.refusal
-        if start.passport_basis is None:
-            raise PassportBasisMissingError("a run needs a passport basis")
-        run_id = start.run_id or RunId(new_id("run"))
-        if run_id in self.runs:
-            if self.starts[run_id] != start:
-                raise RunExistsError(f"run {run_id} exists with another body")
-            return self.runs[run_id]
-        self.starts[run_id] = start
-        self.runs[run_id] = self._make_run(run_id, start)
-        self.events[run_id] = []
-        self.receipts[run_id] = []
-        if self.is_auto:
-            task = asyncio.create_task(self.play(run_id))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        return self.runs[run_id]
 
-    def _make_run(self, run_id: RunId, start: StartRun) -> RunView:
-        basis = start.passport_basis
-        assert basis is not None
-        cards = tuple(
-            CardView(
-                task_id=card.task_id,
-                lane=card.lane,
-                title=card.title,
-                configuration=card.configuration,
-                deps=card.deps,
-                state=TaskState.QUEUED,
-                attempt=0,
-            )
-            for card in start.cards
-        )
-        return RunView(
-            run_id=run_id,
-            project_id=start.project_id,
-            run_kind=start.run_kind,
-            title=start.title,
-            repo=basis.repo,
-            state=RunState.PENDING,
-            reason="",
-            trace_id=current_trace_id(),
-            cards=cards,
-            base_commit=GitOid("b" * 40),
-            base_branch="main",
-            snapshot_tree=TREE,
-            created_at=_now(),
-        )
+def git(folder: Path, *words: str) -> str:
+    """Run git in a repository of the test's own making and return its output."""
+    return subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
-    async def play(self, run_id: RunId) -> None:
-        """Lead a run from start to end, card by card."""
-        await self.begin(run_id)
-        for card in self.runs[run_id].cards:
-            await self.end_card(run_id, card.task_id)
-        await self.end(run_id)
 
-    async def begin(self, run_id: RunId) -> None:
-        """Set the run going."""
-        await self._put(run_id, EventKind.RUN_STATE, "run started", state=RunState.EXECUTING, started_at=_now())
+def basis(repository: Path) -> PassportBasis:
+    """Return a passport basis for the repository."""
+    return PassportBasis(repo=str(repository), prd_sha256="0" * 64, contract_version=CONTRACT_VERSION)
 
-    async def end_card(self, run_id: RunId, task_id: TaskId) -> None:
-        """End one card well, with its receipt."""
-        run = self.runs[run_id]
-        detail = json.dumps({"left_alone": LEFT_ALONE, "left_alone_total": 1}).encode()
-        ref = await self.keep("artifacts/detail.json", detail)
-        cards = tuple(
-            card.model_copy(
-                update={
-                    "state": TaskState.SUCCEEDED,
-                    "attempt": 1,
-                    "outcome": CardOutcome(summary="done", left_alone=1, detail=ref),
-                }
-            )
-            if card.task_id == task_id
-            else card
-            for card in run.cards
-        )
-        ended = next(card for card in cards if card.task_id == task_id)
-        self.receipts[run_id].append(
-            Receipt(
-                receipt_id=ReceiptId(f"{run_id}.{task_id}.1"),
-                run_id=run_id,
-                task_id=task_id,
-                attempt=1,
-                lane=ended.lane,
-                configuration=ended.configuration,
-                time_ms=1500,
-                sandbox_tier="fake",
-                contract_version=CONTRACT_VERSION,
-                exit_code=0,
-                is_success=True,
-                tree_in=TREE,
-                tree_out=TREE,
-                recorded_at=_now(),
-            )
-        )
-        await self._put(run_id, EventKind.CARD_STATE, f"{ended.title}: succeeded", cards=cards)
 
-    async def end(self, run_id: RunId, final: RunState | None = None, reason: str = "") -> None:
-        """End the run: judged when it completes."""
-        state = final or self.final
-        fields: dict[str, object] = {"state": state, "finished_at": _now(), "reason": reason}
-        if state in {RunState.COMPLETED, RunState.NEEDS_REVIEW}:
-            verdict = Verdict.PASS if state is RunState.COMPLETED else Verdict.FAIL
-            finding = Finding(
-                name="test_pass_rate",
-                lane=Lane.CODE_IMPL,
-                verdict=verdict,
-                value=1.0,
-                threshold=0.9,
-                is_critical=True,
-                detail="12 of 12 tests pass",
-            )
-            diff = await self.keep("artifacts/diff.patch", b"--- a/x\n+++ b/x\n")
-            fields |= {
-                "findings": (finding,),
-                "badge": Badge.VERIFIED if state is RunState.COMPLETED else None,
-                "branch": f"direng/{run_id}",
-                "commit": GitOid("c" * 40),
-                "result_tree": GitOid("d" * 40),
-                "files_changed": 2,
-                "lines_added": 5,
-                "lines_deleted": 4,
-                "artifacts": (diff,),
-            }
-        await self._put(run_id, EventKind.RUN_STATE, f"run {state.value}", **fields)
+def start(repository: Path, *cards: JobCard, run_id: str | None = None, title: str = "A run") -> StartRun:
+    """Return the request for a run."""
+    return StartRun(project_id="p-1", run_id=run_id, title=title, passport_basis=basis(repository), cards=cards)
 
-    async def keep(self, path: str, content: bytes) -> ArtifactRef:
-        """Keep bytes under a path."""
-        sha256 = Sha256(hashlib.sha256(content).hexdigest())
-        self.artifacts[sha256] = content
-        return ArtifactRef(path=path, sha256=sha256, size_bytes=len(content))
 
-    async def _put(self, run_id: RunId, kind: EventKind, text: str, **fields: object) -> None:
-        async with self._changed:
-            seq = len(self.events[run_id]) + 1
-            run = self.runs[run_id].model_copy(update={**fields, "last_seq": seq})
-            self.runs[run_id] = run
-            event = RunEvent(
-                run_id=run_id, seq=seq, at=_now(), trace_id=run.trace_id, kind=kind, state=run.state.value, text=text
-            )
-            self.events[run_id].append(event)
-            self._changed.notify_all()
+def _card(task_id, configuration, payload, deps, lane, attempts=1) -> JobCard:
+    return JobCard(
+        task_id=task_id,
+        lane=lane,
+        title=f"Card {task_id}",
+        configuration=f"recipe/{configuration}",
+        deps=deps,
+        payload=payload,
+        max_attempts=attempts,
+    )
 
-    async def get_run(self, caller: Caller, run_id: RunId) -> RunView:
-        if run_id not in self.runs:
-            raise RunNotFoundError(f"no run {run_id}")
-        return self.runs[run_id]
 
-    async def list_runs(
-        self, caller: Caller, repo: str | None = None, *, is_active: bool = False
-    ) -> tuple[RunView, ...]:
-        return tuple(
-            run
-            for run in reversed(self.runs.values())
-            if repo in {None, run.repo} and not (is_active and is_final(RUN_TRANSITIONS, run.state))
-        )
+def rename(task_id: str, old: str, new: str, *deps: str, part: str = "code", attempts: int = 1) -> JobCard:
+    """Return a rename card."""
+    payload = RecipePayload(recipe="rename-symbol", params={"old": old, "new": new, "part": part})
+    lane = Lane.CODE_IMPL if part == "code" else Lane.NARRATIVE
+    return _card(task_id, "rename-symbol", payload, deps, lane, attempts)
 
-    async def watch_run(self, caller: Caller, run_id: RunId, after_seq: int = 0) -> AsyncIterator[RunEvent]:
-        await self.get_run(caller, run_id)
+
+def formatting(task_id: str, *deps: str, paths: tuple[str, ...] = ()) -> JobCard:
+    """Return a format card."""
+    payload = RecipePayload(recipe="format", params={"paths": list(paths)})
+    return _card(task_id, "format", payload, deps, Lane.CODE_IMPL)
+
+
+def testing(task_id: str, *deps: str, tree: TreeRef = TreeRef.INPUT, paths: tuple[str, ...] = ()) -> JobCard:
+    """Return a test card."""
+    return _card(task_id, "run-tests", TestsPayload(paths=paths, tree=tree), deps, Lane.CODE_IMPL)
+
+
+def command(task_id: str, *argv: str, deps: tuple[str, ...] = (), lane: Lane = Lane.CODE_IMPL) -> JobCard:
+    """Return a command card."""
+    return _card(task_id, "command", CommandPayload(argv=argv), deps, lane)
+
+
+def slow_repository(folder: Path, seconds: float) -> Path:
+    """Return the sample with a test that takes `seconds` of sleep."""
+    slow = f"import time\n\nfrom shapes import area\n\n\ndef test_slow():\n    time.sleep({seconds})\n    assert area(1, 1)\n"
+    return make_repository(folder, {**SAMPLE, "tests/test_slow.py": slow})
+
+
+@asynccontextmanager
+async def running_pas(
+    home: Path,
+    faults: FaultPoints | None = None,
+    allowlists: Mapping[Lane, Allowlist] | None = None,
+    isolation: Isolation | None = None,
+    *,
+    is_launching: bool = True,
+) -> AsyncIterator[PasParts]:
+    """Open PAS with its durable engine on this event loop; drain and close it when the block ends."""
+    home.mkdir(parents=True, exist_ok=True)
+    ports = PasPorts(
+        home=home,
+        database_url=sqlite_url(home / "pas.db"),
+        clock=SystemClock(),
+        signer=RingSigner(signing_key, home / ARCHIVE),
+        isolation=isolation or open_isolation(),
+        artifacts=await ObstoreArtifactStore.open_folder(home / "artifacts"),
+        faults=faults or NoFaults(),
+        allowlists=allowlists,
+    )
+    parts = open_pas(ports)
+    if not is_launching:
+        try:
+            yield _without_launch(parts)
+        finally:
+            parts.close()
+        return
+    url = sqlite_url(home / "workflows.db")
+    engine = open_workflow_engine(url)
+    DBOS(config=dbos_config(url, engine, "test-server", polling_s=0.02))
+    launch_dbos()
+    await parts.recover()
+    try:
+        yield parts
+    finally:
+        await parts.drain()
+        await asyncio.to_thread(DBOS.destroy)
+        parts.close()
+        engine.dispose()
+
+
+def _without_launch(parts: PasParts) -> PasParts:
+    """Return PAS as it is when the server dies right after a run was stored."""
+
+    async def die(_run_id: RunId) -> None:
+        return
+
+    service = PasService(replace(parts.service._parts, launch=die))
+    return replace(parts, service=service)
+
+
+def reason(run_id: str) -> RunCommand:
+    """Return a command with a reason."""
+    return RunCommand(run_id=run_id, reason="a test asks for it")
+
+
+async def finish(parts: PasParts, run_id: str) -> RunView:
+    """Wait for the end of a run and return it."""
+    async with asyncio.timeout(WAIT_S):
+        async for _ in parts.service.watch_run(ENGINEER, run_id):
+            pass
+    return await parts.service.get_run(ENGINEER, run_id)
+
+
+async def wait_until(parts: PasParts, run_id: str, is_reached: Callable[[RunView], bool]) -> RunView:
+    """Wait until the run looks as wanted; fail when it ends before."""
+    async with asyncio.timeout(WAIT_S):
         while True:
-            async with self._changed:
-                await self._changed.wait_for(
-                    lambda: len(self.events[run_id]) > after_seq or is_final(RUN_TRANSITIONS, self.runs[run_id].state)
-                )
-                fresh = self.events[run_id][after_seq:]
-            for event in fresh:
-                after_seq = event.seq
-                yield event
-            if not fresh:
-                return
+            view = await parts.service.get_run(ENGINEER, run_id)
+            if is_reached(view):
+                return view
+            assert not is_final(RUN_TRANSITIONS, view.state), f"the run ended as {view.state}: {view.reason}"
+            await asyncio.sleep(0.02)
 
-    async def list_receipts(self, caller: Caller, run_id: RunId) -> tuple[Receipt, ...]:
-        await self.get_run(caller, run_id)
-        return tuple(self.receipts[run_id])
 
-    async def get_passport(self, caller: Caller, run_id: RunId) -> SignedPassport:
-        raise RunNotFoundError("the fake signs no passports")
+class KillAt:
+    """A fault point that ends this process the hard way."""
 
-    async def pause_run(self, caller: Caller, command: RunCommand) -> RunView:
-        await self._put(command.run_id, EventKind.RUN_STATE, "run paused", state=RunState.PAUSED, reason=command.reason)
-        return self.runs[command.run_id]
+    def __init__(self, name: str, delay_s: float = 0.0) -> None:
+        self._name = name
+        self._delay_s = delay_s
 
-    async def resume_run(self, caller: Caller, command: RunCommand) -> RunView:
-        await self._put(command.run_id, EventKind.RUN_STATE, "run resumed", state=RunState.EXECUTING, reason="")
-        return self.runs[command.run_id]
+    async def hit(self, name: str) -> None:
+        if name == self._name:
+            await asyncio.sleep(self._delay_s)
+            os.kill(os.getpid(), signal.SIGKILL)
 
-    async def terminate_run(self, caller: Caller, command: RunCommand) -> RunView:
-        await self.end(command.run_id, RunState.TERMINATED, command.reason)
-        return self.runs[command.run_id]
 
-    async def cancel_card(self, caller: Caller, command: RunCommand) -> RunView:
-        run = await self.get_run(caller, command.run_id)
-        if command.task_id not in {card.task_id for card in run.cards}:
-            raise TaskNotFoundError(f"run {command.run_id} has no card {command.task_id}")
-        return run
+async def _run_in_process(home: Path, request: StartRun | None, fault: str) -> None:
+    """Start a run (or take up those there are), and stay until all have ended."""
+    faults = KillAt(fault, 0.2 if fault == "card_running" else 0.0) if fault else NoFaults()
+    async with running_pas(home, faults) as parts:
+        if request is not None:
+            await parts.service.start_run(ENGINEER, request)
+        for view in await parts.service.list_runs(ENGINEER, is_active=True):
+            await finish(parts, view.run_id)
 
-    async def get_portfolio(self, caller: Caller) -> Portfolio:
-        return Portfolio(active_runs=0, lanes=())
 
-    async def put_artifact(self, caller: Caller, content: bytes) -> ArtifactRef:
-        return await self.keep("artifact", content)
+def main() -> None:
+    """Run as `python -m tests.fakes.pas HOME FAULT` with the start request, or nothing, on standard input."""
+    home, fault = Path(sys.argv[1]), sys.argv[2]
+    text = sys.stdin.read()
+    request = StartRun.model_validate_json(text) if text else None
+    asyncio.run(_run_in_process(home, request, "" if fault == "none" else fault))
 
-    async def get_artifact(self, caller: Caller, sha256: Sha256) -> bytes:
-        if sha256 not in self.artifacts:
-            raise ArtifactNotFoundError(f"no artifact {sha256}")
-        return self.artifacts[sha256]
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,7 @@
 """One attempt of one job card: a pure function from tree to tree (ADR 0009)."""
 
 import asyncio
+import errno
 import logging
 import shutil
 from collections.abc import Mapping
@@ -125,7 +126,7 @@ class CardRunner:
             ),
         )
         await self._parts.store.change_card(change)
-        await self._parts.bell.ring()
+        self._parts.bell.ring()
 
     async def _run_admitted(self, run: RunRecord, record: CardRecord, number: int) -> TaskState:
         if record.state is not TaskState.QUEUED:
@@ -140,6 +141,8 @@ class CardRunner:
         except PlatformError as error:
             denied = (error.detail,) if isinstance(error, ForbiddenError) else ()
             result, tree_out = replace(_failure(error.detail), denied=denied), tree_in
+        except OSError as error:
+            result, tree_out = _failure(_explain_disk(error)), tree_in
         except Exception as error:  # the step's boundary: a bug must fail this card, not hang its run
             LOG.exception("bug while running card %s of %s", record.card.task_id, run.run_id)
             result, tree_out = (
@@ -229,7 +232,7 @@ class CardRunner:
                 events=_events_of(attempt, result, state, time_s),
             )
         )
-        await self._parts.bell.ring()
+        self._parts.bell.ring()
         return state
 
     async def _keep_partial(self, attempt: _Attempt, tree_out: GitOid) -> tuple[ArtifactRef, ...]:
@@ -265,6 +268,11 @@ class CardRunner:
             artifacts=artifacts,
             recorded_at=to_iso(self._parts.clock.now()),
         )
+
+
+def _explain_disk(error: OSError) -> str:
+    cure = "free some space and start the run again" if error.errno == errno.ENOSPC else "check the platform's home"
+    return f"a file of the run could not be written ({error.strerror}); {cure}"
 
 
 def _failure(reason: str) -> CardResult:

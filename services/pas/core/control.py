@@ -78,10 +78,11 @@ class Gatekeeper:
 
     async def _await_decision(self, run_id: RunId, card: CardRecord) -> Admission:
         while True:
+            heard = self._bell.listen()
             decision = await self._judge_now(run_id, card)
             if decision is not Admission.WAIT and not self._bell.is_closed:
                 return decision
-            await self._wait()
+            await self._wait(heard)
 
     async def _judge_now(self, run_id: RunId, card: CardRecord) -> Admission:
         cards = {record.card.task_id: record for record in await self._store.read_cards(run_id)}
@@ -90,15 +91,16 @@ class Gatekeeper:
     async def await_open_gate(self, run_id: RunId) -> Controls:
         """Return the controls once the run is not paused, or is terminated."""
         while True:
+            heard = self._bell.listen()
             controls = await self._store.read_controls(run_id)
             if controls.is_terminated or not controls.is_paused:
                 return controls
-            await self._wait()
+            await self._wait(heard)
 
-    async def _wait(self) -> None:
+    async def _wait(self, heard: asyncio.Event) -> None:
         if self._bell.is_closed:  # the server drains: whoever waits here is started again after the next start
             await asyncio.Event().wait()
-        await self._bell.wait()
+        await self._bell.wait(heard)
 
     @asynccontextmanager
     async def watch(self, run_id: RunId, task_id: TaskId | None) -> AsyncIterator[asyncio.Event]:
@@ -114,12 +116,11 @@ class Gatekeeper:
     async def _follow(self, run_id: RunId, task_id: TaskId | None, cancel: asyncio.Event) -> None:
         last_beat_s = float("-inf")
         while True:
+            heard = self._bell.listen()
             controls = await self._store.read_controls(run_id)
             if controls.is_terminated or (task_id is not None and task_id in controls.cancelled):
                 cancel.set()
             if task_id is not None and self._clock.monotonic_s() - last_beat_s >= HEARTBEAT_S:
                 last_beat_s = self._clock.monotonic_s()
                 await self._store.beat(run_id, task_id, to_iso(self._clock.now()))
-            await self._bell.wait(HEARTBEAT_S)
-            if self._bell.is_closed:
-                await asyncio.sleep(HEARTBEAT_S)
+            await self._bell.wait(heard, HEARTBEAT_S)

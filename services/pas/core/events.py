@@ -14,10 +14,13 @@ POLL_S = 1.0
 
 
 class Bell:
-    """Rung after each commit; one per process."""
+    """Rung after each commit, on the event loop's thread; one per process.
+
+    Take `listen()` before reading the database and wait on what it gave: a ring in between is then never missed.
+    """
 
     def __init__(self) -> None:
-        self._condition = asyncio.Condition()
+        self._next = asyncio.Event()
         self._is_closed = False
 
     @property
@@ -25,32 +28,34 @@ class Bell:
         """Whether the server is shutting down."""
         return self._is_closed
 
-    async def ring(self) -> None:
+    def listen(self) -> asyncio.Event:
+        """Return the event that the next ring sets."""
+        return self._next
+
+    def ring(self) -> None:
         """Wake all waiters."""
-        async with self._condition:
-            self._condition.notify_all()
+        rung, self._next = self._next, asyncio.Event()
+        rung.set()
 
-    async def close(self) -> None:
-        """End all waiting for good: the server shuts down."""
+    def close(self) -> None:
+        """End all streams for good: the server shuts down."""
         self._is_closed = True
-        await self.ring()
+        self.ring()
 
-    async def wait(self, timeout_s: float = POLL_S) -> None:
-        """Return at the next ring, or after `timeout_s`."""
-        if self._is_closed:
+    async def wait(self, heard: asyncio.Event, timeout_s: float = POLL_S) -> None:
+        """Return when `heard` was rung, or after `timeout_s`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await heard.wait()
+        except TimeoutError:
             return
-        async with self._condition:
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await self._condition.wait()
-            except TimeoutError:
-                return
 
 
 async def watch_events(store: Store, bell: Bell, run_id: RunId, after_seq: int) -> AsyncIterator[RunEvent]:
     """Yield the events after `after_seq` in order, live, until the run has ended or the server shuts down."""
     seen = after_seq
     while not bell.is_closed:
+        heard = bell.listen()
         run = await store.read_run(run_id)
         if run is None:
             raise RunNotFoundError(f"no run {run_id}")
@@ -62,4 +67,4 @@ async def watch_events(store: Store, bell: Bell, run_id: RunId, after_seq: int) 
         if is_final(RUN_TRANSITIONS, run.state):
             return
         if not events:
-            await bell.wait()
+            await bell.wait(heard)

@@ -96,14 +96,16 @@ class RunKeeper:
         async with self._parts.gatekeeper.watch(run_id, None) as cancel:
             finding = await self._parts.validators[name].judge(run, cards, tree, cancel)
         await self._parts.store.add_finding(run_id, to_iso(self._parts.clock.now()), finding)
-        await self._parts.bell.ring()
+        self._parts.bell.ring()
         return finding.verdict
 
-    async def publish(self, run_id: RunId, tree: GitOid) -> RunResult:
-        """Write the branch and the diff; the same call twice gives the same result. Nothing changed: no branch."""
+    async def publish(self, run_id: RunId, tree: GitOid) -> RunResult | None:
+        """Write branch and diff; again gives the same result. Nothing changed: no branch. Terminated: None, nothing."""
         run = await self._read(run_id)
         if run.result is not None:
             return run.result
+        if (await self._parts.store.read_controls(run_id)).is_terminated:
+            return None
         diff = await self._parts.trees.diff(run.repo, run.snapshot.tree, tree)
         sha256 = await self._parts.artifacts.put(diff.patch)
         ref = ArtifactRef(path="artifacts/diff.patch", sha256=sha256, size_bytes=len(diff.patch))
@@ -118,7 +120,7 @@ class RunKeeper:
         else:
             notes = (EventDraft(EventKind.NOTE, "nothing changed: the run has an empty diff and no branch"),)
         await self._parts.store.keep_result(run_id, to_iso(self._parts.clock.now()), result, (ref,), notes)
-        await self._parts.bell.ring()
+        self._parts.bell.ring()
         return result
 
     async def finish(self, run_id: RunId, settled: Settled, reason: str = "") -> RunState:
@@ -133,7 +135,7 @@ class RunKeeper:
         await self._fill_jacket(run_id)
         await self._parts.store.finish_run(change, self._parts.seal)
         await self._fill_jacket(run_id)
-        await self._parts.bell.ring()
+        self._parts.bell.ring()
         return change.state
 
     async def _final_change(self, run: RunRecord, settled: Settled, reason: str) -> RunChange:
@@ -169,7 +171,7 @@ class RunKeeper:
         run = await self._read(run_id)
         if state in RUN_TRANSITIONS[run.state]:
             await self._parts.store.change_run(RunChange(run_id, state, to_iso(self._parts.clock.now()), text))
-            await self._parts.bell.ring()
+            self._parts.bell.ring()
 
 
 def find_badge(findings: tuple[Finding, ...]) -> Badge:

@@ -232,13 +232,13 @@ class PasService:
             is_paused=state is RunState.PAUSED,
         )
         await self._parts.store.change_run(change)
-        await self._parts.bell.ring()
+        self._parts.bell.ring()
 
     async def _note(self, run: RunRecord, text: str) -> None:
         await self._parts.store.add_events(
             run.run_id, to_iso(self._parts.clock.now()), [EventDraft(EventKind.NOTE, text)]
         )
-        await self._parts.bell.ring()
+        self._parts.bell.ring()
 
 
 def check_basis(basis: PassportBasis | None) -> PassportBasis:
