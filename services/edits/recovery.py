@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from services.edits.apply import PlanRunner
 from services.edits.change import ChangePlan, PathChange
+from services.edits.errors import DetachedHeadError
 from services.edits.index_file import digest
 from services.edits.journal import JournalRecord
 from services.edits.tree import Tree
@@ -46,7 +47,10 @@ def recover_record(runner: PlanRunner, record: JournalRecord) -> Recovery:
 
 
 def _is_in_place(runner: PlanRunner, plan: ChangePlan) -> bool:
-    head = read_head(runner.repository)
+    try:
+        head = read_head(runner.repository)
+    except DetachedHeadError:
+        return False
     return head.branch == plan.branch and head.commit in {plan.old_commit, plan.new_commit}
 
 

@@ -25,6 +25,7 @@ from services.edits.errors import (
     BareRepositoryError,
     NotARepositoryError,
     NothingToUndoError,
+    OperationInProgressError,
     UnsupportedRepositoryError,
 )
 from services.edits.export import export_tree
@@ -137,6 +138,10 @@ class UserRepository:
         """
         with self.locked(), self._open() as repository:
             known = journal.read(run_id)
+            if known is not None and known.state.is_pending:
+                raise OperationInProgressError(
+                    f"an interrupted accept or undo of {run_id} waits for recovery; restart the server first"
+                )
             if known is not None and known.state is not JournalState.UNDONE:
                 raise AlreadyAcceptedError(f"{run_id} was accepted before; `undo` it first to accept it again")
             runner = self._runner(repository, journal)

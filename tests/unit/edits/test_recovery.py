@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services.edits.errors import WorktreeChangedError
+from services.edits.errors import OperationInProgressError, WorktreeChangedError
 from services.edits.journal import AcceptJournal, JournalState
 from services.edits.recovery import RecoveryOutcome
 from services.edits.repository import recover
@@ -130,10 +130,23 @@ def test_recovery_after_the_user_moved_on_touches_nothing(bench):
     assert recover(bench.journal(), bench.base / "stores") == ()
 
 
+def test_recovery_on_a_detached_head_touches_nothing(bench):
+    snapshot, result = prepare(bench)
+    assert not run_child(bench, "accept", "file:notes.md", snapshot, result)
+    bench.root.joinpath(".git/index.lock").unlink()
+    bench.git("checkout", "-q", "--detach")
+    notes = bench.root.joinpath("notes.md").read_text()
+    (recovery,) = recover(bench.journal(), bench.base / "stores")
+    assert recovery.outcome is RecoveryOutcome.ABANDONED
+    assert bench.root.joinpath("notes.md").read_text() == notes == "mine, improved\n"
+
+
 def test_recovery_waits_while_git_holds_the_index(bench):
     snapshot, result = prepare(bench)
     assert not run_child(bench, "accept", "journal:accepting_final", snapshot, result)
     bench.write(".git/index.lock", "somebody else's")
+    with pytest.raises(OperationInProgressError, match="recovery"):
+        bench.accept(snapshot, result)
     (recovery,) = recover(bench.journal(), bench.base / "stores")
     assert recovery.outcome is RecoveryOutcome.BLOCKED
     bench.root.joinpath(".git/index.lock").unlink()
