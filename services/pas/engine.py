@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +15,10 @@ from services.kernel.db import set_sqlite_pragmas
 APPLICATION_NAME = "direng"
 APPLICATION_VERSION = "pas-1"
 """Raised only when running workflows cannot go on under new code; by default DBOS would hash the sources."""
+
+
+MAX_THREADS = 32
+"""DBOS's pool also becomes the event loop's; its default is no limit at all."""
 
 
 class JsonSerializer(Serializer):
@@ -68,6 +73,7 @@ def dbos_config(url: str, engine: sa.Engine, executor_id: str, *, polling_s: flo
         executor_id=executor_id,
         application_version=APPLICATION_VERSION,
         log_level="WARNING",
+        max_executor_threads=MAX_THREADS,
         serializer=JsonSerializer(),
         notification_listener_polling_interval_sec=polling_s,
     )
@@ -89,3 +95,13 @@ def launch_dbos() -> None:
     """
     asyncio.get_running_loop()
     DBOS.launch()
+
+
+async def close_dbos() -> None:
+    """Destroy DBOS and give the event loop a thread pool of its own again.
+
+    DBOS makes its pool the loop's default one and shuts it down with itself; without this nothing that closes after it
+    could use a thread. Stop the workflows first (`PasParts.drain`).
+    """
+    await asyncio.to_thread(DBOS.destroy)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))

@@ -24,7 +24,7 @@ from services.pas.core.allowlist import Allowlist
 from services.pas.core.isolation import Isolation
 from services.pas.core.ports import FaultPoints, NoFaults
 from services.pas.core.service import PasService
-from services.pas.engine import dbos_config, launch_dbos, open_workflow_engine
+from services.pas.engine import close_dbos, dbos_config, launch_dbos, open_workflow_engine
 from services.pas.models import (
     CONTRACT_VERSION,
     CommandPayload,
@@ -166,7 +166,7 @@ async def running_pas(
         yield parts
     finally:
         await parts.drain()
-        await asyncio.to_thread(DBOS.destroy)
+        await close_dbos()
         parts.close()
         engine.dispose()
 
