@@ -141,8 +141,9 @@ async def test_cancelled_task_leaves_nobody_behind(lane, token, workspace):
 async def test_cancellation_before_the_start_runs_nothing(lane, workspace):
     cancel = asyncio.Event()
     cancel.set()
-    result = await lane.run_code("time.sleep(300)", limits=LONG, cancel=cancel)
+    result = await lane.run_code("open('ran', 'w').close()", limits=LONG, cancel=cancel)
     assert result.is_cancelled
+    assert list(workspace.iterdir()) == []
 
 
 SERVER = """

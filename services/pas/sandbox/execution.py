@@ -216,17 +216,23 @@ async def _spawn(launch: Launch, status_fd: int, block_fd: int) -> asyncio.subpr
 async def execute(launch: Launch, cancel: asyncio.Event | None) -> ExecResult:
     """Run one launch to its end; see `Isolation.run` for errors."""
     with _pipe() as (status, close_status), _pipe() as (block, close_block):
-        process = await _spawn(launch, status[1], block[0])
-        close_status(status[1])
-        close_block(block[0])
         reader, transport = await _open_status(status[0])
+        try:
+            process = await _spawn(launch, status[1], block[0])
+        except BaseException:
+            transport.close()
+            raise
+        # No await before the `try`: closing the block pipe releases the command, so it must never outlive our watch.
         running = _Running(launch, process, reader)
         try:
+            close_status(status[1])
+            close_block(block[0])
             async with asyncio.timeout(LAUNCH_TIMEOUT_S):
                 await running.await_start()
             started_s = asyncio.get_running_loop().time()
-            with contextlib.suppress(BrokenPipeError):
-                os.write(block[1], b"1")
+            if cancel is None or not cancel.is_set():
+                with contextlib.suppress(BrokenPipeError):
+                    os.write(block[1], b"1")
             reason = await running.watch(cancel)
             if reason != "ended":
                 running.kill()

@@ -54,7 +54,7 @@ def _is_shown(path: Path, places: tuple[Path, ...]) -> bool:
 
 
 def _mount_of(directory: Path) -> Mount:
-    if directory in _TOO_WIDE or directory == Path.home():
+    if directory in {*_TOO_WIDE, Path.home(), Path.home() / ".local"}:
         raise UnsafeWorkspaceError(
             f"binding {directory} would show far more than an interpreter; use a virtual environment"
         )

@@ -19,6 +19,7 @@ A failure before bubblewrap starts is one JSON line {"launch-error", "kind"} on 
 """
 
 import binascii
+import contextlib
 import ctypes
 import errno
 import json
@@ -111,7 +112,7 @@ class _Lending:
     def __init__(self, owner: "tuple[int, int] | None", device: int) -> None:
         self._owner = owner
         self._device = device
-        self._unseen_links: dict[int, int] = {}
+        self._unseen_links: dict[tuple[int, int], int] = {}
 
     def lend(self, directory_fd: int) -> None:
         own = os.stat(directory_fd)
@@ -130,17 +131,18 @@ class _Lending:
                 for entry in entries:
                     if depth == 0 and entry.name == ".git":
                         continue  # masked inside, and the server's own
-                    self._lend_entry(fd, entry, depth)
+                    with contextlib.suppress(FileNotFoundError):  # another command in this workspace removed it
+                        self._lend_entry(fd, entry, depth)
         finally:
             os.close(fd)
 
     def _lend_entry(self, fd: int, entry: "os.DirEntry[str]", depth: int) -> None:
         found = entry.stat(follow_symlinks=False)
-        if found.st_dev != self._device:
+        if stat.S_ISDIR(found.st_mode) and found.st_dev != self._device:  # files of one overlayfs may differ
             raise LaunchError(f"{entry.name} in the workspace is on another file system; unmount it", "workspace")
         if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
-            left = self._unseen_links.setdefault(found.st_ino, found.st_nlink)
-            self._unseen_links[found.st_ino] = left - 1
+            inode = (found.st_dev, found.st_ino)
+            self._unseen_links[inode] = self._unseen_links.get(inode, found.st_nlink) - 1
         self._give(entry.name, fd, found)
         if stat.S_ISDIR(found.st_mode):
             child = os.open(entry.name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
@@ -156,11 +158,9 @@ class _Lending:
 
 def _mask_git(workspace_fd: int, target: str) -> list[str]:
     """Return the options that hide `.git`; a missing one is made, else the lane could put its own there."""
-    try:
-        found = os.stat(".git", dir_fd=workspace_fd, follow_symlinks=False)
-    except FileNotFoundError:
+    with contextlib.suppress(FileExistsError):
         os.mkdir(".git", 0o755, dir_fd=workspace_fd)
-        found = os.stat(".git", dir_fd=workspace_fd, follow_symlinks=False)
+    found = os.stat(".git", dir_fd=workspace_fd, follow_symlinks=False)
     if stat.S_ISDIR(found.st_mode):
         return ["--size", "4096", "--tmpfs", f"{target}/.git", "--remount-ro", f"{target}/.git"]
     if stat.S_ISREG(found.st_mode):
@@ -269,9 +269,12 @@ def _die_with_server(parent_pid: int) -> None:
 
 
 def _drop_root(uid: int, gid: int) -> None:
-    os.setgroups([])
-    os.setresgid(gid, gid, gid)
-    os.setresuid(uid, uid, uid)
+    try:
+        os.setgroups([])
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+    except OSError as error:
+        raise LaunchError(f"cannot become uid {uid} here ({error.strerror}); give the lane another uid") from error
 
 
 def _prepare(plan: "Plan") -> list[str]:

@@ -63,6 +63,15 @@ def name_cure(message: str, *, proc: Path = Path("/proc")) -> str:
     return "run the command of `direng doctor` by hand to see more; nothing runs without isolation"
 
 
+def _first_complaint(stderr: bytes) -> str:
+    """Return the first line of bubblewrap's, or the launcher's own error (a JSON line)."""
+    line = (stderr.decode(errors="replace").strip().splitlines() or [""])[0]
+    try:
+        return str(json.loads(line)["launch-error"])
+    except (ValueError, TypeError, KeyError):
+        return line
+
+
 class Probe:
     """Tries one command through the whole profile, as the server will run it."""
 
@@ -183,8 +192,7 @@ class Probe:
             os.close(config_fd)
         if answer.returncode == 0:
             return None
-        lines = answer.stderr.decode(errors="replace").strip().splitlines()
-        return lines[0] if lines else f"it ended with code {answer.returncode}"
+        return _first_complaint(answer.stderr) or f"it ended with code {answer.returncode}"
 
 
 def probe_isolation(*, python: Path | None = None, bwrap: Path = DEFAULT_BWRAP) -> IsolationReport:
