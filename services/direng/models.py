@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -146,3 +147,12 @@ class Check(_Frozen):
     is_good: bool
     detail: str
     cure: str = ""
+
+
+class Health(_Frozen):
+    """The service is up; `schema` is the Alembic revision of its database."""
+
+    status: Literal["ok"] = "ok"
+    service: Literal["direng"] = "direng"
+    version: str
+    schema_revision: str = Field(serialization_alias="schema", validation_alias="schema")

@@ -10,7 +10,7 @@ from services.kernel.db import sqlite_url
 from services.pex.app import OpenPex, create_service
 from services.pex.core.service import PexService
 from tests.fakes.callers import FixedCallers
-from tests.fakes.pas import FakePas
+from tests.fakes.memory_pas import FakePas
 from tests.fakes.plms import FakePlms
 from tests.fakes.vector_ops import FakeVectorOps, make_hit
 

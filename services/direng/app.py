@@ -1,0 +1,106 @@
+"""Composition of DirEng: database, neighbours, the user's repositories, HTTP app."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random, SystemRandom
+
+import sqlalchemy as sa
+from fastapi import FastAPI
+
+from services.direng.api import add_routes
+from services.direng.calls.pas import PasEdge
+from services.direng.calls.pex import PexEdge
+from services.direng.calls.vector_ops import VectorOpsEdge
+from services.direng.core.bell import Bell
+from services.direng.core.following import TICK_S, Follower, FollowerParts
+from services.direng.core.notebook import Notebook
+from services.direng.core.service import DirEngParts, DirEngService, HealthCheck
+from services.direng.core.turns import TurnParts, TurnTaker
+from services.direng.models import Health
+from services.direng.store import SqlStore, prepare_schema
+from services.direng.tables import IDEMPOTENCY
+from services.direng.worktree import GitWorktree
+from services.edits.journal import AcceptJournal
+from services.kernel.caller import Authenticator, CallerSource
+from services.kernel.clock import Clock
+from services.kernel.db import open_engine
+from services.kernel.http import make_app
+from services.kernel.idempotency import SqlIdempotencyStore
+from services.kernel.ids import new_id
+from services.kernel.version import VERSION
+from services.kernel.vocabulary import ServiceName
+from services.pas.protocol import Pas
+from services.pex.protocol import Pex
+from services.vector_ops.protocol import VectorOps
+
+
+@dataclass(frozen=True)
+class OpenDirEng:
+    """A running DirEng. Its opener awaits `service.recover()` after start, and `close` at the end."""
+
+    service: DirEngService
+    idempotency: SqlIdempotencyStore
+    schema_revision: str
+    engine: sa.Engine
+
+    async def close(self) -> None:
+        """Stop telling (runs go on in PAS) and close the database."""
+        await self.service.close()
+        self.engine.dispose()
+
+
+def create_service(
+    database_url: str,
+    *,
+    home: Path,
+    pex: Pex,
+    pas: Pas,
+    vector_ops: VectorOps,
+    callers: CallerSource,
+    clock: Clock,
+    checks: Sequence[HealthCheck] = (),
+    random: Random | None = None,
+    tick_s: float = TICK_S,
+) -> OpenDirEng:
+    """Open the database, bring its schema up to date and return DirEng over its three neighbours.
+
+    `home` is the platform's home: `trees` below it is the store that PAS keeps the runs' trees in, `accepts` the crash
+    journal. `callers` gives DirEng's own identity, `service:direng`. `checks` are what `examine` tells first.
+    """
+    engine = open_engine(database_url)
+    revision = prepare_schema(engine)
+    chance = random or SystemRandom()
+    notebook = Notebook(SqlStore(engine, clock), Bell())
+    pex_edge, pas_edge = PexEdge(pex, callers, chance), PasEdge(pas, callers, chance)
+    index = VectorOpsEdge(vector_ops, callers, chance)
+    worktree = GitWorktree(home / "trees", AcceptJournal(home / "accepts"), clock)
+    follower = Follower(FollowerParts(notebook, pex_edge, pas_edge, clock, tick_s))
+    service = DirEngService(
+        DirEngParts(
+            notebook=notebook,
+            turns=TurnTaker(TurnParts(notebook, follower, pex_edge, pas_edge, index, worktree)),
+            follower=follower,
+            pas=pas_edge,
+            index=index,
+            worktree=worktree,
+            clock=clock,
+            new_id=new_id,
+            checks=tuple(checks),
+        )
+    )
+    idempotency = SqlIdempotencyStore(engine, IDEMPOTENCY, clock)
+    idempotency.forget_unfinished()
+    return OpenDirEng(service, idempotency, revision, engine)
+
+
+def create_app(parts: OpenDirEng, authenticator: Authenticator) -> FastAPI:
+    """Return the HTTP app of DirEng."""
+    health = Health(version=VERSION, schema=parts.schema_revision)
+    return make_app(
+        ServiceName.DIRENG,
+        authenticator,
+        lambda app: add_routes(app, parts.service, health),
+        version=VERSION,
+        idempotency=parts.idempotency,
+    )

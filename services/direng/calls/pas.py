@@ -1,0 +1,55 @@
+"""DirEng -> PAS: direct runs, and looking at any run. Every call is safe to repeat: run ids are chosen by DirEng."""
+
+from collections.abc import AsyncIterator
+from random import Random
+
+from services.kernel.caller import CallerSource
+from services.kernel.edge import Edge
+from services.kernel.ids import RunId, Sha256
+from services.kernel.vocabulary import ServiceName
+from services.pas.models import Passport, RunCommand, RunEvent, RunView, StartRun
+from services.pas.protocol import Pas
+
+
+class PasEdge:
+    """The part of PAS that DirEng uses."""
+
+    def __init__(self, pas: Pas, callers: CallerSource, random: Random) -> None:
+        self._pas = pas
+        self._edge = Edge(ServiceName.PAS, callers, random)
+
+    async def start_run(self, start: StartRun) -> RunView:
+        """Start a direct run."""
+        return await self._edge.call(lambda caller: self._pas.start_run(caller, start))
+
+    async def get_run(self, run_id: RunId) -> RunView:
+        """Return a run."""
+        return await self._edge.call(lambda caller: self._pas.get_run(caller, run_id))
+
+    async def list_runs(self, repo: str) -> tuple[RunView, ...]:
+        """Return a repository's runs, newest first."""
+        return await self._edge.call(lambda caller: self._pas.list_runs(caller, repo))
+
+    async def watch(self, run_id: RunId, after_seq: int) -> AsyncIterator[RunEvent]:
+        """Yield events after `after_seq` until the run ends."""
+        async for event in self._pas.watch_run(await self._edge.caller(), run_id, after_seq):
+            yield event
+
+    async def get_passport(self, run_id: RunId) -> Passport:
+        """Return what an ended run was made from."""
+        signed = await self._edge.call(lambda caller: self._pas.get_passport(caller, run_id))
+        return Passport.model_validate_json(signed.document)
+
+    async def get_artifact(self, sha256: Sha256) -> bytes:
+        """Return the bytes of an artifact."""
+        return await self._edge.call(lambda caller: self._pas.get_artifact(caller, sha256))
+
+    async def resume_run(self, run_id: RunId, reason: str) -> RunView:
+        """Go on with a paused run."""
+        command = RunCommand(run_id=run_id, reason=reason)
+        return await self._edge.call(lambda caller: self._pas.resume_run(caller, command))
+
+    async def terminate_run(self, run_id: RunId, reason: str) -> RunView:
+        """Stop a run now."""
+        command = RunCommand(run_id=run_id, reason=reason)
+        return await self._edge.call(lambda caller: self._pas.terminate_run(caller, command))

@@ -1,0 +1,237 @@
+"""Follow a delegation or a direct run to its end, telling the user: steps 8 to 14. Goes on after a restart."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from services.direng.calls.pas import PasEdge
+from services.direng.calls.pex import PexEdge
+from services.direng.core.notebook import Notebook
+from services.direng.core.ports import EventDraft, Following, OpenTurn, Pending
+from services.direng.core.telling import (
+    CardDetail,
+    exit_code_of,
+    list_files,
+    tell_offer,
+    tell_report,
+    tell_tick,
+)
+from services.direng.models import TurnEventKind, TurnState
+from services.kernel.clock import Clock
+from services.kernel.errors import PlatformError, UnavailableError
+from services.kernel.ids import DelegationId, RunId
+from services.kernel.vocabulary import DELEGATION_TRANSITIONS, RUN_TRANSITIONS, DelegationState, RunState, is_final
+from services.pas.models import EventKind, RunEvent, RunView
+from services.pex.models import Delegation, DelegationEvent
+
+LOG = logging.getLogger("direng.direng")
+E = TypeVar("E")
+DIFF_PATH = "artifacts/diff.patch"
+TICK_S = 5.0
+RECONNECT_S = 0.5
+_OWN_STEPS = frozenset({2, 7})
+"""Steps that DirEng tells itself."""
+_PROGRESS = frozenset({EventKind.CARD_STATE, EventKind.RUN_STATE})
+
+
+@dataclass(frozen=True)
+class FollowerParts:
+    """What following needs."""
+
+    notebook: Notebook
+    pex: PexEdge
+    pas: PasEdge
+    clock: Clock
+    tick_s: float = TICK_S
+
+
+class Follower:
+    """Tells a run until it ends or pauses, and closes the turn."""
+
+    def __init__(self, parts: FollowerParts) -> None:
+        self._parts = parts
+        self._notebook = parts.notebook
+
+    async def follow(self, turn: OpenTurn, following: Following) -> None:
+        """Go on telling from the cursor; a neighbour that is away for a moment is waited for."""
+        while True:
+            try:
+                if following.kind == "delegation":
+                    following, is_over = await self._follow_delegation(turn, following)
+                else:
+                    following, is_over = await self._follow_run(turn, following)
+            except UnavailableError as error:
+                LOG.warning("%s %s is out of sight: %s", following.kind, following.id, error.detail)
+                is_over = False
+                following = await self._notebook.read_following(turn) or following
+            if is_over:
+                return
+            await asyncio.sleep(RECONNECT_S)
+
+    async def _follow_delegation(self, turn: OpenTurn, following: Following) -> tuple[Following, bool]:
+        delegation_id = DelegationId(following.id)
+        async with _pump(self._parts.pex.watch(delegation_id, following.cursor)) as queue:
+            while (event := await _next(queue, self._parts.tick_s)) is not None:
+                delegation = await self._parts.pex.get_delegation(delegation_id)
+                if isinstance(event, _Quiet):
+                    await self._tick_delegation(turn, delegation)
+                    continue
+                following = following.model_copy(update={"cursor": event.seq})
+                told = await self._retell(delegation, event)
+                if event.kind == "run_started" and delegation.run_id is not None:
+                    await self._notebook.store.point_to(turn, run_id=delegation.run_id)
+                await self._notebook.tell(turn, *told, following=following)
+                if await self._pause(turn, delegation.run_id):
+                    return following, True
+        delegation = await self._parts.pex.get_delegation(delegation_id)
+        if delegation.state is DelegationState.AWAITING_APPROVAL:
+            await self._ask_again(turn)
+            return following, True
+        if not is_final(DELEGATION_TRANSITIONS, delegation.state):
+            return following, False
+        await self._close_delegation(turn, delegation)
+        return following, True
+
+    async def _ask_again(self, turn: OpenTurn) -> None:
+        """Ask for the user's word once more: the server stopped before it reached PEX."""
+        asked = EventDraft(
+            TurnEventKind.APPROVAL_REQUIRED, "your word did not reach PEX; approve the plan? (yes/no)", 5
+        )
+        pending = Pending(kind="approval", trace_id=turn.trace_id)
+        await self._notebook.close(turn, TurnState.WAITING, asked, pending=pending)
+
+    async def _retell(self, delegation: Delegation, event: DelegationEvent) -> tuple[EventDraft, ...]:
+        """Return PEX's event under its own step number; progress brings a tick (step 11) along."""
+        if event.step in _OWN_STEPS or event.kind == "report":
+            return ()
+        told = EventDraft(TurnEventKind.TRACE, event.text, step=event.step)
+        if event.kind != "progress" or delegation.run_id is None:
+            return (told,)
+        run = await self._parts.pas.get_run(delegation.run_id)
+        return told, tell_tick(run, delegation.estimate, self._parts.clock.now(), 11)
+
+    async def _tick_delegation(self, turn: OpenTurn, delegation: Delegation) -> None:
+        if delegation.run_id is None:
+            return
+        run = await self._parts.pas.get_run(delegation.run_id)
+        if not is_final(RUN_TRANSITIONS, run.state):
+            await self._notebook.tell(turn, tell_tick(run, delegation.estimate, self._parts.clock.now(), 11))
+
+    async def _close_delegation(self, turn: OpenTurn, delegation: Delegation) -> None:
+        if delegation.report is None:
+            await self._notebook.refuse(
+                turn, delegation.reason or f"the delegation is {delegation.state}", "pex.failed"
+            )
+            return
+        run = delegation.report.run
+        await self._notebook.store.point_to(turn, run_id=run.run_id)
+        await self._close_run(turn, run, delegation.report.left_alone, 13)
+
+    async def _follow_run(self, turn: OpenTurn, following: Following) -> tuple[Following, bool]:
+        run_id = RunId(following.id)
+        async with _pump(self._parts.pas.watch(run_id, following.cursor)) as queue:
+            while (event := await _next(queue, self._parts.tick_s)) is not None:
+                run = await self._parts.pas.get_run(run_id)
+                tick = tell_tick(run, None, self._parts.clock.now(), None)
+                if isinstance(event, _Quiet):
+                    await self._notebook.tell(turn, tick)
+                    continue
+                following = following.model_copy(update={"cursor": event.seq})
+                await self._notebook.tell(turn, *_retell_run(event, tick), following=following)
+                if await self._pause(turn, run_id):
+                    return following, True
+        run = await self._parts.pas.get_run(run_id)
+        if not is_final(RUN_TRANSITIONS, run.state):
+            return following, False
+        await self._close_run(turn, run, await self._read_left_alone(run), None)
+        return following, True
+
+    async def _close_run(self, turn: OpenTurn, run: RunView, left_alone: tuple[str, ...], step: int | None) -> None:
+        report = tell_report(run, left_alone, await self._read_files(run), step)
+        offer = tell_offer(run, None if step is None else 14)
+        events = (report,) if offer is None else (report, offer)
+        code = exit_code_of(run)
+        await self._notebook.close(turn, TurnState.DONE if code == 0 else TurnState.FAILED, *events, exit_code=code)
+
+    async def _pause(self, turn: OpenTurn, run_id: RunId | None) -> bool:
+        """Close the turn with a question when its run is paused; the next turn may go on with it."""
+        if run_id is None:
+            return False
+        run = await self._parts.pas.get_run(run_id)
+        if run.state is not RunState.PAUSED:
+            return False
+        options = ("resume", "terminate")
+        text = f"run {run_id} is paused ({run.reason or 'no reason given'}). A) resume it  B) end it now"
+        pending = Pending(kind="paused", trace_id=turn.trace_id, options=options)
+        question = EventDraft(TurnEventKind.QUESTION, text, data={"options": list(options)})
+        await self._notebook.close(turn, TurnState.WAITING, question, pending=pending)
+        return True
+
+    async def _read_left_alone(self, run: RunView) -> tuple[str, ...]:
+        lines: set[str] = set()
+        for card in run.cards:
+            if card.outcome is None or card.outcome.detail is None or not card.outcome.left_alone:
+                continue
+            content = await self._parts.pas.get_artifact(card.outcome.detail.sha256)
+            try:
+                lines.update(CardDetail.model_validate_json(content).lines())
+            except ValidationError:
+                LOG.warning("the detail of card %s of %s is unreadable", card.task_id, run.run_id)
+        return tuple(sorted(lines))
+
+    async def _read_files(self, run: RunView) -> tuple[str, ...]:
+        for ref in run.artifacts:
+            if ref.path == DIFF_PATH:
+                return list_files(await self._parts.pas.get_artifact(ref.sha256))
+        return ()
+
+
+def _retell_run(event: RunEvent, tick: EventDraft) -> tuple[EventDraft, ...]:
+    told = EventDraft(TurnEventKind.TRACE, event.text)
+    return (told, tick) if event.kind in _PROGRESS else (told,)
+
+
+class _Quiet:
+    """Nothing came within the time of a tick."""
+
+
+class _Over:
+    """The stream has ended."""
+
+
+@asynccontextmanager
+async def _pump(events: AsyncIterator[E]) -> AsyncIterator[asyncio.Queue[E | _Over | PlatformError]]:
+    """Read `events` in a task of its own, so that waiting for the next one can time out without breaking the stream."""
+    queue: asyncio.Queue[E | _Over | PlatformError] = asyncio.Queue()
+
+    async def read() -> None:
+        try:
+            async for event in events:
+                queue.put_nowait(event)
+            queue.put_nowait(_Over())
+        except PlatformError as error:
+            queue.put_nowait(error)
+
+    task = asyncio.create_task(read())
+    try:
+        yield queue
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _next(queue: asyncio.Queue[E | _Over | PlatformError], timeout_s: float) -> E | _Quiet | None:
+    """Return the next event, None at the end, or `_Quiet` when nothing came in time; raise what broke the stream."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            found = await queue.get()
+    except TimeoutError:
+        return _Quiet()
+    if isinstance(found, PlatformError):
+        raise found
+    return None if isinstance(found, _Over) else found
