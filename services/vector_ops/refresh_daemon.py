@@ -28,12 +28,17 @@ from services.kernel.clock import SystemClock, to_iso
 from services.kernel.errors import PlatformError, error_from_wire
 from services.kernel.home import Home, find_home
 from services.kernel.vocabulary import ServiceName
-from services.vector_ops.app import open_vector_ops
+from services.vector_ops.app import create_service
 from services.vector_ops.core.service import VectorOpsService
 from services.vector_ops.models import RefreshReport, RefreshRequest
 from services.vector_ops.protocol import IndexBusyError
+from services.vector_ops.settings import VectorOpsSettings
 
 METADATA_FILE = "metadata.json"
+INDEX_FOLDER = "index"
+"""Where the server of a home keeps its indexes."""
+
+_LOCK_WAIT_S = 1
 _SERVER_TIMEOUT_S = 300
 _HTTP_OK = 200
 
@@ -60,7 +65,9 @@ def parse_options(arguments: list[str], home: Home) -> Options:
     """Return the options; exits with code 2 and one line of usage when they are wrong."""
     parser = argparse.ArgumentParser(prog="refresh_daemon", description="Keep the code index of a repository fresh.")
     parser.add_argument("--repo", type=Path, default=Path(), help="a folder in the repository (default: this one)")
-    parser.add_argument("--index-dir", type=Path, default=home.path / "index", help="default: index in DIRENG_HOME")
+    parser.add_argument(
+        "--index-dir", type=Path, default=home.path / INDEX_FOLDER, help="default: index in DIRENG_HOME"
+    )
     parser.add_argument("--freshness-slo", type=_positive, default=120, metavar="SECONDS", help="warn when exceeded")
     parser.add_argument("--check-interval", type=_positive, default=30, metavar="SECONDS")
     parser.add_argument("--once", action="store_true", help="check once and exit")
@@ -123,6 +130,8 @@ class RefreshDaemon:
         try:
             report = self._service.refresh_now(str(self._options.repo))
         except IndexBusyError:
+            if self._options.index_dir != self._home.folder(INDEX_FOLDER):
+                raise  # the server keeps another index: its answer would say nothing about this one
             report = ask_server(self._home, self._options.repo)
         if report.note:
             sys.stderr.write(f"{report.note}\n")
@@ -159,7 +168,8 @@ def main(arguments: list[str] | None = None) -> int:
     home = find_home(os.environ)
     options = parse_options(sys.argv[1:] if arguments is None else arguments, home)
     try:
-        parts = open_vector_ops(options.index_dir, SystemClock())
+        settings = VectorOpsSettings(index_dir=options.index_dir, lock_wait_s=_LOCK_WAIT_S)
+        parts = create_service(settings, SystemClock())
     except PlatformError as error:
         sys.stderr.write(f"{error.detail}\n")
         return 1
