@@ -1,8 +1,8 @@
 """Runs a tree's tests with pytest and reports where its modules were imported from.
 
-A stand-alone script: `python -I driver.py --root DIR [--select EXPR] [-- PATH ...]`. It imports the standard library and pytest only,
-because it runs in the tree's own interpreter. The last line it prints is a marker and one line of JSON (`TestReport`); it then exits
-with 0, whatever the tests did.
+A stand-alone script: `python -I driver.py --root DIR [--select EXPR] [-- PATH ...]`. It imports the standard library
+and pytest only, because it runs in the tree's own interpreter. The last line it prints is a marker and one line of JSON
+(`TestReport` of commands.py); it then exits with 0, whatever the tests did.
 """
 
 from __future__ import annotations
@@ -219,7 +219,7 @@ def _has_configuration(root: Path) -> bool:
 
 
 def _report(recorder: Recorder, exit_status: int, complaints: str) -> dict[str, Any]:
-    counts = {name: 0 for name in _ORDER}
+    counts = dict.fromkeys(_ORDER, 0)
     for outcome in recorder.outcomes.values():
         counts[outcome] += 1
     ordered = sorted(recorder.outcomes.items(), key=lambda each: _ORDER.index(each[1]))

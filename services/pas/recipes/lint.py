@@ -22,9 +22,9 @@ def new_findings(
 ) -> tuple[Finding, ...]:
     """Return the findings of `result` that `base` does not have, in order.
 
-    Findings are a multiset by path, code and source line with its white space squeezed, so a line that moved is not new and a
-    second one of the same kind is. `renamed` (old identifier -> new) is applied to the base lines first: a line that only
-    changed by a rename keeps its findings.
+    Findings are a multiset by path, code and source line with its white space squeezed, so a line that moved is not new
+    and a second one of the same kind is. `renamed` (old identifier -> new) is applied to the base lines first: a line
+    that only changed by a rename keeps its findings.
     """
     known = Counter(_key(each, base_sources, renamed or {}) for each in base)
     new: list[Finding] = []

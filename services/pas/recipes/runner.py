@@ -1,13 +1,15 @@
 """Runs a text transformation on a directory: `python -I -m services.pas.recipes.runner --recipe NAME --params FILE`.
 
-The tree is at `--root` (default: the current directory). One line of JSON, a `RecipeOutcome`, goes to
-standard output; exit 0 means that the recipe ran, whatever its status. Exit 2 is a wrong call, exit 1 a failure to write.
+The tree is at `--root` (default: the current directory). One line of JSON, a `RecipeOutcome`, goes to standard output;
+exit 0 means that the recipe ran, whatever its status. Exit 2 is a wrong call, exit 1 a failure to read or write.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -18,7 +20,8 @@ from services.pas.recipes.models import RecipeOutcome
 
 MAX_RESULT_BYTES = 4_000_000
 MAX_PARAMS_BYTES = 100_000
-_RECURSION_LIMIT = 6000  # LibCST walks nested expressions recursively; the default stops at ordinary long chains
+_RECURSION_LIMIT = 20_000
+_STACK_BYTES = 256 * 1024 * 1024  # address space; only what is used becomes memory
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,11 +31,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--params", required=True, type=Path, help="a JSON file with the recipe's parameters")
     parser.add_argument("--root", type=Path, default=Path())
     args = parser.parse_args(argv)
-    sys.setrecursionlimit(_RECURSION_LIMIT)
-    tree = DiskTree(args.root)
     try:
-        outcome = apply_transformation(args.recipe, _params(args.params), tree)
-        tree.write(outcome.changed)
+        outcome = _transform(args.recipe, _params(args.params), DiskTree(args.root))
     except ValidationError as error:
         return _fail(2, f"invalid parameters: {_first_error(error)}")
     except LookupError as error:
@@ -41,6 +41,20 @@ def main(argv: list[str] | None = None) -> int:
         return _fail(1, f"{error.filename or args.root}: {error.strerror}")
     sys.stdout.write(encode(outcome) + "\n")
     return 0
+
+
+def _transform(recipe: str, params: bytes, tree: DiskTree) -> RecipeOutcome:
+    """Run the recipe in a thread of its own: long expressions and `elif` chains need a deep stack."""
+    limit, size = sys.getrecursionlimit(), threading.stack_size(_STACK_BYTES)
+    sys.setrecursionlimit(_RECURSION_LIMIT)
+    try:
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            outcome = pool.submit(apply_transformation, recipe, params, tree).result()
+    finally:
+        threading.stack_size(size)
+        sys.setrecursionlimit(limit)
+    tree.write(outcome.changed)
+    return outcome
 
 
 def encode(outcome: RecipeOutcome) -> str:

@@ -98,7 +98,7 @@ def _run(files):
     try:
         with contextlib.redirect_stdout(printed):
             exec(compile(files["main.py"], "main.py", "exec"), {"__name__": "main"})
-    except Exception as error:
+    except (NameError, AttributeError, UnboundLocalError, TypeError, ImportError) as error:
         return type(error).__name__, printed.getvalue()
     finally:
         if saved is None:

@@ -12,7 +12,7 @@ class Crate:
 """
 
 
-def _mention(rename, path, text, old="shop.pricing.total", new="grand", tree=TREE):
+def _mention(rename, path, text, *, old="shop.pricing.total", new="grand", tree=TREE):
     result = rename(f"{tree.rstrip()}\n== {path}\n{text}", old, new, part="mentions")
     assert result.outcome.status in ("applied", "nothing_to_do"), result.outcome.reason
     return result

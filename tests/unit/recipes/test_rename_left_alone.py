@@ -89,7 +89,7 @@ def test_an_attribute_that_may_be_either_is_left_and_says_so(rename):
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_a_renamed_program_does_what_it_did(data):
-    """Programs made of scopes that shadow one another print the same after a rename, and rename back to the same text."""
+    """Scopes that shadow one another print the same after a rename, and rename back to the same text."""
     files, expected = data.draw(programs())
     before, after, back = expected(files)
     assert after == before

@@ -60,7 +60,8 @@ def test_annotated_names_are_known(check):
 from __future__ import annotations
 from typing import Optional, Annotated, Union
 import motor
-def f(e: motor.Engine, o: Optional[motor.Engine], s: "motor.Engine", u: motor.Engine | None, n: Union[None, motor.Engine]):
+def f(e: motor.Engine, o: Optional[motor.Engine], s: "motor.Engine", u: motor.Engine | None,
+      n: Union[None, motor.Engine]):
     k: Annotated[motor.Engine, "x"] = e
     return e.run() + o.run() + s.run() + u.run() + n.run() + k.run()
 def g(other: motor.Other, any, e: motor.Engine | motor.Other):
@@ -71,7 +72,8 @@ def g(other: motor.Other, any, e: motor.Engine | motor.Other):
 from __future__ import annotations
 from typing import Optional, Annotated, Union
 import motor
-def f(e: motor.Engine, o: Optional[motor.Engine], s: "motor.Engine", u: motor.Engine | None, n: Union[None, motor.Engine]):
+def f(e: motor.Engine, o: Optional[motor.Engine], s: "motor.Engine", u: motor.Engine | None,
+      n: Union[None, motor.Engine]):
     k: Annotated[motor.Engine, "x"] = e
     return e.start() + o.start() + s.start() + u.start() + n.start() + k.start()
 def g(other: motor.Other, any, e: motor.Engine | motor.Other):
@@ -172,7 +174,8 @@ def test_items_of_containers_are_known(check):
         """
 == a.py
 from motor import Engine
-def f(engines: list[Engine], named: dict[str, Engine], pair: tuple[int, Engine], many: tuple[Engine, ...], *rest: Engine):
+def f(engines: list[Engine], named: dict[str, Engine], pair: tuple[int, Engine], many: tuple[Engine, ...],
+      *rest: Engine):
     for e in engines: e.run()
     for name, e2 in named.items(): e2.run()
     for e3 in named.values(): e3.run()
@@ -190,7 +193,8 @@ def f(engines: list[Engine], named: dict[str, Engine], pair: tuple[int, Engine],
         """
 == a.py
 from motor import Engine
-def f(engines: list[Engine], named: dict[str, Engine], pair: tuple[int, Engine], many: tuple[Engine, ...], *rest: Engine):
+def f(engines: list[Engine], named: dict[str, Engine], pair: tuple[int, Engine], many: tuple[Engine, ...],
+      *rest: Engine):
     for e in engines: e.start()
     for name, e2 in named.items(): e2.start()
     for e3 in named.values(): e3.start()

@@ -64,7 +64,8 @@ class Guard:
         rest = set(self._lookup.starred(module, self._old)) - self._slots if module is not None else set()
         if rest:
             other = next(iter(rest)).scope.path
-            return f"{self._old!r} also comes into {slot.scope.path} by a star import of {other}: the two cannot be told apart"
+            where = f"{slot.scope.path} by a star import of {other}"
+            return f"{self._old!r} also comes into {where}: the two cannot be told apart"
         provided = self._lookup.module_slot(slot.scope.path, self._new)
         if provided is not None:
             return f"{self._new!r} already comes into {slot.scope.path} by a star import of {provided.scope.path}"

@@ -8,6 +8,7 @@ from typing import Any
 import libcst as cst
 
 from services.pas.recipes.rename import annotation
+from services.pas.recipes.rename.containers import container_call, container_item
 from services.pas.recipes.rename.lookup import Lookup
 from services.pas.recipes.rename.modules import Project
 from services.pas.recipes.rename.scopes import Binding, Scope, Step
@@ -144,7 +145,7 @@ class Inference:
 
     def _parameter(self, binding: Binding) -> Values:
         scope = binding.scope
-        owner = owner_of(scope)
+        owner = scope.owner()
         if scope.receiver == binding.name and owner is not None:
             return frozenset({ClassValue(owner) if scope.receiver_is_class else Instance(owner)})
         if binding.annotation is None:
@@ -153,7 +154,7 @@ class Inference:
         return frozenset({Container((values,))}) if binding.steps else values
 
     def _variable(self, binding: Binding) -> Values:
-        owner = binding.scope if binding.scope.kind == "class" else owner_of(binding.scope)
+        owner = binding.scope if binding.scope.kind == "class" else binding.scope.owner()
         note = binding.annotation
         if note is not None and not (tail(note) in ("Final", "ClassVar") and isinstance(note, cst.Name)):
             values = annotation.read(self, note, binding.scope, owner)
@@ -241,25 +242,24 @@ class Inference:
         if isinstance(value, External):
             return self._external_call(value.name.rpartition(".")[2], node, scope)
         if isinstance(value, MappingMethod):
-            return _mapping_call(value)
+            return container_call(value)
         if isinstance(value, Instance):
             return self._special(value, "__call__")
         return UNKNOWN
 
     def _external_call(self, name: str, node: cst.Call, scope: Scope) -> Values:
         if name == "super":
-            owner = next((owner_of(each) for each in scope.chain() if each.receiver), None)
+            owner = next((each.owner() for each in scope.chain() if each.receiver), None)
             return frozenset({Instance(owner, is_super=True)}) if owner is not None else UNKNOWN
-        if name in _NOT_OURS:
-            return FOREIGN
-        if not node.args:
-            return UNKNOWN
+        if name in _NOT_OURS or not node.args:
+            return FOREIGN if name in _NOT_OURS else UNKNOWN
         if name == "cast":
             return annotation.read(self, node.args[0].value, scope, None)
         first = self.infer(node.args[0].value, scope)
-        if name in _SAME_VALUE:
-            return first
-        item = self._take(first, ("item",))
+        return first if name in _SAME_VALUE else self._iterated(name, self._take(first, ("item",)), node)
+
+    def _iterated(self, name: str, item: Values, node: cst.Call) -> Values:
+        """Return what a builtin makes of something iterable, given its items."""
         if name in _SAME_ITEMS:
             return frozenset({Container((item,))})
         if name == "enumerate":
@@ -289,7 +289,7 @@ class Inference:
             found = NOTHING.union(*(self.infer(each, value.inner) for each in results))
         finally:
             self._returning.discard(node)
-        owner, inner = value.owner, owner_of(value.inner)
+        owner, inner = value.owner, value.inner.owner()
         if owner is not None and inner is not None and Instance(inner) in found:
             found = (found - {Instance(inner)}) | {Instance(owner)}
         return found
@@ -336,7 +336,7 @@ class Inference:
             elif isinstance(value, Container) and isinstance(part, cst.Slice):
                 found.add(value)
             elif isinstance(value, Container):
-                found |= _at(value, part)
+                found |= container_item(value, part)
             elif isinstance(value, Instance):
                 found |= self._special(value, "__getitem__")
             else:
@@ -369,14 +369,6 @@ class Inference:
         return self.infer(node.value, scope)
 
 
-def owner_of(scope: Scope) -> Scope | None:
-    """Return the class whose method this scope is, or None."""
-    parent = scope.parent
-    while parent is not None and parent.kind == "type_parameters":
-        parent = parent.parent
-    return parent if parent is not None and parent.kind == "class" else None
-
-
 def _own(node: cst.CSTNode, kind: type[cst.CSTNode]) -> list[cst.CSTNode]:
     """Return the nodes of a kind in a function body, nested functions and classes left out."""
     if isinstance(node, kind):
@@ -388,28 +380,3 @@ def _own(node: cst.CSTNode, kind: type[cst.CSTNode]) -> list[cst.CSTNode]:
 
 def _yields(body: cst.CSTNode) -> bool:
     return bool(_own(body, cst.Yield))
-
-
-def _at(value: Container, part: cst.BaseSlice) -> Values:
-    if value.is_mapping:
-        return value.items[-1]
-    index = part.value if isinstance(part, cst.Index) else None
-    if value.is_tuple and isinstance(index, cst.Integer) and index.evaluated_value < len(value.items):
-        return value.items[index.evaluated_value]
-    return NOTHING.union(*value.items)
-
-
-def _mapping_call(method: MappingMethod) -> Values:
-    mapping = method.mapping
-    item, last = mapping.items[0] if mapping.items else UNKNOWN, mapping.items[-1] if mapping.items else UNKNOWN
-    if method.name == "copy":
-        return frozenset({mapping})
-    if method.name in ("pop", "popleft", "get", "setdefault"):
-        return last
-    if method.name == "values":
-        return frozenset({Container((last,))})
-    if method.name == "keys":
-        return frozenset({Container((item,))})
-    if method.name == "items":
-        return frozenset({Container((frozenset({Container((item, last), is_tuple=True)}),))})
-    return UNKNOWN

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import sys
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +17,8 @@ from services.pas.recipes.rename.scopes import Facts, Origin, Scope
 from services.pas.recipes.source import SourceTree, Text
 
 SUFFIXES = (".py", ".pyi")
+_BRACKET = re.compile(r"[()\[\]{}]")
+_MAX_BRACKETS = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +55,21 @@ class Module:
     def place(self, node: cst.CSTNode) -> str:
         """Return `path:line` of a node."""
         return f"{self.path}:{self.text.place(self.offset(node))[0]}"
+
+
+def _is_bottomless(text: str) -> bool:
+    """Return whether brackets nest deeper than Python allows, which would overflow LibCST's native parser."""
+    depth = deepest = 0
+    for bracket in _BRACKET.finditer(text):
+        depth += 1 if bracket.group() in "([{" else -1
+        deepest = max(deepest, depth)
+    if deepest <= _MAX_BRACKETS:
+        return False
+    try:
+        ast.parse(text)  # brackets in strings were counted too: let Python say
+    except (SyntaxError, RecursionError, MemoryError) as error:
+        return not isinstance(error, SyntaxError) or "nested" in str(error)
+    return False
 
 
 def _spans(node: cst.Module) -> dict[cst.CSTNode, tuple[int, int]]:
@@ -117,6 +136,9 @@ class Project:
 
     def _parse(self, path: str) -> Module | None:
         text = self.text(path)
+        if _is_bottomless(text):
+            self.broken[path] = "the file is nested too deeply to be analysed"
+            return None
         try:
             node = cst.parse_module(text)
             return Module(Text(path, text), node, collect(node, path))

@@ -96,6 +96,13 @@ class Scope:
         """Return all that binds `name` here, attributes of instances included."""
         return [*self.bindings.get(name, ()), *self.members.get(name, ())]
 
+    def owner(self) -> Scope | None:
+        """Return the class whose method this scope is, or None."""
+        parent = self.parent
+        while parent is not None and parent.kind == "type_parameters":
+            parent = parent.parent
+        return parent if parent is not None and parent.kind == "class" else None
+
     def qualified(self) -> str:
         """Return the dotted name of this scope inside its module; empty for the module itself."""
         names = [scope.name for scope in self.chain() if scope.kind in ("class", "function")]
