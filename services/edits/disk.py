@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
-from services.edits.errors import UnreadablePathError
+from services.edits.errors import UnreadablePathError, UnsafePathError
 from services.edits.objects import hash_object
 from services.edits.owner import Owner, acting_as
 from services.edits.tree import MODE_EXECUTABLE, MODE_FILE, MODE_LINK, TreeEntry
@@ -52,14 +52,21 @@ class Disk:
     owner: Owner
 
     def list_folder(self, path: str) -> list[tuple[str, Kind]]:
-        """Return the names in a folder, sorted; empty when it is gone or not a folder."""
+        """Return the names in a folder, sorted; empty when it is gone or not a folder.
+
+        Raises UnsafePathError when the root itself is: that must never look like an empty tree.
+        """
         with acting_as(self.owner), _naming(path):
             try:
                 handle = self.open_folder(path)
             except OSError as error:
-                if error.errno in _ABSENT:
-                    return []
-                raise
+                if error.errno not in _ABSENT:
+                    raise
+                if not path:
+                    raise UnsafePathError(
+                        f"{self.root} is no folder (or a symlink to one); nothing was read"
+                    ) from error
+                return []
             try:
                 with os.scandir(handle) as entries:
                     return sorted(((entry.name, _kind_of(entry)) for entry in entries), key=lambda item: item[0])

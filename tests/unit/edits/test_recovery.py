@@ -175,3 +175,24 @@ def test_file_saved_in_the_middle_of_an_accept_rolls_everything_else_back(bench)
     assert bench.root.joinpath("numbers.txt").read_text() == "saved meanwhile\n"
     bench.git("checkout-index", "-f", "numbers.txt")
     assert bench.state() == before
+
+
+class LinkAt(EditAt):
+    """Replaces a folder by a link that leads out of the repository."""
+
+    def reach(self, name):
+        if name == self.name:
+            self.file.rename(self.file.with_name("moved"))
+            self.file.symlink_to(self.file.parents[1] / "outside")
+
+
+def test_folder_replaced_by_a_link_in_the_middle_of_an_accept_leads_nowhere(bench):
+    outside = bench.base / "outside"
+    outside.mkdir()
+    outside.joinpath("other.py").write_bytes(bench.root.joinpath("src/other.py").read_bytes())
+    snapshot, result = prepare(bench)
+    journal = AcceptJournal(bench.base / "journal", LinkAt(bench.root / "src", "index:locked"))
+    with pytest.raises(WorktreeChangedError):
+        bench.accept(snapshot, result, journal)
+    assert outside.joinpath("other.py").exists()
+    assert bench.head() == snapshot.head_commit

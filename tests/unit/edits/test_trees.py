@@ -5,7 +5,9 @@ import subprocess
 import pytest
 
 from services.edits import capture
-from services.edits.errors import MissingObjectError, TreeTooLargeError
+from services.edits.disk import Disk
+from services.edits.disk_writer import DiskWriter
+from services.edits.errors import MissingObjectError, TreeTooLargeError, UnsafePathError, WorktreeChangedError
 from services.edits.models import ChangeStatus, DropReason
 from services.edits.tree import MODE_FILE, TreeEntry, read_tree, write_tree
 from services.kernel.ids import GitOid
@@ -138,6 +140,32 @@ def test_import_follows_no_link_and_opens_no_special_file(bench, tmp_path):
         ("__pycache__", DropReason.IGNORED),
         ("thing.o", DropReason.IGNORED),
     }
+
+
+def test_no_folder_is_ever_reached_through_a_link(bench, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    outside.joinpath("other.py").write_text("secret")
+    bench.root.joinpath("linked").symlink_to(outside)
+    disk = Disk(bench.root, bench.open().owner)
+    assert disk.read_file("linked/other.py") is None
+    assert disk.list_folder("linked") == []
+    store = bench.open().open_store()
+    writer = DiskWriter(disk, "test")
+    for path in ("linked/new.py", "linked/deep/new.py"):
+        with pytest.raises(WorktreeChangedError):
+            writer.put(path, TreeEntry(MODE_FILE, store.write("blob", b"x")), b"x", None)
+    with pytest.raises(WorktreeChangedError):
+        writer.remove("linked/other.py")
+    assert [file.name for file in outside.iterdir()] == ["other.py"]
+
+
+def test_import_of_a_missing_or_linked_folder_is_no_empty_tree(bench, tmp_path):
+    tree = bench.open().take_snapshot().base_tree
+    tmp_path.joinpath("linked").symlink_to(bench.export(tree))
+    for folder in (tmp_path / "absent", tmp_path / "linked"):
+        with pytest.raises(UnsafePathError, match="no folder"):
+            bench.open().import_tree(folder, tree)
 
 
 def test_import_refuses_what_is_too_deep_or_too_large(bench, monkeypatch):
