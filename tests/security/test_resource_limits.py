@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from lane_attack import LIMITS
 
+from services.pas.sandbox import execution
 from services.pas.sandbox.bubblewrap import BubblewrapIsolation
 
 pytestmark = pytest.mark.sandbox
@@ -107,6 +108,19 @@ signal = __import__('signal'); signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 found = error_of(os.truncate, os.open('sparse', os.O_CREAT | os.O_WRONLY), 1 << 40)
 """
     assert await lane.attack(code) == "EFBIG"
+
+
+async def test_lane_that_fills_the_disk_is_stopped_before_it_is_full(tiered_lane, monkeypatch):
+    monkeypatch.setattr(execution, "reserve_disk", lambda free_bytes: free_bytes - 64 * MB)
+    code = """
+for number in range(64):
+    with open(str(number), 'wb') as file:
+        file.write(os.urandom(1 << 20) * 4)
+    time.sleep(0.02)
+time.sleep(15)
+"""
+    result = await tiered_lane.run_code(code)
+    assert (result.is_out_of_disk, result.is_timed_out, result.exit_code) == (True, False, None)
 
 
 async def test_flood_of_output_is_cut_and_the_command_still_ends(lane):

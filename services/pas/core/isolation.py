@@ -70,7 +70,7 @@ class SandboxCommand:
 
 @dataclass(frozen=True)
 class ExecResult:
-    """What a command did. `exit_code` is None when it was killed for time, cancellation or memory."""
+    """What a command did. `exit_code` is None when it was killed for time, cancellation, memory or disk."""
 
     exit_code: int | None
     stdout: bytes
@@ -81,6 +81,8 @@ class ExecResult:
     duration_s: float
     tier: str
     is_out_of_memory: bool = False
+    is_out_of_disk: bool = False
+    """It had nearly filled the disk that its workspace lies on."""
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ class BubblewrapIsolation:
         plan["cgroup_procs"] = group.procs if group is not None else []
         self._in_use[workspace] += 1
         try:
-            return await execute(Launch(self._python, plan, command.limits, report.tier, group), cancel)
+            return await execute(Launch(self._python, plan, workspace, command.limits, report.tier, group), cancel)
         finally:
             self._return_workspace(workspace)
             if group is not None:

@@ -16,7 +16,7 @@ from services.pas.core.isolation import (
     SandboxLimits,
     UnsafeWorkspaceError,
 )
-from services.pas.sandbox.limits import Group, measure_tree
+from services.pas.sandbox.limits import Group, measure_free_disk, measure_tree, reserve_disk
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
 LAUNCH_TIMEOUT_S = 60.0
@@ -33,6 +33,7 @@ class Launch:
 
     python: Path
     plan: Mapping[str, object]
+    workspace: Path
     limits: SandboxLimits
     tier: str
     group: Group | None = None
@@ -126,7 +127,8 @@ class _Running:
             self._init_fd = os.pidfd_open(self._init_pid)
 
     async def watch(self, cancel: asyncio.Event | None) -> str:
-        """Return why the command is over: `ended`, `timeout`, `cancel` or `memory`."""
+        """Return why the command is over: `ended`, `timeout`, `cancel`, `memory` or `disk`."""
+        reserve_bytes = reserve_disk(measure_free_disk(self._launch.workspace))
         deadline = asyncio.get_running_loop().time() + self._launch.limits.exec_seconds
         ended = asyncio.ensure_future(self._process.wait())
         cancelled = asyncio.ensure_future(cancel.wait()) if cancel is not None else None
@@ -142,11 +144,16 @@ class _Running:
                     return "ended"
                 if cancelled is not None and cancelled.done():
                     return "cancel"
-                if self._is_over_memory():
-                    return "memory"
+                if (exhausted := self._find_exhausted(reserve_bytes)) is not None:
+                    return exhausted
         finally:
             for task in waiting:
                 task.cancel()
+
+    def _find_exhausted(self, reserve_bytes: int) -> str | None:
+        if self._is_over_memory():
+            return "memory"
+        return "disk" if measure_free_disk(self._launch.workspace) < reserve_bytes else None
 
     def _is_over_memory(self) -> bool:
         if self._launch.group is not None:
@@ -260,6 +267,7 @@ def _judge(launch: Launch, running: _Running, reason: str, code: int | None, dur
         duration_s=duration_s,
         tier=launch.tier,
         is_out_of_memory=is_out_of_memory,
+        is_out_of_disk=reason == "disk",
     )
 
 

@@ -21,6 +21,8 @@ TIERS = ("none", "rlimits", "cgroup1", "cgroup2")
 
 MAX_FILE_BYTES = 1024 * 1024 * 1024
 MAX_OPEN_FILES = 1024
+DISK_RESERVE_BYTES = 512 * 1024 * 1024
+"""A command is stopped when it leaves less than this (or half of what it found, on a fuller disk)."""
 PLATFORM_PROCESSES = 3
 """bubblewrap's monitor, its PID 1, and one being born."""
 
@@ -108,10 +110,18 @@ def _settings(version: int, limits: SandboxLimits) -> dict[str, dict[str, str]]:
 _OPTIONAL_FILES = frozenset({"memory.swap.max", "memory.memsw.limit_in_bytes", "memory.oom.group"})
 
 
+def _write_setting(path: Path, value: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)  # never O_CREAT: in an ordinary directory this must fail
+    try:
+        os.write(fd, value.encode())
+    finally:
+        os.close(fd)
+
+
 def _write_settings(directory: Path, files: Mapping[str, str]) -> None:
     for name, value in files.items():
         try:
-            (directory / name).write_text(value)
+            _write_setting(directory / name, value)
         except OSError:
             if name not in _OPTIONAL_FILES:  # swap accounting may be compiled out; the main limit may not
                 raise
@@ -189,6 +199,18 @@ def find_cgroup_base(*, mounts: Path = Path("/sys/fs/cgroup"), proc: Path = Path
                     sweep_groups(base)
                     return base
     return None
+
+
+def reserve_disk(free_bytes: int) -> int:
+    """Return how many bytes a command must leave free, given what was free when it started."""
+    return min(DISK_RESERVE_BYTES, free_bytes // 2)
+
+
+def measure_free_disk(path: Path) -> int:
+    """Return the bytes free for ordinary users on the file system of `path`; none when it has no inodes left."""
+    found = os.statvfs(path)
+    has_inodes = found.f_files == 0 or found.f_favail > 0
+    return found.f_bavail * found.f_frsize if has_inodes else 0
 
 
 def measure_tree(root_pid: int, *, proc: Path = Path("/proc")) -> int:
