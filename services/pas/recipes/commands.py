@@ -107,7 +107,7 @@ def check_argv(params: PathsParams) -> list[str]:
 _REPORT = ("--output-format", "json", "--exit-zero", "--no-cache", "--force-exclude")
 
 
-def tests_argv(params: TestParams, driver: str, root: str) -> list[str]:
+def pytest_argv(params: TestParams, driver: str, root: str) -> list[str]:
     """Return the command that runs the tests: `driver` is the path of driver.py inside the sandbox."""
     argv = ["python", "-I", driver, "--root", root]
     if params.select is not None:

@@ -27,7 +27,7 @@ def _test_file(root, text):
 
 def _run(root, *paths, select=None, extra_path=()):
     """Run the driver as the sandbox does; `extra_path` stands for what a .pth file of an interpreter adds."""
-    argv = commands.tests_argv(TestParams(paths=paths, select=select), str(DRIVER), str(root))[1:]
+    argv = commands.pytest_argv(TestParams(paths=paths, select=select), str(DRIVER), str(root))[1:]
     command = [sys.executable, *argv]
     if extra_path:
         start = f"import sys, runpy; sys.path += {list(extra_path)!r}; sys.argv = {argv[1:]!r}; "
