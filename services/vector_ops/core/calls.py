@@ -60,6 +60,7 @@ class UseFinder:
         namesakes = [one for one in reader.find_definitions([symbol.name]) if "." in one.definition.qualname]
         self._namesakes = len({_key_of(one) for one in namesakes} | set(self._targets))
         self._is_common = symbol.name in _BUILTIN_METHODS
+        self._has_dropped = False
 
     def _find_names(self, name: str) -> tuple[str, ...]:
         """Return the name, its aliases, and the class names through which a constructor is called."""
@@ -96,7 +97,8 @@ class UseFinder:
         unsure = [use for use in judged if use.tier == Tier.AMBIGUOUS]
         kept = [use for use in judged if use.tier != Tier.AMBIGUOUS] + unsure[:AMBIGUOUS_LIMIT]
         kept.sort(key=lambda use: (-use.score, use.at.path, use.at.reference.line, use.at.reference.column))
-        return Uses(tuple(kept), len(unsure) > AMBIGUOUS_LIMIT or len(candidates) == _MAX_CANDIDATES)
+        is_cut = len(unsure) > AMBIGUOUS_LIMIT or len(candidates) == _MAX_CANDIDATES
+        return Uses(tuple(kept), is_cut or self._has_dropped)
 
     def _judge(self, at: ReferenceAt) -> Use | None:
         reference = at.reference
@@ -146,7 +148,10 @@ class UseFinder:
 
     def _judge_unknown(self, at: ReferenceAt) -> Use | None:
         """Judge an attribute of something unknown: it is taken for the symbol only as far as the name tells."""
-        if not self._is_method or at.reference.name != self._names[0] or self._namesakes > _MAX_NAMESAKES:
+        if not self._is_method or at.reference.name != self._names[0]:
+            return None
+        if self._namesakes > _MAX_NAMESAKES:
+            self._has_dropped = True  # one in many: a guess that helps nobody, but the list is not complete
             return None
         receiver = f"the type of `{at.reference.receiver}` is unknown"
         if self._namesakes == 1 and not self._is_common:

@@ -160,3 +160,11 @@ async def test_an_unknown_symbol_is_refused_with_near_names(shop):
         await shop.ask("where_defined", "total_twise")
     with pytest.raises(SymbolNotFoundError, match="nothing in the index is near it"):
         await shop.ask("who_calls", "qqqqqq")
+
+
+async def test_a_name_with_many_definitions_drops_unknown_receivers_and_says_that_the_list_is_cut(index):
+    classes = "".join(f"class A{number}:\n    def go(self): ...\n" for number in range(7))
+    index.tree.commit({"a.py": classes + "A0().go()\n", "b.py": "def f(x):\n    x.go()\n"})
+    answer = await index.ask("who_calls", "A0.go")
+    assert [(hit.path, hit.tier.value) for hit in answer.hits] == [("a.py", "typed")]
+    assert answer.is_truncated
