@@ -157,7 +157,7 @@ asyncio.run(main(Path(sys.argv[1])))
 def test_disk_that_fills_up_while_writing_leaves_nothing_behind(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(tmp_path)],
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT)},
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join([str(PROJECT), *sys.path])},
         capture_output=True,
         text=True,
         check=False,

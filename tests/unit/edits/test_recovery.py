@@ -33,7 +33,11 @@ def run_child(bench, action, step, snapshot=None, result=""):
     }
     done = subprocess.run(
         [sys.executable, str(CHILD), json.dumps(order)],
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT), "HOME": str(bench.home)},
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join([str(PROJECT), *sys.path]),
+            "HOME": str(bench.home),
+        },
         capture_output=True,
         text=True,
         check=False,
