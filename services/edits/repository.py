@@ -258,18 +258,24 @@ def prepare_store(root: Path, objects_dir: Path, store_dir: Path) -> Path:
     """Return the bare store of the repository at `root`, made on first use, that also sees the user's objects."""
     name = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
     git_dir = store_dir / f"{name}.git"
+    wanted = os.fsencode(objects_dir) + b"\n"
+    alternates = git_dir / "objects" / "info" / "alternates"
+    if alternates.exists() and alternates.read_bytes() == wanted:
+        return git_dir
+    store_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with holding_lock(store_dir / f"{name}.lock"):
+        _make_store(git_dir, alternates, wanted)
+    return git_dir
+
+
+def _make_store(git_dir: Path, alternates: Path, wanted: bytes) -> None:
     if not (git_dir / "HEAD").exists():
-        store_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         pygit2.init_repository(str(git_dir), bare=True)
         git_dir.chmod(0o700)
-    alternates = git_dir / "objects" / "info" / "alternates"
-    wanted = os.fsencode(objects_dir) + b"\n"
-    if not alternates.exists() or alternates.read_bytes() != wanted:
-        alternates.parent.mkdir(exist_ok=True)
-        temporary = alternates.with_suffix(f".{os.getpid()}")
-        temporary.write_bytes(wanted)
-        temporary.replace(alternates)
-    return git_dir
+    alternates.parent.mkdir(exist_ok=True)
+    temporary = alternates.with_suffix(".new")
+    temporary.write_bytes(wanted)
+    temporary.replace(alternates)
 
 
 def recover(journal: AcceptJournal, store_dir: Path) -> tuple[Recovery, ...]:

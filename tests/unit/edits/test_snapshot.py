@@ -1,6 +1,7 @@
 import os
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pygit2
@@ -374,6 +375,20 @@ def test_export_into_a_folder_with_content_is_refused(bench):
 def test_object_ids_are_those_of_git(bench):
     expected = bench.git("hash-object", "--no-filters", "crlf.txt").strip()
     assert hash_object("blob", b"one\r\ntwo\r\n") == expected
+
+
+def test_many_threads_may_open_and_use_one_repository_at_once(bench):
+    def work(number):
+        user = bench.open()
+        snapshot = user.take_snapshot()
+        folder = bench.base / f"thread{number}"
+        user.export_tree(snapshot.snapshot_tree, folder)
+        folder.joinpath("src/other.py").write_text(f"x = {number}\n")
+        tree = user.import_tree(folder, snapshot.snapshot_tree).tree
+        return content_of(bench, tree, "src/other.py")
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(work, range(16))) == [f"x = {number}\n".encode() for number in range(16)]
 
 
 def test_repository_with_folders_named_like_ours_is_just_a_repository(bench):
