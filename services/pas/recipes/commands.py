@@ -107,6 +107,20 @@ def check_argv(params: PathsParams) -> list[str]:
 _REPORT = ("--output-format", "json", "--exit-zero", "--no-cache", "--force-exclude")
 
 
+def tidy_argv(new: tuple[Finding, ...]) -> list[str] | None:
+    """Return the command that fixes what a transformation has made untidy, such as the order of renamed imports.
+
+    `new` are the findings that the transformation added. The command is limited to their codes and files; it is None
+    when none of them has a safe fix.
+    """
+    fixable = [each for each in new if each.is_safely_fixable]
+    if not fixable:
+        return None
+    codes = ",".join(sorted({each.code for each in fixable}))
+    paths = sorted({each.path for each in fixable})
+    return ["ruff", "check", "--fix", "--no-unsafe-fixes", "--select", codes, *_REPORT, "--", *paths]
+
+
 def pytest_argv(params: TestParams, driver: str, root: str) -> list[str]:
     """Return the command that runs the tests: `driver` is the path of driver.py inside the sandbox."""
     argv = ["python", "-I", driver, "--root", root]

@@ -7,9 +7,10 @@ exit 0 means that the recipe ran, whatever its status. Exit 2 is a wrong call, e
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -20,7 +21,7 @@ from services.pas.recipes.models import RecipeOutcome
 
 MAX_RESULT_BYTES = 4_000_000
 MAX_PARAMS_BYTES = 100_000
-_RECURSION_LIMIT = 20_000
+_FRAMES_PER_MB = 80
 _STACK_MB = (256, 64, 16)  # address space; only what is used becomes memory
 
 
@@ -46,27 +47,22 @@ def main(argv: list[str] | None = None) -> int:
 def _transform(recipe: str, params: bytes, tree: DiskTree) -> RecipeOutcome:
     """Run the recipe in a thread of its own: long expressions and `elif` chains need a deep stack."""
     limit, size = sys.getrecursionlimit(), threading.stack_size()
-    sys.setrecursionlimit(_RECURSION_LIMIT)
     try:
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            outcome = _submit(pool, recipe, params, tree).result()
+        for stack_mb in _STACK_MB:
+            threading.stack_size(stack_mb * 1024 * 1024)
+            sys.setrecursionlimit(stack_mb * _FRAMES_PER_MB)
+            with ThreadPoolExecutor(max_workers=1) as pool:
+                try:
+                    started = pool.submit(apply_transformation, recipe, params, tree)
+                except RuntimeError:  # the limits of this process do not allow such a stack
+                    continue
+                outcome = started.result()
+                tree.write(outcome.changed)
+                return outcome
     finally:
         threading.stack_size(size)
         sys.setrecursionlimit(limit)
-    tree.write(outcome.changed)
-    return outcome
-
-
-def _submit(pool: ThreadPoolExecutor, recipe: str, params: bytes, tree: DiskTree) -> Future[RecipeOutcome]:
-    """Start the recipe with the deepest stack that the limits of this process allow."""
-    for stack_mb in _STACK_MB[:-1]:
-        threading.stack_size(stack_mb * 1024 * 1024)
-        try:
-            return pool.submit(apply_transformation, recipe, params, tree)
-        except RuntimeError:  # the thread could not be started: try a smaller one
-            sys.setrecursionlimit(max(1000, sys.getrecursionlimit() // 4))
-    threading.stack_size(_STACK_MB[-1] * 1024 * 1024)
-    return pool.submit(apply_transformation, recipe, params, tree)
+    raise OSError(errno.ENOMEM, "no memory for the stack of a thread")
 
 
 def encode(outcome: RecipeOutcome) -> str:

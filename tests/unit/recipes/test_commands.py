@@ -54,6 +54,19 @@ def test_safe_fixes_are_applied_and_the_rest_is_reported(tree):
     assert not (tree / ".ruff_cache").exists()
 
 
+def test_what_a_rename_made_untidy_is_fixed_and_nothing_else(tree):
+    (tree / "ruff.toml").write_text("lint.select = ['I', 'F']\n", encoding="utf-8")
+    (tree / "a.py").write_text("import json\nfrom m import zz, b\n", encoding="utf-8")
+    findings = commands.parse_findings(_run(commands.check_argv(EVERYTHING), tree), str(tree))
+    new = tuple(each for each in findings if each.code == "I001" and each.path == "a.py")
+    argv = commands.tidy_argv(new)
+    assert argv is not None
+    _run(argv, tree)
+    assert (tree / "a.py").read_text(encoding="utf-8") == "import json\n\nfrom m import b, zz\n"
+    assert (tree / "messy.py").read_text(encoding="utf-8") == "import os\nx=1\n"
+    assert commands.tidy_argv(()) is None
+
+
 def test_paths_cannot_be_taken_for_options():
     for build in (commands.format_argv, commands.format_check_argv, commands.fix_argv, commands.check_argv):
         argv = build(PathsParams(paths=("--config=x",)))
