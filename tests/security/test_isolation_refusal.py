@@ -210,6 +210,17 @@ def test_container_without_namespaces_is_named_with_its_cure(tmp_path):
     assert "--cap-add SYS_ADMIN" in probe.name_cure("Can't mount proc on /newroot/proc", proc=tmp_path)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user's lane reads what the user reads")
+async def test_interpreter_that_the_lane_cannot_read_is_found_by_the_probe(workspace, tmp_path):
+    prefix = tmp_path / "private"
+    (prefix / "bin").mkdir(parents=True)
+    (prefix / "bin/python3").symlink_to(PYTHON.resolve())
+    (prefix / "pyvenv.cfg").write_text(f"home = {PYTHON.resolve().parent}\n")
+    prefix.chmod(0o700)
+    detail = await refusal_of(BubblewrapIsolation(python=prefix / "bin/python3"), workspace)
+    assert f"chmod -R o+rX {prefix}" in detail
+
+
 @pytest.mark.parametrize("system", ["darwin", "win32"])
 def test_other_systems_are_refused(system):
     report = probe.Probe(python=PYTHON, bwrap=probe.DEFAULT_BWRAP, lane_id=65533, system=system).run(None)
@@ -257,8 +268,9 @@ print(json.dumps([os.geteuid(), result.stdout.decode(), result.stderr.decode(), 
 def public_directory(tmp_path):
     """A place that another user can reach and that holds the modules under test."""
     directory = Path("/tmp") / f"direng-ordinary-{os.getpid()}"
-    shutil.copytree(ROOT / "services/kernel", directory / "services/kernel")
-    shutil.copytree(ROOT / "services/pas", directory / "services/pas")
+    ignored = shutil.ignore_patterns("__pycache__")  # a server with a strict umask may have left unreadable ones
+    for name in ("services/kernel", "services/pas"):
+        shutil.copytree(ROOT / name, directory / name, ignore=ignored)
     (directory / "services/__init__.py").touch()
     directory.chmod(0o755)
     yield directory

@@ -96,6 +96,15 @@ async def test_descriptors_of_the_server_are_not_inherited(lane, tmp_path, outsi
         os.close(leaked)
 
 
+async def test_strict_umask_of_the_server_changes_nothing_inside(lane, workspace):
+    before = os.umask(0o077)
+    try:
+        await lane.attack("open('made', 'w').close(); os.mkdir('directory')")
+    finally:
+        os.umask(before)
+    assert [(workspace / name).stat().st_mode & 0o777 for name in ("made", "directory")] == [0o644, 0o755]
+
+
 async def test_standard_input_is_empty(lane):
     assert await lane.attack("found = sys.stdin.read()") == ""
 

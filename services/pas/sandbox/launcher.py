@@ -280,6 +280,7 @@ def _drop_root(uid: int, gid: int) -> None:
 def _prepare(plan: "Plan") -> list[str]:
     """Do everything that must happen before bubblewrap and return its arguments."""
     _die_with_server(plan["parent_pid"])
+    os.umask(0o022)  # a lane's files get the same modes whatever the server's own umask is
     for path in plan["cgroup_procs"]:
         _write_text(path, "0")
     _write_text("/proc/self/oom_score_adj", "700")  # when memory runs out, the lane goes before the server

@@ -8,6 +8,7 @@ is bounded by twice the limit). Shared pages count once per process there: the s
 
 import contextlib
 import os
+import subprocess
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,8 @@ PLATFORM_PROCESSES = 3
 _CPU_PERIOD_US = 100_000
 _GROUP_PREFIX = "direng-lane"
 _CONTROLLERS = ("memory", "pids", "cpu")
+_NEEDED_CONTROLLERS = ("memory", "pids")
+"""systemd delegates these to every user session, `cpu` only to some."""
 _BYTES_PER_MB = 1024 * 1024
 
 
@@ -56,7 +59,7 @@ def build_rlimits(limits: SandboxLimits, tier: str) -> dict[str, tuple[int, int]
 
 @dataclass(frozen=True)
 class CgroupBase:
-    """Where this server may make control groups: one directory for v2, one per controller for v1."""
+    """Where this server may make control groups, by controller (for v2 the same directory each time)."""
 
     version: int
     directories: Mapping[str, Path]
@@ -177,27 +180,49 @@ def _own_groups(proc: Path) -> dict[str, str]:
 
 def _candidates(mounts: Path, proc: Path) -> Iterator[CgroupBase]:
     groups = _own_groups(proc)
-    if "" in groups:
-        # A group that has members cannot have limited children (v2), so a lane becomes our sibling, not our child.
-        parent = (mounts / groups[""].lstrip("/")).parent
-        if groups[""] != "/" and parent.is_dir():
-            yield CgroupBase(2, dict.fromkeys(_CONTROLLERS, parent))
-    if all(name in groups for name in _CONTROLLERS):
-        yield CgroupBase(1, {name: mounts / name / groups[name].lstrip("/") for name in _CONTROLLERS})
+    for names in (_CONTROLLERS, _NEEDED_CONTROLLERS):
+        if groups.get("", "/") != "/":
+            # A group with members cannot have limited children (v2), so a lane becomes our sibling, not our child.
+            yield CgroupBase(2, dict.fromkeys(names, (mounts / groups[""].lstrip("/")).parent))
+        if all(name in groups for name in names):
+            yield CgroupBase(1, {name: mounts / name / groups[name].lstrip("/") for name in names})
+
+
+def _can_join(group: Group) -> bool:
+    """Move a process into the group: for an ordinary user that takes rights above the group as well."""
+    with subprocess.Popen(["/usr/bin/sleep", "60"], env={}, cwd="/") as child:
+        try:
+            for path in group.procs:
+                _write_setting(Path(path), str(child.pid))
+        except OSError:
+            return False
+        finally:
+            child.kill()
+    return True
+
+
+def _try_base(base: CgroupBase) -> bool:
+    trial = SandboxLimits(exec_seconds=1, max_mem_mb=64, max_cpu_pct=100, max_processes=8, max_output_bytes=0)
+    try:
+        group = make_group(base, f"trial-{uuid.uuid4().hex}", trial)
+    except OSError:
+        return False
+    try:
+        return _can_join(group)
+    finally:
+        remove_group(group, patience_s=1.0)
 
 
 def find_cgroup_base(*, mounts: Path = Path("/sys/fs/cgroup"), proc: Path = Path("/proc")) -> CgroupBase | None:
-    """Return where groups can be made, found by making one, or None."""
-    trial = SandboxLimits(exec_seconds=1, max_mem_mb=64, max_cpu_pct=100, max_processes=8, max_output_bytes=0)
-    with contextlib.suppress(OSError):
-        for base in _candidates(mounts, proc):
-            with contextlib.suppress(OSError):
-                group = make_group(base, f"trial-{uuid.uuid4().hex}", trial)
-                is_joinable = all(os.access(path, os.W_OK) for path in group.procs)
-                remove_group(group)
-                if is_joinable:
-                    sweep_groups(base)
-                    return base
+    """Return where groups can be made, found by making one and moving a process into it, or None."""
+    try:
+        candidates = list(_candidates(mounts, proc))
+    except (OSError, ValueError):
+        return None
+    for base in candidates:
+        if _try_base(base):
+            sweep_groups(base)
+            return base
     return None
 
 

@@ -14,8 +14,10 @@ from services.pas.core.isolation import (
     IsolationReport,
     SandboxCommand,
     SandboxLimits,
+    UnsafeWorkspaceError,
 )
 from services.pas.sandbox.execution import LAUNCHER, default_python
+from services.pas.sandbox.interpreter import interpreter_mounts
 from services.pas.sandbox.limits import CgroupBase, find_cgroup_base
 from services.pas.sandbox.profile import DEFAULT_LANE_ID, PRLIMIT, build_operations
 from services.pas.sandbox.seccomp import UnsupportedMachineError, build_filter
@@ -58,9 +60,11 @@ def name_cure(message: str, *, proc: Path = Path("/proc")) -> str:
             return _CURE_SYSCTL.format(name=name.replace("/", "."), value=value)
     if _read_number(proc / "sys/kernel/apparmor_restrict_unprivileged_userns") == 1:
         return _CURE_APPARMOR
-    if "proc" in message or "permitted" in message or "CAP_SYS_ADMIN" in message:
+    if any(word in message.lower() for word in ("chmod", "another uid")):
+        return "do as it says, or use an interpreter that other users can read"
+    if any(word in message.lower() for word in ("proc", "permi", "cap_sys_admin")):
         return _CURE_CONTAINER
-    return "run the command of `direng doctor` by hand to see more; nothing runs without isolation"
+    return "see what `bwrap --unshare-user --ro-bind / / /usr/bin/true` says; nothing runs without isolation"
 
 
 def _first_complaint(stderr: bytes) -> str:
@@ -107,6 +111,9 @@ class Probe:
             problems.append(
                 IsolationProblem("memory is polled and the CPU share is not enforced: no control groups", cure, False)
             )
+        elif "cpu" not in base.directories:
+            cure = "have the cpu controller delegated to this server's control group"
+            problems.append(IsolationProblem("the CPU share is not enforced: no cpu controller", cure, False))
         if "disable-userns" not in features:
             what = "nested user namespaces are stopped by the system-call filter only"
             problems.append(IsolationProblem(what, "install bubblewrap 0.8 or newer", False))
@@ -148,11 +155,16 @@ class Probe:
         return {word.removeprefix("--") for word in words if word.startswith("--")}
 
     def _try(self, features: frozenset[str]) -> str | None:
-        """Run `true` through launcher and profile; return the first line of what went wrong, or None."""
+        """Run the platform's own interpreter, as recipes do; return the first line of what went wrong, or None."""
+        try:
+            mounts = interpreter_mounts(self._python)
+        except UnsafeWorkspaceError as error:
+            return error.detail
         with tempfile.TemporaryDirectory(prefix="direng-probe-") as directory:
             workspace = Path(directory).resolve() / "work"
             workspace.mkdir()
-            command = SandboxCommand(("/usr/bin/true",), workspace, (), {}, _TRIAL_LIMITS)
+            argv = (str(self._python), "-I", "-S", "-c", "")
+            command = SandboxCommand(argv, workspace, mounts, {}, _TRIAL_LIMITS)
             return self._launch(self._plan(command, features))
 
     def _plan(self, command: SandboxCommand, features: frozenset[str]) -> dict[str, object]:
