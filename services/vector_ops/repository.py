@@ -13,7 +13,7 @@ from pathlib import Path
 import pygit2
 from pygit2.enums import FileMode, FileStatus, Option
 
-from services.vector_ops.core.facts import MAX_FILE_BYTES
+from services.vector_ops.core.facts import MAX_FILE_BYTES, is_secret
 from services.vector_ops.core.ports import DirtyFile, Head
 from services.vector_ops.protocol import UnindexableError
 
@@ -64,7 +64,7 @@ class GitSource:
     def list_blobs(self, commit_sha: str) -> dict[str, str]:
         index = pygit2.Index()
         index.read_tree(self._repository[commit_sha].peel(pygit2.Tree))
-        return {entry.path: str(entry.id) for entry in index if entry.mode in _PLAIN}
+        return {entry.path: str(entry.id) for entry in index if entry.mode in _PLAIN and not is_secret(entry.path)}
 
     def read_blob(self, blob_sha: str) -> bytes:
         blob = self._repository[blob_sha]
@@ -88,6 +88,8 @@ class GitSource:
 
 def _read_plain(root: int, path: str) -> bytes | None:
     """Return the content of a plain file below `root`, following no symlink on the way; None for anything else."""
+    if is_secret(path):
+        return None
     folder, opened = root, list[int]()
     try:
         *parents, name = path.split("/")

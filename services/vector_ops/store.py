@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from services.vector_ops.core.facts import FileFacts
-from services.vector_ops.core.ports import Extract, IndexState, Totals
+from services.vector_ops.core.ports import Extract, IndexState
 from services.vector_ops.core.words import damped_text
 from services.vector_ops.facts_table import insert_facts, insert_file
 from services.vector_ops.protocol import IndexBusyError, IndexUnwritableError
@@ -111,8 +111,12 @@ class SqliteWriter:
         }
         self._connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
 
-    def count(self) -> Totals:
-        return count_rows(self._connection)
+    def count(self) -> tuple[int, int]:
+        files, symbols = self._connection.execute(
+            "SELECT (SELECT count(*) FROM file),"
+            " (SELECT count(*) FROM definition d JOIN file f ON f.blob_id = d.blob_id)"
+        ).fetchone()
+        return int(files), int(symbols)
 
     def prune(self) -> None:
         """Forget the oldest unused facts beyond the number that is kept."""
@@ -133,19 +137,6 @@ def read_state(connection: sqlite3.Connection) -> IndexState | None:
         datetime.fromisoformat(values["commit_time"]),
         datetime.fromisoformat(values["updated_at"]),
     )
-
-
-def count_rows(connection: sqlite3.Connection) -> Totals:
-    """Return the totals of the committed files."""
-    files, symbols, references = (
-        connection.execute(sql).fetchone()[0]
-        for sql in (
-            "SELECT count(*) FROM file",
-            "SELECT count(*) FROM definition d JOIN file f ON f.blob_id = d.blob_id",
-            "SELECT count(*) FROM reference r JOIN file f ON f.blob_id = r.blob_id",
-        )
-    )
-    return Totals(files, symbols, references)
 
 
 class SqliteStore:

@@ -105,6 +105,12 @@ def find_skip_rule(content: bytes) -> str:
     return ""
 
 
+def is_secret(path: str) -> bool:
+    """Return whether the path is one that no lane may read (`.env*`, `secrets/**`, `*.pem`, `*.key`): never indexed."""
+    *folders, name = path.lower().split("/")
+    return name.startswith(".env") or name.endswith((".pem", ".key")) or "secrets" in folders
+
+
 def is_python(path: str) -> bool:
     """Return whether the path is parsed for symbols."""
     return path.endswith((".py", ".pyi"))

@@ -38,7 +38,7 @@ class Indexer:
                 outcome = "refreshed"
             else:
                 outcome = "fresh"
-            totals = writer.count()
+            files, symbols = writer.count()
         notes = store.notes[:]
         store.notes.clear()
         return RefreshReport(
@@ -46,8 +46,8 @@ class Indexer:
             commit_sha=head.commit_sha,
             commit_time=head.commit_time.isoformat(),
             files_parsed=parsed,
-            files_total=totals.files,
-            symbols_total=totals.symbols,
+            files_total=files,
+            symbols_total=symbols,
             duration_s=self.clock.monotonic_s() - started_s,
             note="; ".join(notes),
         )

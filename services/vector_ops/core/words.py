@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from functools import lru_cache
 
 _IDENTIFIER = re.compile(r"[^\W\d]\w*|\d{2,}")
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\dA-Za-z_]+")
@@ -13,18 +14,20 @@ _STOP = (
 STOPWORDS = frozenset(re.split(" ", _STOP))
 
 
-def split_identifier(identifier: str) -> list[str]:
-    """Return the identifier in lower case, then its parts when there is more than one."""
+@lru_cache(maxsize=20_000)
+def split_identifier(identifier: str) -> tuple[str, ...]:
+    """Return the identifier in lower case, then its parts when there is more than one; one letter is no term."""
     whole = identifier.lower()
     parts = [part.lower() for part in _PART.findall(identifier)]
-    return [whole, *parts] if len(parts) > 1 else [whole]
+    terms = [whole, *parts] if len(parts) > 1 else [whole]
+    return tuple(term for term in terms if 1 < len(term) <= _MAX_TERM_LENGTH)
 
 
 def split_words(text: str) -> list[str]:
     """Return the search terms of `text`, in order, repeated as often as they occur."""
     terms: list[str] = []
-    for match in _IDENTIFIER.finditer(text):
-        terms.extend(term for term in split_identifier(match.group()) if 1 < len(term) <= _MAX_TERM_LENGTH)
+    for identifier in _IDENTIFIER.findall(text):
+        terms.extend(split_identifier(identifier))
     return terms
 
 

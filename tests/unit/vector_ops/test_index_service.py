@@ -15,7 +15,7 @@ from services.kernel.errors import InvalidRequestError
 from services.vector_ops.app import VectorOpsSettings, create_service, index_path, open_vector_ops
 from services.vector_ops.core.indexing import IndexingStoppedError
 from services.vector_ops.models import IndexQuery, QueryKind, RefreshRequest
-from services.vector_ops.protocol import IndexBusyError, SymbolNotFoundError, UnindexableError
+from services.vector_ops.protocol import IndexBusyError, IndexUnwritableError, SymbolNotFoundError, UnindexableError
 from tests.fakes.identity import ENGINEER, NOBODY, READER
 from tests.unit.vector_ops.conftest import Index
 
@@ -327,3 +327,25 @@ async def test_the_limit_cuts_and_says_so(index):
     index.tree.commit({"a.py": "def f(): ...\n" + "f()\n" * 9})
     answer = await index.ask("who_calls", "f", limit=4)
     assert (len(answer.hits), answer.is_truncated) == (4, True)
+
+
+async def test_files_that_no_lane_may_read_are_never_indexed(index):
+    secret = {
+        ".env.prod": "TOKEN=hunter2\n",
+        "secrets/db.txt": "hunter2\n",
+        "deploy/site.pem": "hunter2\n",
+        "a.key": "hunter2",
+    }
+    index.tree.commit({**A, **secret})
+    assert (await index.ask("search", "hunter2")).hits == ()
+    index.tree.write({".env": "hunter2\n", "secrets/db.txt": "hunter2 again\n"})
+    assert (await index.ask("search", "hunter2")).hits == ()
+
+
+async def test_an_index_folder_that_cannot_be_made_is_one_clear_line(index, tmp_path):
+    index.tree.commit(A)
+    (tmp_path / "file").write_text("")
+    parts = open_vector_ops(tmp_path / "file", SystemClock())
+    with pytest.raises(IndexUnwritableError, match="cannot be written"):
+        await Index(parts.service, index.tree).refresh()
+    parts.close()
