@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
 from services.kernel.caller import Caller
@@ -87,6 +87,8 @@ class FakePas:
         self.runs[run_id] = self._make_run(run_id, start)
         self.events[run_id] = []
         self.receipts[run_id] = []
+        async with self._changed:
+            self._changed.notify_all()
         if self.is_auto:
             task = asyncio.create_task(self.play(run_id))
             self._tasks.add(task)
@@ -130,6 +132,15 @@ class FakePas:
         for card in self.runs[run_id].cards:
             await self.end_card(run_id, card.task_id)
         await self.end(run_id)
+
+    async def await_run(self, is_wanted: Callable[[RunView], bool]) -> RunId:
+        """Return the first run that is as wanted, waiting for it."""
+        async with self._changed:
+            while True:
+                for run in self.runs.values():
+                    if is_wanted(run):
+                        return run.run_id
+                await self._changed.wait()
 
     async def begin(self, run_id: RunId) -> None:
         """Set the run going."""

@@ -83,11 +83,11 @@ class Follower:
                     continue
                 following = following.model_copy(update={"cursor": event.seq})
                 told = await self._retell(delegation, event)
-                if event.kind == "run_started" and delegation.run_id is not None:
-                    await self._notebook.store.point_to(turn, run_id=delegation.run_id)
                 await self._notebook.tell(turn, *told, following=following)
-                if await self._pause(turn, delegation.run_id):
-                    return following, True
+                if delegation.run_id is not None:
+                    await self._notebook.store.point_to(turn, run_id=delegation.run_id)
+                    if await self._pause(turn, delegation.run_id, following):
+                        return following, True
         delegation = await self._parts.pex.get_delegation(delegation_id)
         if delegation.state is DelegationState.AWAITING_APPROVAL:
             await self._ask_again(turn)
@@ -143,7 +143,7 @@ class Follower:
                     continue
                 following = following.model_copy(update={"cursor": event.seq})
                 await self._notebook.tell(turn, *_retell_run(event, tick), following=following)
-                if await self._pause(turn, run_id):
+                if await self._pause(turn, run_id, following):
                     return following, True
         run = await self._parts.pas.get_run(run_id)
         if not is_final(RUN_TRANSITIONS, run.state):
@@ -158,16 +158,14 @@ class Follower:
         code = exit_code_of(run)
         await self._notebook.close(turn, TurnState.DONE if code == 0 else TurnState.FAILED, *events, exit_code=code)
 
-    async def _pause(self, turn: OpenTurn, run_id: RunId | None) -> bool:
+    async def _pause(self, turn: OpenTurn, run_id: RunId, following: Following) -> bool:
         """Close the turn with a question when its run is paused; the next turn may go on with it."""
-        if run_id is None:
-            return False
         run = await self._parts.pas.get_run(run_id)
         if run.state is not RunState.PAUSED:
             return False
         options = ("resume", "terminate")
         text = f"run {run_id} is paused ({run.reason or 'no reason given'}). A) resume it  B) end it now"
-        pending = Pending(kind="paused", trace_id=turn.trace_id, options=options)
+        pending = Pending(kind="paused", trace_id=turn.trace_id, options=options, following=following)
         question = EventDraft(TurnEventKind.QUESTION, text, data={"options": list(options)})
         await self._notebook.close(turn, TurnState.WAITING, question, pending=pending)
         return True

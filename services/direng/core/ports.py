@@ -10,8 +10,21 @@ from services.kernel.ids import DelegationId, RunId, SessionId
 from services.pas.models import Passport, RunView
 
 
+class Following(BaseModel):
+    """What a running turn follows, and the newest event of it that was told; so a restart goes on there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["delegation", "run"]
+    id: str
+    cursor: int = 0
+
+
 class Pending(BaseModel):
-    """What the next turn may answer. `options` are the intents, or for the other kinds the words, behind A, B, C."""
+    """What the next turn may answer. `options` are the intents, or for the other kinds the words, behind A, B, C.
+
+    `following` is what a paused run's next turn goes on with.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -21,16 +34,7 @@ class Pending(BaseModel):
     options: tuple[str, ...] = ()
     answer: str = ""
     handling: Handling = Handling.AUTO
-
-
-class Following(BaseModel):
-    """What a running turn follows, and the newest event of it that was told; so a restart goes on there."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Literal["delegation", "run"]
-    id: str
-    cursor: int = 0
+    following: Following | None = None
 
 
 @dataclass(frozen=True)

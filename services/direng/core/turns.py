@@ -75,7 +75,7 @@ class TurnTaker:
             await self._decide(turn, is_approved=word)
             return
         if pending is not None and pending.kind == "paused" and (choice := _choose(said.text, pending)):
-            await self._steer(turn, choice)
+            await self._steer(turn, choice, pending.following)
             return
         text, handling = said.text, said.handling
         if pending is not None and pending.kind in {"question", "handling"}:
@@ -243,21 +243,16 @@ class TurnTaker:
         await self._notebook.tell(turn, sent)
         await self._parts.follower.follow(turn, following)
 
-    async def _steer(self, turn: OpenTurn, choice: str) -> None:
+    async def _steer(self, turn: OpenTurn, choice: str, following: Following | None) -> None:
         """Go on with a paused run, or end it; then tell it to its end."""
         session = await self._notebook.store.read_session(turn.session_id)
-        if session is None or session.run_id is None:
-            raise NotFoundError("the session has no run")
+        if session is None or session.run_id is None or following is None:
+            raise NotFoundError("the session has no paused run")
         reason = f"the user said {choice} in session {turn.session_id}"
         if choice == "resume":
-            run = await self._parts.pas.resume_run(session.run_id, reason)
+            await self._parts.pas.resume_run(session.run_id, reason)
         else:
-            run = await self._parts.pas.terminate_run(session.run_id, reason)
-        following = Following(kind="run", id=session.run_id, cursor=run.last_seq)
-        if session.delegation_id is not None:
-            delegation = await self._parts.pex.get_delegation(session.delegation_id)
-            if delegation.run_id == session.run_id:
-                following = Following(kind="delegation", id=session.delegation_id, cursor=delegation.last_seq)
+            await self._parts.pas.terminate_run(session.run_id, reason)
         await self._notebook.tell(turn, EventDraft(_K.TRACE, f"told the run to {choice}"), following=following)
         await self._parts.follower.follow(turn, following)
 

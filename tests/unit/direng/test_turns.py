@@ -14,6 +14,7 @@ from services.direng.protocol import (
 )
 from services.edits.errors import DetachedHeadError, EmptyRepositoryError, NotARepositoryError
 from services.kernel.vocabulary import RunState
+from services.pas.models import RunCommand
 from tests.fakes.identity import ENGINEER
 
 
@@ -181,7 +182,6 @@ async def test_leaving_the_iterator_leaves_the_run_running(world):
 async def test_quiet_run_is_told_by_ticks(world):
     world.pas.is_auto = False
     session = await world.open_session()
-    asyncio.get_running_loop()
     stream = world.direng.take_turn(ENGINEER, session, TurnInput(text="rename load_config to read_config"))
     async for event in stream:
         if event.kind.value == "tick":
@@ -196,19 +196,19 @@ async def test_paused_run_asks_and_goes_on(world):
     session = await world.open_session()
     await world.say(session, "rename spread to scatter")
     task = asyncio.create_task(world.say(session, "yes"))
-    while not world.pas.runs:
-        await asyncio.sleep(0.01)
-    run_id = next(iter(world.pas.runs))
+    run_id = await world.pas.await_run(lambda run: True)
     await world.pas.begin(run_id)
-    await world.pas._put(run_id, "run.state", "run paused", state=RunState.PAUSED, reason="over its time")
+    await world.pas.pause_run(ENGINEER, RunCommand(run_id=run_id, reason="over its time"))
     paused = await task
     assert end_of(paused) == ("waiting", 0)
     assert "over its time" in text_of(paused, "question")
-    world_task = asyncio.create_task(world.say(session, "A"))
-    while world.pas.runs[run_id].state is RunState.PAUSED:
-        await asyncio.sleep(0.01)
+    going_on = asyncio.create_task(world.say(session, "A"))
+    await world.pas.await_run(lambda run: run.state is not RunState.PAUSED)
     await world.pas.end(run_id)
-    assert end_of(await world_task) == ("done", 0)
+    done = await going_on
+    assert end_of(done) == ("done", 0)
+    told = [event.text for event in (*paused, *done) if event.step == 9]
+    assert told == [event.text for event in world.pas.events[run_id]]
 
 
 async def test_restart_in_the_middle_of_a_delegation_tells_the_rest_once(world):
