@@ -17,6 +17,9 @@ from services.vector_ops.core.facts import MAX_FILE_BYTES, is_secret
 from services.vector_ops.core.ports import DirtyFile, Head
 from services.vector_ops.protocol import UnindexableError
 
+MAX_DIRTY_FILES = 2_000
+"""More are not read at query time: thousands of untracked files are a folder that somebody forgot to ignore."""
+
 _OPEN = threading.Lock()
 _PLAIN = frozenset({FileMode.BLOB, FileMode.BLOB_EXECUTABLE})
 _NO_FOLLOW = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -74,14 +77,18 @@ class GitSource:
         blob = self._repository[blob_sha]
         return blob.size if isinstance(blob, pygit2.Blob) else 0
 
-    def list_dirty(self) -> tuple[DirtyFile, ...]:
+    def list_dirty(self) -> tuple[tuple[DirtyFile, ...], bool]:
         if self._repository.is_bare:
-            return ()
+            return (), False
         status = self._repository.status(untracked_files="all", ignored=False)
         root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            paths = sorted(path for path, flags in status.items() if not flags & FileStatus.IGNORED)
-            return tuple(DirtyFile(path, _read_plain(root, path)) for path in paths if not path.endswith("/"))
+            paths = sorted(
+                (path for path, flags in status.items() if not flags & FileStatus.IGNORED and not path.endswith("/")),
+                key=lambda path: (status[path] == FileStatus.WT_NEW, path),
+            )
+            files = tuple(DirtyFile(path, _read_plain(root, path)) for path in paths[:MAX_DIRTY_FILES])
+            return files, len(paths) > MAX_DIRTY_FILES
         finally:
             os.close(root)
 
@@ -102,7 +109,8 @@ def _read_plain(root: int, path: str) -> bytes | None:
     finally:
         for descriptor in opened:
             os.close(descriptor)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        return None
     with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            return None
         return file.read(MAX_FILE_BYTES + 1)

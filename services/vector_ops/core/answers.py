@@ -19,11 +19,12 @@ _MAX_SNIPPET = 200
 
 @dataclass(slots=True)
 class View:
-    """A reader, the repository behind it, and the uncommitted contents on top."""
+    """A reader, the repository behind it, and the uncommitted contents on top; `is_cut`: some were left out."""
 
     reader: Reader
     source: Source
     overlay: Mapping[str, bytes | None]
+    is_cut: bool = False
     _lines: dict[str, list[str]] = field(default_factory=dict)
 
     def read_lines(self, path: str) -> list[str]:

@@ -69,8 +69,11 @@ class Source(Protocol):
         """Return a blob's size in bytes without reading it."""
         ...
 
-    def list_dirty(self) -> tuple[DirtyFile, ...]:
-        """Return the files whose content differs from HEAD, and the untracked ones that are not ignored."""
+    def list_dirty(self) -> tuple[tuple[DirtyFile, ...], bool]:
+        """Return the files whose content differs from HEAD, then the untracked ones that are not ignored.
+
+        The second value says that there were too many and some untracked ones were left out.
+        """
         ...
 
 

@@ -82,7 +82,7 @@ class VectorOpsService:
         opened = self._open(query.repo)
         with self._view(opened) as (view, stamp):
             hits, is_truncated = answer(view, query)
-        return IndexAnswer(hits=tuple(hits), stamp=stamp, is_truncated=is_truncated)
+        return IndexAnswer(hits=tuple(hits), stamp=stamp, is_truncated=is_truncated or view.is_cut)
 
     def _snapshot(self, repo: str) -> IndexSnapshot:
         opened = self._open(repo)
@@ -100,9 +100,13 @@ class VectorOpsService:
     def _view(self, opened: Opened) -> Iterator[tuple[View, Stamp]]:
         """Open a view level with HEAD; one behind it, and stamped so, while another process writes the index."""
         self._level(opened)
-        overlay = {file.path: file.content for file in opened.source.list_dirty()}
+        dirty, is_cut = opened.source.list_dirty()
+        overlay = {file.path: file.content for file in dirty}
         with opened.store.read(overlay) as reader:
-            yield View(reader, opened.source, overlay), self._stamp(reader, opened.source.read_head(), tuple(overlay))
+            yield (
+                View(reader, opened.source, overlay, is_cut),
+                self._stamp(reader, opened.source.read_head(), tuple(overlay)),
+            )
 
     def _level(self, opened: Opened) -> None:
         state = opened.store.peek_state()

@@ -16,7 +16,9 @@ from services.vector_ops.app import VectorOpsSettings, create_service, index_pat
 from services.vector_ops.core.indexing import IndexingStoppedError
 from services.vector_ops.models import IndexQuery, QueryKind, RefreshRequest
 from services.vector_ops.protocol import IndexBusyError, IndexUnwritableError, SymbolNotFoundError, UnindexableError
+from services.vector_ops.repository import MAX_DIRTY_FILES
 from tests.fakes.identity import ENGINEER, NOBODY, READER
+from tests.fakes.sources import SourceTree
 from tests.unit.vector_ops.conftest import Index
 
 A = {"a.py": "def first(): ...\n\n\ndef second():\n    first()\n"}
@@ -349,3 +351,27 @@ async def test_an_index_folder_that_cannot_be_made_is_one_clear_line(index, tmp_
     with pytest.raises(IndexUnwritableError, match="cannot be written"):
         await Index(parts.service, index.tree).refresh()
     parts.close()
+
+
+async def test_a_submodule_at_another_commit_is_passed_over(index):
+    index.tree.commit(A)
+    inner = SourceTree(index.tree.root / "lib")
+    commit = inner.commit({"x.py": "def of_the_submodule(): ...\n"})
+    index.tree.write({".gitmodules": '[submodule "lib"]\n\tpath = lib\n\turl = ./lib\n'})
+    staged = index.tree.git.index
+    staged.add(pygit2.IndexEntry("lib", pygit2.Oid(hex=commit), pygit2.enums.FileMode.COMMIT))
+    staged.write()
+    inner.commit({"y.py": "y = 1\n"})
+    answer = await index.ask("where_defined", "first")
+    assert "lib" in answer.stamp.dirty_paths
+    with pytest.raises(SymbolNotFoundError):
+        await index.ask("where_defined", "of_the_submodule")
+
+
+async def test_thousands_of_untracked_files_are_cut_and_the_answer_says_so(index):
+    index.tree.commit({**A, "z.py": "z = 1\n"})
+    index.tree.write({f"junk/{number:04}.txt": "" for number in range(MAX_DIRTY_FILES + 1)})
+    index.tree.write({"z.py": "def edited(): ...\n"})
+    answer = await index.ask("where_defined", "edited")
+    assert [hit.path for hit in answer.hits] == ["z.py"]
+    assert (answer.is_truncated, len(answer.stamp.dirty_paths)) == (True, MAX_DIRTY_FILES)
