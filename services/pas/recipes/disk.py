@@ -35,49 +35,54 @@ _SNIFFED_BYTES = 8192
 
 @dataclass(frozen=True)
 class _Skipped:
-    """A file that is not read as text; `data` are its bytes where they were looked at."""
+    """A file that is not read as text; `is_searchable` tells that its bytes may be looked through."""
 
     reason: str
-    data: bytes | None = None
-
-    def may_hold(self, word: str) -> bool:
-        return self.data is None or word.encode() in self.data
+    is_searchable: bool = False
 
 
 @dataclass(frozen=True)
 class DiskTree:
-    """The text files below a directory. Links, binaries, large files and other encodings are left alone."""
+    """The text files below a directory. Links, binaries, large files and other encodings are left alone.
+
+    Texts are not kept: a tree may be larger than the memory of a lane.
+    """
 
     root: Path
 
     def paths(self) -> tuple[str, ...]:
         """Return the sorted paths of the readable text files."""
-        return tuple(sorted(self._contents))
+        return self._survey[0]
 
     def read(self, path: str) -> str:
-        """Return the text of a file, newlines as they are, the byte-order mark taken off."""
-        return self._contents[path].removeprefix(BOM).decode()
+        """Return the text of a file, newlines as they are, the byte-order mark taken off; KeyError for others."""
+        return self._bytes(path).removeprefix(BOM).decode()
+
+    def _bytes(self, path: str) -> bytes:
+        read = _read(self.root / path)
+        if isinstance(read, _Skipped):
+            raise KeyError(path)
+        return read
 
     def unreadable(self, word: str) -> tuple[LeftAlone, ...]:
         """Return the files that were not read and may hold `word`: links, large files, binaries with its bytes."""
-        skipped = sorted(self._survey[1].items())
-        return tuple(_skipped(path, each.reason) for path, each in skipped if each.may_hold(word))
-
-    @property
-    def _contents(self) -> dict[str, bytes]:
-        return self._survey[0]
+        return tuple(
+            _skipped(path, each.reason)
+            for path, each in sorted(self._survey[1].items())
+            if not each.is_searchable or word.encode() in (self.root / path).read_bytes()
+        )
 
     @cached_property
-    def _survey(self) -> tuple[dict[str, bytes], dict[str, _Skipped]]:
-        contents: dict[str, bytes] = {}
+    def _survey(self) -> tuple[tuple[str, ...], dict[str, _Skipped]]:
+        readable: list[str] = []
         skipped: dict[str, _Skipped] = {}
         for path in _files(self.root, ""):
             read = _read(self.root / path)
             if isinstance(read, bytes):
-                contents[path] = read
+                readable.append(path)
             else:
                 skipped[path] = read
-        return contents, skipped
+        return tuple(sorted(readable)), skipped
 
     def write(self, changed: dict[str, str]) -> None:
         """Replace files by their new texts: byte-order mark and permissions stay, each file changes at once.
@@ -85,7 +90,7 @@ class DiskTree:
         Raises OSError; files written before the error stay written.
         """
         for path, text in sorted(changed.items()):
-            mark = BOM if self._contents[path].startswith(BOM) else b""
+            mark = BOM if self._bytes(path).startswith(BOM) else b""
             _replace(self.root / path, mark + text.encode())
 
 
@@ -119,11 +124,11 @@ def _read(path: Path) -> bytes | _Skipped:
 
 def _text(data: bytes) -> bytes | _Skipped:
     if b"\0" in data[:_SNIFFED_BYTES]:
-        return _Skipped("a binary file", data)
+        return _Skipped("a binary file", is_searchable=True)
     try:
         data.decode()
     except UnicodeDecodeError:
-        return _Skipped("not valid UTF-8", data)
+        return _Skipped("not valid UTF-8", is_searchable=True)
     return data
 
 

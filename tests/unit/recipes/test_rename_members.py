@@ -615,3 +615,67 @@ class A:
 print(A().single())
 """,
     )
+
+
+def test_fixtures_of_pytest_fill_parameters_of_tests(check):
+    _check_uses(
+        check,
+        """
+== tests/conftest.py
+import pytest
+from motor import Engine
+@pytest.fixture
+def engine():
+    engine = Engine()
+    yield engine
+@pytest.fixture(scope="module")
+def typed() -> Engine:
+    return Engine()
+== tests/unit/test_a.py
+import pytest
+from motor import Other
+@pytest.fixture
+def other(engine):
+    engine.run()
+    return Other()
+def test_a(engine, typed, other, missing):
+    engine.run(); typed.run(); other.run(); missing.run()
+@pytest.mark.parametrize(("n", "engine"), [(1, Other())])
+def test_b(n, engine): engine.run()
+class TestC:
+    @pytest.fixture
+    def typed(self): return Other()
+    def test_c(self, typed, engine):
+        typed.run(); engine.run()
+def helper(engine): engine.run()
+""",
+        """
+== tests/conftest.py
+import pytest
+from motor import Engine
+@pytest.fixture
+def engine():
+    engine = Engine()
+    yield engine
+@pytest.fixture(scope="module")
+def typed() -> Engine:
+    return Engine()
+== tests/unit/test_a.py
+import pytest
+from motor import Other
+@pytest.fixture
+def other(engine):
+    engine.start()
+    return Other()
+def test_a(engine, typed, other, missing):
+    engine.start(); typed.start(); other.run(); missing.run()
+@pytest.mark.parametrize(("n", "engine"), [(1, Other())])
+def test_b(n, engine): engine.run()
+class TestC:
+    @pytest.fixture
+    def typed(self): return Other()
+    def test_c(self, typed, engine):
+        typed.run(); engine.start()
+def helper(engine): engine.run()
+""",
+    )

@@ -189,7 +189,15 @@ def test_a_symbol_only_in_a_file_that_does_not_parse_is_refused(rename):
 
 
 def test_a_local_variable_is_not_a_symbol(rename):
-    assert "is not defined" in rename("== m.py\ndef f():\n    only = 1\n", "only", "x").outcome.reason
+    reason = rename("== m.py\ndef f():\n    only = 1\n", "only", "x").outcome.reason
+    assert reason.endswith("as a symbol of a module or class, only as a local name (m.py:2)")
+
+
+def test_a_long_choice_is_one_readable_line(rename):
+    tree = "".join(f"== m{index}.py\ndef total(): pass\n" for index in range(30))
+    outcome = rename(tree, "total", "grand").outcome
+    assert len(outcome.candidates) == 20
+    assert outcome.reason.endswith("m12.total (m12.py:1) and 25 more")
 
 
 def test_a_package_import_of_the_same_name_is_refused(rename):

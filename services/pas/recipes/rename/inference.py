@@ -9,6 +9,7 @@ import libcst as cst
 
 from services.pas.recipes.rename import annotation
 from services.pas.recipes.rename.containers import container_call, container_item
+from services.pas.recipes.rename.fixtures import find_fixture, results
 from services.pas.recipes.rename.lookup import Lookup
 from services.pas.recipes.rename.modules import Project
 from services.pas.recipes.rename.scopes import Binding, Scope, Step
@@ -149,9 +150,20 @@ class Inference:
         if scope.receiver == binding.name and owner is not None:
             return frozenset({ClassValue(owner) if scope.receiver_is_class else Instance(owner)})
         if binding.annotation is None:
-            return UNKNOWN
+            return self._fixture(binding)
         values = annotation.read(self, binding.annotation, scope.parent or scope, owner)
         return frozenset({Container((values,))}) if binding.steps else values
+
+    def _fixture(self, parameter: Binding) -> Values:
+        """Return what pytest passes to a parameter without an annotation; unknown outside of tests."""
+        fixture = find_fixture(self.project, parameter)
+        if fixture is None or not isinstance(fixture.statement, cst.FunctionDef) or fixture.inner is None:
+            return UNKNOWN
+        node, inner = fixture.statement, fixture.inner
+        if node.returns is None:
+            return NOTHING.union(*(self.infer(each, inner) for each in results(node))) or UNKNOWN
+        values = annotation.read(self, node.returns.annotation, inner.parent or inner, inner.owner())
+        return self._take(values, ("item",)) if _yields(node.body) else values
 
     def _variable(self, binding: Binding) -> Values:
         owner = binding.scope if binding.scope.kind == "class" else binding.scope.owner()

@@ -134,6 +134,10 @@ class Project:
             self._loaded[path] = self._parse(path)
         return self._loaded[path]
 
+    def load_if_present(self, path: str) -> Module | None:
+        """Return the parsed module, or None when the tree has no such file or it does not parse."""
+        return self.load(path) if path in self.paths else None
+
     def _parse(self, path: str) -> Module | None:
         text = self.text(path)
         if _is_bottomless(text):

@@ -18,6 +18,7 @@ from services.pas.recipes.rename.values import ClassValue, ModuleValue, Slot, Va
 
 _DEFINES = ("function", "class", "variable")
 _MAX_LISTED = 20
+_MAX_NAMED = 5
 _DEFINITION = re.compile(
     r"^[ \t]*(?:async[ \t]+def|def|class)[ \t]+(\w+)|^(\w+)[ \t]*(?::[^=\n]+)?=(?!=)", re.MULTILINE
 )
@@ -155,26 +156,30 @@ class TargetFinder:
         return tuple(sorted(found, key=lambda each: (each.path, each.line)))
 
     def _ambiguous(self, old: str, slots: list[Slot]) -> Target:
-        candidates = self.describe(slots)[:_MAX_LISTED]
-        places = ", ".join(f"{each.qualified_name} ({each.path}:{each.line})" for each in candidates)
-        return Target(problem=f"{old!r} is ambiguous, say which: {places}", candidates=candidates)
+        found = self.describe(slots)
+        return Target(problem=f"{old!r} is ambiguous, say which: {_listed(found)}", candidates=found[:_MAX_LISTED])
 
     def _missing(self, params: RenameParams, name: str, slots: list[Slot]) -> Target:
         if slots:
-            candidates = self.describe(slots)[:_MAX_LISTED]
-            places = ", ".join(f"{each.qualified_name} ({each.path}:{each.line})" for each in candidates)
+            found = self.describe(slots)
             hinted = " with that path or line" if params.path_hint or params.line_hint else ""
-            return Target(
-                problem=f"{params.old!r} is not defined{hinted}; did you mean {places}?", candidates=candidates
-            )
+            problem = f"{params.old!r} is not defined{hinted}; did you mean {_listed(found)}?"
+            return Target(problem=problem, candidates=found[:_MAX_LISTED])
         broken = [path for path in self._project.containing(name) if path in self._project.broken]
         if broken:
             detail = self._project.broken[broken[0]]
             return Target(problem=f"{params.old!r} is not defined in any file that parses; {broken[0]}: {detail}")
         near = self._near(name)
-        places = ", ".join(f"{each.qualified_name} ({each.path}:{each.line})" for each in near)
-        hint = f"; did you mean {places}?" if near else ""
+        hint = f"; did you mean {_listed(near)}?" if near else self._local(name)
         return Target(problem=f"{params.old!r} is not defined in this tree{hint}", candidates=near)
+
+    def _local(self, name: str) -> str:
+        for path in self._project.containing(name):
+            module = self._project.load(path)
+            for binding in module.facts.bound.get(name, ()) if module is not None else ():
+                if module is not None and binding.kind not in ("import", "from_import"):
+                    return f" as a symbol of a module or class, only as a local name ({module.place(binding.node)})"
+        return ""
 
     def _near(self, name: str) -> tuple[Candidate, ...]:
         known: set[str] = set()
@@ -182,6 +187,12 @@ class TargetFinder:
             known.update(first or second for first, second in _DEFINITION.findall(self._project.text(path)))
         close = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.7)
         return tuple(each for word in close for each in self.describe(self.definitions(word))[:3])
+
+
+def _listed(candidates: tuple[Candidate, ...]) -> str:
+    places = [f"{each.qualified_name} ({each.path}:{each.line})" for each in candidates]
+    more = f" and {len(places) - _MAX_NAMED} more" if len(places) > _MAX_NAMED else ""
+    return ", ".join(places[:_MAX_NAMED]) + more
 
 
 @dataclass
