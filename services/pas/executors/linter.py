@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,8 +13,9 @@ from services.pas.core.ports import Trees
 from services.pas.core.records import CardRecord, RunRecord
 from services.pas.core.validators import make_finding
 from services.pas.executors.recipe import first_line
+from services.pas.executors.ruff import read_lines, renames_of, uses_ruff
 from services.pas.executors.workbench import Order, Workbench, explain_stop
-from services.pas.models import Finding, RecipePayload
+from services.pas.models import Finding
 from services.pas.recipes import commands
 from services.pas.recipes.lint import new_findings
 from services.pas.recipes.models import PathsParams
@@ -45,7 +45,9 @@ class LinterPass:
                 return make_finding(KPI, Verdict.UNKNOWN, None, "the repository has no ruff configuration")
             await self._export(run, run.snapshot.tree, base)
             before, after = await asyncio.gather(self._lint(base, cancel), self._lint(result, cancel))
-            new = await asyncio.to_thread(_compare, base, before, result, after, _renames(cards))
+            new = await asyncio.to_thread(
+                _compare, base, before, result, after, renames_of(record.card.payload for record in cards)
+            )
         except PlatformError as error:
             return make_finding(KPI, Verdict.UNKNOWN, None, error.detail)
         finally:
@@ -80,28 +82,6 @@ class LinterPass:
             raise _LintFailedError(f"ruff's report cannot be read: {error}") from error
 
 
-def uses_ruff(folder: Path) -> bool:
-    """Return whether the tree configures ruff at its top: ruff.toml, .ruff.toml or [tool.ruff] in pyproject.toml."""
-    if any((folder / name).is_file() for name in ("ruff.toml", ".ruff.toml")):
-        return True
-    try:
-        with (folder / "pyproject.toml").open("rb") as file:
-            return "ruff" in tomllib.load(file).get("tool", {})
-    except (OSError, tomllib.TOMLDecodeError):
-        return False
-
-
-def _renames(cards: Sequence[CardRecord]) -> dict[str, str]:
-    """Return old and new identifiers of the run's renames: a line that only changed its name keeps its findings."""
-    renames = {}
-    for record in cards:
-        payload = record.card.payload
-        if isinstance(payload, RecipePayload) and payload.recipe == "rename-symbol":
-            old, new = str(payload.params.get("old", "")), str(payload.params.get("new", ""))
-            renames[old.rpartition(".")[2]] = new
-    return renames
-
-
 def _compare(
     base: Path,
     before: Sequence[commands.Finding],
@@ -109,13 +89,4 @@ def _compare(
     after: Sequence[commands.Finding],
     renames: dict[str, str],
 ) -> tuple[commands.Finding, ...]:
-    return new_findings(before, after, _read_lines(base, before), _read_lines(result, after), renames)
-
-
-def _read_lines(folder: Path, findings: Sequence[commands.Finding]) -> dict[str, list[str]]:
-    lines = {}
-    for path in {finding.path for finding in findings}:
-        place = folder / path
-        if place.is_file() and not place.is_symlink():
-            lines[path] = place.read_text("utf-8", "replace").splitlines()
-    return lines
+    return new_findings(before, after, read_lines(base, before), read_lines(result, after), renames)

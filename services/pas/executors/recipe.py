@@ -7,9 +7,12 @@ from pydantic import ValidationError
 
 from services.kernel.errors import InvalidRequestError
 from services.kernel.ids import TaskId
+from services.kernel.vocabulary import Lane
 from services.pas.core.argument import INPUTS_TARGET
 from services.pas.core.isolation import WORKSPACE_TARGET, ExecResult, Mount
 from services.pas.core.ports import ArtifactBox, CardResult, CardWork
+from services.pas.executors.ruff import renames_of
+from services.pas.executors.tidy import Tidier
 from services.pas.executors.workbench import Order, Workbench, explain_stop
 from services.pas.models import ArtifactRef, CardOutcome, RecipePayload
 from services.pas.recipes.catalog import RECIPES
@@ -34,6 +37,7 @@ class RecipeExecutor:
         self._bench = bench
         self._artifacts = artifacts
         self._packages = packages
+        self._tidier = Tidier(bench)
 
     async def execute(self, work: CardWork) -> CardResult:
         payload = work.card.payload
@@ -58,6 +62,7 @@ class RecipeExecutor:
         )
 
     async def _run_transformation(self, work: CardWork, recipe: str, params: bytes) -> CardResult:
+        before = await self._tidier.look(work) if work.card.lane is Lane.CODE_IMPL else None
         argv = ("python", "-I", "-m", RUNNER_MODULE, "--recipe", recipe, "--params", f"{INPUTS_TARGET}/{PARAMS_FILE}")
         order = Order(
             lane=work.card.lane,
@@ -76,6 +81,8 @@ class RecipeExecutor:
             outcome = RecipeOutcome.model_validate_json(result.stdout)
         except ValidationError:
             return fail(result, "the recipe's answer cannot be read")
+        if before is not None and outcome.status == "applied":
+            await self._tidier.mend(work, before, renames_of([work.card.payload]))
         return await self._report(work, recipe, outcome, result)
 
     async def _report(self, work: CardWork, recipe: str, outcome: RecipeOutcome, result: ExecResult) -> CardResult:

@@ -11,7 +11,7 @@ from services.pas.core.ports import ArtifactBox, CardResult, CardWork
 from services.pas.executors.recipe import fail, first_line, keep
 from services.pas.executors.workbench import Order, Programs, Workbench, explain_stop
 from services.pas.models import CardOutcome, TestCounts, TestsPayload
-from services.pas.recipes.commands import TestReport, parse_test_output, tests_argv
+from services.pas.recipes.commands import TestReport, parse_test_output, pytest_argv
 from services.pas.recipes.models import TestParams
 
 DRIVER_FILE = "driver.py"
@@ -34,7 +34,7 @@ class TestsExecutor:
         driver = f"{INPUTS_TARGET}/{DRIVER_FILE}"
         order = Order(
             lane=work.card.lane,
-            argv=tuple(tests_argv(TestParams(paths=payload.paths), driver, WORKSPACE_TARGET)),
+            argv=tuple(pytest_argv(TestParams(paths=payload.paths), driver, WORKSPACE_TARGET)),
             folder=work.folder,
             inputs={DRIVER_FILE: _read_driver()},
             scripts={"test-driver": driver},
