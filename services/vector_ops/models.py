@@ -70,7 +70,7 @@ class Hit(_Frozen):
 
 
 class IndexAnswer(_Frozen):
-    """Hits, best first, and their stamp; `is_truncated` says that the limit, or a cap on doubtful hits, cut the list."""
+    """Hits, best first, and their stamp; `is_truncated` says that the limit, or a cap on doubts, cut the list."""
 
     hits: tuple[Hit, ...]
     stamp: Stamp
