@@ -111,47 +111,72 @@ def open_pas(ports: PasPorts) -> PasParts:
     return _compose(ports, engine, idempotency, SqlPasStore(engine))
 
 
+@dataclass(frozen=True)
+class _Shared:
+    """What the parts of the engine share."""
+
+    store: SqlPasStore
+    trees: RepositoryTrees
+    bell: Bell
+    gatekeeper: Gatekeeper
+    bench: Workbench
+    allowlists: Mapping[Lane, Allowlist]
+    programs: Programs
+    stage_root: Path
+
+
 def _compose(ports: PasPorts, engine: sa.Engine, idempotency: SqlIdempotencyStore, store: SqlPasStore) -> PasParts:
     allowlists = ports.allowlists or load_lane_allowlists()
-    trees, bell, programs = RepositoryTrees(ports.home / "trees"), Bell(), find_programs()
-    stage_root = ports.home / "stage"
+    bell, programs = Bell(), find_programs()
     slots = LaneSlots({lane: allowlist.limits.max_parallel for lane, allowlist in allowlists.items()})
-    gatekeeper = Gatekeeper(store, bell, slots, ports.clock)
-    bench = Workbench(ports.isolation, allowlists, programs, ports.faults)
-    cards = CardRunner(
-        CardParts(
-            store=store,
-            trees=trees,
-            artifacts=ports.artifacts,
-            executors=_make_executors(bench, ports.artifacts, programs),
-            gatekeeper=gatekeeper,
-            bell=bell,
-            clock=ports.clock,
-            isolation=ports.isolation,
-            allowlists=allowlists,
-            faults=ports.faults,
-            stage_root=stage_root,
-        )
+    shared = _Shared(
+        store=store,
+        trees=RepositoryTrees(ports.home / "trees"),
+        bell=bell,
+        gatekeeper=Gatekeeper(store, bell, slots, ports.clock),
+        bench=Workbench(ports.isolation, allowlists, programs, ports.faults),
+        allowlists=allowlists,
+        programs=programs,
+        stage_root=ports.home / "stage",
     )
-    runs = RunKeeper(
-        RunParts(
-            store=store,
-            trees=trees,
-            artifacts=ports.artifacts,
-            validators=_make_validators(bench, trees, ports, stage_root),
-            gatekeeper=gatekeeper,
-            bell=bell,
-            clock=ports.clock,
-            faults=ports.faults,
-            jacket=Jacket(ports.home / "runs", store, ports.artifacts),
-            seal=PassportOffice(ports.signer, _gather_facts(allowlists)).seal,
-        )
-    )
-    bind_runtime(PasRuntime(cards, runs, ports.faults))
+    bind_runtime(PasRuntime(_make_cards(ports, shared), _make_runs(ports, shared), ports.faults))
     service = PasService(
-        ServiceParts(store, trees, ports.artifacts, ports.isolation, slots, bell, ports.clock, launch_run)
+        ServiceParts(store, shared.trees, ports.artifacts, ports.isolation, slots, bell, ports.clock, launch_run)
     )
     return PasParts(service, store, idempotency, bell, ports.isolation, engine)
+
+
+def _make_cards(ports: PasPorts, shared: _Shared) -> CardRunner:
+    return CardRunner(
+        CardParts(
+            store=shared.store,
+            trees=shared.trees,
+            artifacts=ports.artifacts,
+            executors=_make_executors(shared.bench, ports.artifacts, shared.programs),
+            gatekeeper=shared.gatekeeper,
+            bell=shared.bell,
+            clock=ports.clock,
+            isolation=ports.isolation,
+            allowlists=shared.allowlists,
+            stage_root=shared.stage_root,
+        )
+    )
+
+
+def _make_runs(ports: PasPorts, shared: _Shared) -> RunKeeper:
+    return RunKeeper(
+        RunParts(
+            store=shared.store,
+            trees=shared.trees,
+            artifacts=ports.artifacts,
+            validators=_make_validators(shared.bench, shared.trees, ports, shared.stage_root),
+            gatekeeper=shared.gatekeeper,
+            bell=shared.bell,
+            clock=ports.clock,
+            jacket=Jacket(ports.home / "runs", shared.store, ports.artifacts),
+            seal=PassportOffice(ports.signer, _gather_facts(shared.allowlists)).seal,
+        )
+    )
 
 
 def _make_executors(bench: Workbench, artifacts: ArtifactBox, programs: Programs) -> Mapping[str, CardExecutor]:

@@ -1,4 +1,4 @@
-"""A whole PAS over a home folder, with real bubblewrap, real git and a real key; and small repositories to run it on."""
+"""A whole PAS over a home folder, with real bubblewrap, real git and a real key; small repositories to run it on."""
 
 import asyncio
 import os
@@ -17,6 +17,7 @@ from dbos import DBOS
 from services.artifacts.store import ObstoreArtifactStore
 from services.kernel.clock import SystemClock
 from services.kernel.db import sqlite_url
+from services.kernel.home import Home
 from services.kernel.ids import RunId
 from services.kernel.vocabulary import RUN_TRANSITIONS, Lane, is_final
 from services.pas.app import PasParts, PasPorts, open_pas
@@ -88,44 +89,38 @@ def start(repository: Path, *cards: JobCard, run_id: str | None = None, title: s
     return StartRun(project_id="p-1", run_id=run_id, title=title, passport_basis=basis(repository), cards=cards)
 
 
-def _card(task_id, configuration, payload, deps, lane, attempts=1) -> JobCard:
-    return JobCard(
-        task_id=task_id,
-        lane=lane,
-        title=f"Card {task_id}",
-        configuration=f"recipe/{configuration}",
-        deps=deps,
-        payload=payload,
-        max_attempts=attempts,
-    )
+def _card(task_id, configuration, payload, deps, **options) -> JobCard:
+    settings = {"lane": Lane.CODE_IMPL, "title": f"Card {task_id}"} | options
+    return JobCard(task_id=task_id, configuration=f"recipe/{configuration}", payload=payload, deps=deps, **settings)
 
 
 def rename(task_id: str, old: str, new: str, *deps: str, part: str = "code", attempts: int = 1) -> JobCard:
     """Return a rename card."""
     payload = RecipePayload(recipe="rename-symbol", params={"old": old, "new": new, "part": part})
     lane = Lane.CODE_IMPL if part == "code" else Lane.NARRATIVE
-    return _card(task_id, "rename-symbol", payload, deps, lane, attempts)
+    return _card(task_id, "rename-symbol", payload, deps, lane=lane, max_attempts=attempts)
 
 
 def formatting(task_id: str, *deps: str, paths: tuple[str, ...] = ()) -> JobCard:
     """Return a format card."""
     payload = RecipePayload(recipe="format", params={"paths": list(paths)})
-    return _card(task_id, "format", payload, deps, Lane.CODE_IMPL)
+    return _card(task_id, "format", payload, deps)
 
 
-def testing(task_id: str, *deps: str, tree: TreeRef = TreeRef.INPUT, paths: tuple[str, ...] = ()) -> JobCard:
+def check_tests(task_id: str, *deps: str, tree: TreeRef = TreeRef.INPUT, paths: tuple[str, ...] = ()) -> JobCard:
     """Return a test card."""
-    return _card(task_id, "run-tests", TestsPayload(paths=paths, tree=tree), deps, Lane.CODE_IMPL)
+    return _card(task_id, "run-tests", TestsPayload(paths=paths, tree=tree), deps)
 
 
 def command(task_id: str, *argv: str, deps: tuple[str, ...] = (), lane: Lane = Lane.CODE_IMPL) -> JobCard:
     """Return a command card."""
-    return _card(task_id, "command", CommandPayload(argv=argv), deps, lane)
+    return _card(task_id, "command", CommandPayload(argv=argv), deps, lane=lane)
 
 
 def slow_repository(folder: Path, seconds: float) -> Path:
     """Return the sample with a test that takes `seconds` of sleep."""
-    slow = f"import time\n\nfrom shapes import area\n\n\ndef test_slow():\n    time.sleep({seconds})\n    assert area(1, 1)\n"
+    imports = "import time\n\nfrom shapes import area\n\n\n"
+    slow = f"{imports}def test_slow():\n    time.sleep({seconds})\n    assert area(1, 1)\n"
     return make_repository(folder, {**SAMPLE, "tests/test_slow.py": slow})
 
 
@@ -139,7 +134,7 @@ async def running_pas(
     is_launching: bool = True,
 ) -> AsyncIterator[PasParts]:
     """Open PAS with its durable engine on this event loop; drain and close it when the block ends."""
-    home.mkdir(parents=True, exist_ok=True)
+    Home(home).create()
     ports = PasPorts(
         home=home,
         database_url=sqlite_url(home / "pas.db"),

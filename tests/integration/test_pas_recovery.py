@@ -1,5 +1,6 @@
 """kill -9 of a real server process at the named fault points; then a new one takes the run to the same end."""
 
+import json
 import signal
 import sqlite3
 import subprocess
@@ -10,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from services.kernel.vocabulary import RunState
-from services.pas.core.ports import NoFaults
 from services.pas.models import EventKind, TreeRef
 from services.pas.passport.signature import verify_passport
 from tests.fakes import pas as fake
@@ -24,18 +24,18 @@ RUN_ID = "run-recovery"
 def _request(repository):
     return fake.start(
         repository,
-        fake.testing("base", tree=TreeRef.BASE),
+        fake.check_tests("base", tree=TreeRef.BASE),
         fake.rename("code", "area", "surface"),
         fake.rename("text", "area", "surface", "code", part="mentions"),
-        fake.testing("tests", "code", "text"),
+        fake.check_tests("tests", "code", "text"),
         run_id=RUN_ID,
     )
 
 
-def _serve(home, fault, request=None, *, stop_with=None):
+def _serve(home, fault, request=None):
     """Run a server process on the home; return how it ended."""
     text = "" if request is None else request.model_dump_json()
-    process = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-m", "tests.fakes.pas", str(home), fault],
         input=text,
         cwd=ROOT,
@@ -44,7 +44,6 @@ def _serve(home, fault, request=None, *, stop_with=None):
         timeout=100,
         check=False,
     )
-    return process
 
 
 async def _read(home):
@@ -63,16 +62,20 @@ def _receipts_in_database(home):
     return [row[0] for row in rows]
 
 
-async def _undisturbed_tree(tmp_path):
-    repository = fake.make_repository(tmp_path / "undisturbed" / "repo")
-    async with fake.running_pas(tmp_path / "undisturbed" / "home", NoFaults()) as parts:
-        await parts.service.start_run(ENGINEER, _request(repository))
-        return (await fake.finish(parts, RUN_ID)).result_tree
+@pytest.fixture(scope="module")
+def undisturbed_tree(tmp_path_factory):
+    """The tree that the run ends with when nothing happens to it."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    repository = fake.make_repository(folder / "repo")
+    assert _serve(folder / "home", "none", _request(repository)).returncode == 0
+    with sqlite3.connect(folder / "home" / "pas.db") as connection:
+        (result,) = connection.execute("SELECT result FROM runs").fetchone()
+    connection.close()
+    return json.loads(result)["tree"]
 
 
 @pytest.mark.parametrize("fault", ["card_running", "between_cards", "reporting"])
-async def test_killed_run_goes_on_and_ends_with_the_same_tree(tmp_path, fault):
-    expected = await _undisturbed_tree(tmp_path)
+async def test_killed_run_goes_on_and_ends_with_the_same_tree(tmp_path, fault, undisturbed_tree):
     repository, home = fake.make_repository(tmp_path / "repo"), tmp_path / "home"
     killed = _serve(home, fault, _request(repository))
     assert killed.returncode == -signal.SIGKILL, killed.stderr
@@ -84,8 +87,8 @@ async def test_killed_run_goes_on_and_ends_with_the_same_tree(tmp_path, fault):
     assert (ended.returncode, ended.stderr) == (0, "")
     view, receipts, events, passport = await _read(home)
 
-    assert (view.state, view.result_tree) == (RunState.COMPLETED, expected)
-    assert passport.result_tree == expected
+    assert (view.state, view.result_tree) == (RunState.COMPLETED, undisturbed_tree)
+    assert passport.result_tree == undisturbed_tree
     ids = [receipt.receipt_id for receipt in receipts]
     assert ids[: len(before)] == before, "no receipt was lost"
     assert len(ids) == len(set(ids)) == len(view.cards), "no completed step ran twice"
@@ -113,7 +116,7 @@ async def test_run_survives_a_kill_at_every_start(tmp_path):
 async def test_drained_server_leaves_the_run_to_the_next_one(tmp_path):
     repository, home = fake.slow_repository(tmp_path / "repo", 2.0), tmp_path / "home"
     request = fake.start(
-        repository, fake.rename("code", "area", "surface"), fake.testing("tests", "code"), run_id=RUN_ID
+        repository, fake.rename("code", "area", "surface"), fake.check_tests("tests", "code"), run_id=RUN_ID
     )
     async with fake.running_pas(home) as parts:
         await parts.service.start_run(ENGINEER, request)
@@ -130,7 +133,7 @@ async def test_drained_server_leaves_the_run_to_the_next_one(tmp_path):
 async def test_paused_run_is_still_paused_after_a_restart(tmp_path):
     repository, home = fake.slow_repository(tmp_path / "repo", 1.0), tmp_path / "home"
     request = fake.start(
-        repository, fake.testing("tests"), fake.rename("code", "area", "surface", "tests"), run_id=RUN_ID
+        repository, fake.check_tests("tests"), fake.rename("code", "area", "surface", "tests"), run_id=RUN_ID
     )
     why = fake.reason(RUN_ID)
     async with fake.running_pas(home) as parts:

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from services.kernel.errors import ConflictError, NotFoundError
+from services.kernel.caller import ScopeMissingError
+from services.kernel.errors import ConflictError, NotFoundError, PlatformError
 from services.kernel.ids import RunId
 from services.kernel.vocabulary import RunState, TaskState, Verdict
 from services.pas.core.allowlist import load_lane_allowlists
@@ -38,10 +39,10 @@ async def test_rename_with_tests_comes_back_verified_as_a_branch_and_a_diff(tmp_
     async with fake.running_pas(tmp_path / "home") as parts:
         view = await _run(
             parts,
-            fake.testing("base", tree=TreeRef.BASE),
+            fake.check_tests("base", tree=TreeRef.BASE),
             fake.rename("code", "area", "surface"),
             fake.rename("text", "area", "surface", "code", part="mentions"),
-            fake.testing("tests", "code", "text"),
+            fake.check_tests("tests", "code", "text"),
             repository=repository,
         )
         assert (view.state, view.reason, view.badge) == (RunState.COMPLETED, "", Badge.VERIFIED)
@@ -102,7 +103,10 @@ async def test_refused_recipe_fails_the_run_with_its_line_and_changes_nothing(tm
     repository = fake.make_repository(tmp_path / "repo")
     async with fake.running_pas(tmp_path / "home") as parts:
         view = await _run(
-            parts, fake.rename("code", "no_such_name", "other"), fake.testing("tests", "code"), repository=repository
+            parts,
+            fake.rename("code", "no_such_name", "other"),
+            fake.check_tests("tests", "code"),
+            repository=repository,
         )
         assert view.state is RunState.FAILED
         assert "no_such_name" in view.reason
@@ -129,9 +133,9 @@ async def test_newly_failing_test_makes_the_run_need_review(tmp_path):
     async with fake.running_pas(tmp_path / "home") as parts:
         view = await _run(
             parts,
-            fake.testing("base", tree=TreeRef.BASE),
+            fake.check_tests("base", tree=TreeRef.BASE),
             fake.rename("code", "area", "surface"),
-            fake.testing("tests", "code"),
+            fake.check_tests("tests", "code"),
             repository=repository,
         )
     assert view.state is RunState.NEEDS_REVIEW
@@ -155,7 +159,7 @@ async def test_repository_without_tests_completes_unverified(tmp_path):
     repository = fake.make_repository(tmp_path / "repo", {"shapes.py": fake.SAMPLE["shapes.py"]})
     async with fake.running_pas(tmp_path / "home") as parts:
         view = await _run(
-            parts, fake.rename("code", "area", "surface"), fake.testing("tests", "code"), repository=repository
+            parts, fake.rename("code", "area", "surface"), fake.check_tests("tests", "code"), repository=repository
         )
     assert (view.state, view.badge) == (RunState.COMPLETED, Badge.UNVERIFIED)
     finding = next(finding for finding in view.findings if finding.name == "test_pass_rate")
@@ -209,7 +213,7 @@ async def test_test_card_fails_when_the_modules_came_from_elsewhere(tmp_path):
     )
     repository = fake.make_repository(tmp_path / "repo", {**fake.SAMPLE, "conftest.py": conftest})
     async with fake.running_pas(tmp_path / "home") as parts:
-        view = await _run(parts, fake.testing("tests"), repository=repository)
+        view = await _run(parts, fake.check_tests("tests"), repository=repository)
     assert view.state is RunState.FAILED
     assert "not the tree's own copy" in view.reason
 
@@ -253,7 +257,7 @@ async def test_unusable_repositories_are_refused_in_one_line(tmp_path):
     fake.git(detached, "checkout", "-q", "--detach")
     async with fake.running_pas(tmp_path / "home") as parts:
         for place in (tmp_path / "plain", empty, detached, tmp_path / "nowhere"):
-            with pytest.raises(Exception, match="edits|git|branch|commit|repository") as caught:
+            with pytest.raises(PlatformError) as caught:
                 await parts.service.start_run(ENGINEER, fake.start(place, fake.formatting("format")))
             assert "\n" not in str(caught.value)
             assert caught.value.code.startswith("edits.")
@@ -275,7 +279,7 @@ async def test_no_isolation_no_run(tmp_path):
 async def test_reader_may_look_and_not_start(tmp_path):
     repository = fake.make_repository(tmp_path / "repo")
     async with fake.running_pas(tmp_path / "home") as parts:
-        with pytest.raises(Exception, match="pas.submit"):
+        with pytest.raises(ScopeMissingError, match=r"pas\.submit"):
             await parts.service.start_run(READER, fake.start(repository, fake.formatting("format")))
         assert await parts.service.list_runs(READER) == ()
 
@@ -283,7 +287,7 @@ async def test_reader_may_look_and_not_start(tmp_path):
 async def test_pause_starts_no_further_card_and_resume_goes_on(tmp_path):
     repository = fake.slow_repository(tmp_path / "repo", 1.0)
     async with fake.running_pas(tmp_path / "home") as parts:
-        request = fake.start(repository, fake.testing("slow"), fake.rename("code", "area", "surface", "slow"))
+        request = fake.start(repository, fake.check_tests("slow"), fake.rename("code", "area", "surface", "slow"))
         run_id = (await parts.service.start_run(ENGINEER, request)).run_id
         await fake.wait_until(parts, run_id, lambda view: _states(view)["slow"] is TaskState.RUNNING)
         why = RunCommand(run_id=run_id, reason="look at it first")
@@ -302,7 +306,7 @@ async def test_terminate_kills_running_cards_and_keeps_what_they_had_done(tmp_pa
     writes = "import pathlib, time\n\n\ndef test_writes():\n    time.sleep(60)\n"
     repository = fake.make_repository(tmp_path / "repo", {**fake.SAMPLE, "tests/test_long.py": writes})
     async with fake.running_pas(tmp_path / "home") as parts:
-        request = fake.start(repository, fake.testing("long"), fake.testing("later", "long"))
+        request = fake.start(repository, fake.check_tests("long"), fake.check_tests("later", "long"))
         run_id = (await parts.service.start_run(ENGINEER, request)).run_id
         await fake.wait_until(parts, run_id, lambda view: _states(view)["long"] is TaskState.RUNNING)
         await asyncio.sleep(0.5)
@@ -321,8 +325,8 @@ async def test_cancelled_card_takes_its_dependents_along_and_no_others(tmp_path)
     async with fake.running_pas(tmp_path / "home") as parts:
         request = fake.start(
             repository,
-            fake.testing("slow", paths=("tests/test_slow.py",)),
-            fake.testing("after", "slow"),
+            fake.check_tests("slow", paths=("tests/test_slow.py",)),
+            fake.check_tests("after", "slow"),
             fake.rename("code", "area", "surface"),
         )
         run_id = (await parts.service.start_run(ENGINEER, request)).run_id
@@ -338,15 +342,12 @@ async def test_lane_never_runs_more_cards_than_its_limit(tmp_path):
     limit = load_lane_allowlists()["Code-Impl"].limits.max_parallel
     repository = fake.slow_repository(tmp_path / "repo", 0.2)
     async with fake.running_pas(tmp_path / "home") as parts:
-        cards = [fake.testing(f"t{number}", paths=("tests/test_slow.py",)) for number in range(limit * 2 + 1)]
+        cards = [fake.check_tests(f"t{number}", paths=("tests/test_slow.py",)) for number in range(limit * 2 + 1)]
         run_id = (await parts.service.start_run(ENGINEER, fake.start(repository, *cards))).run_id
-        loads = []
-        async for event in parts.service.watch_run(ENGINEER, run_id):
-            if event.kind is EventKind.CARD_STATE:
-                loads.append((event.task_id, event.state))
+        changes = [event for event in await _events(parts, run_id) if event.kind is EventKind.CARD_STATE]
     running, most = set(), 0
-    for task_id, state in loads:
-        (running.add if state == "running" else running.discard)(task_id)
+    for event in changes:
+        (running.add if event.state == "running" else running.discard)(event.task_id)
         most = max(most, len(running))
     assert most == limit
 

@@ -16,7 +16,7 @@ from services.pas.core.allowlist import Allowlist
 from services.pas.core.control import Admission, Gatekeeper
 from services.pas.core.events import Bell
 from services.pas.core.isolation import Isolation
-from services.pas.core.ports import ArtifactBox, CardExecutor, CardResult, CardWork, FaultPoints, Store, Trees
+from services.pas.core.ports import ArtifactBox, CardExecutor, CardResult, CardWork, Store, Trees
 from services.pas.core.records import CardChange, CardRecord, EventDraft, RunRecord
 from services.pas.models import (
     CONTRACT_VERSION,
@@ -46,7 +46,6 @@ class CardParts:
     clock: Clock
     isolation: Isolation
     allowlists: Mapping[Lane, Allowlist]
-    faults: FaultPoints
     stage_root: Path
 
 

@@ -13,7 +13,7 @@ from services.pas.core.control import Gatekeeper
 from services.pas.core.events import Bell
 from services.pas.core.graph import find_leaves
 from services.pas.core.jacket import Jacket
-from services.pas.core.ports import ArtifactBox, FaultPoints, Seal, Store, Trees
+from services.pas.core.ports import ArtifactBox, Seal, Store, Trees
 from services.pas.core.records import CardRecord, EventDraft, RunChange, RunRecord, RunResult
 from services.pas.core.validators import Validator
 from services.pas.models import ArtifactRef, Badge, EventKind, Finding
@@ -41,7 +41,6 @@ class RunParts:
     gatekeeper: Gatekeeper
     bell: Bell
     clock: Clock
-    faults: FaultPoints
     jacket: Jacket
     seal: Seal
 
