@@ -17,6 +17,7 @@ from services.direng.core.telling import (
     CardDetail,
     exit_code_of,
     list_files,
+    list_left_alone,
     tell_offer,
     tell_report,
     tell_tick,
@@ -25,8 +26,15 @@ from services.direng.models import TurnEventKind, TurnState
 from services.kernel.clock import Clock
 from services.kernel.errors import PlatformError, UnavailableError
 from services.kernel.ids import DelegationId, RunId
-from services.kernel.vocabulary import DELEGATION_TRANSITIONS, RUN_TRANSITIONS, DelegationState, RunState, is_final
-from services.pas.models import EventKind, RunEvent, RunView
+from services.kernel.vocabulary import (
+    DELEGATION_TRANSITIONS,
+    RUN_TRANSITIONS,
+    DelegationState,
+    RunState,
+    TaskState,
+    is_final,
+)
+from services.pas.models import EventKind, RunView
 from services.pex.models import Delegation, DelegationEvent
 
 LOG = logging.getLogger("direng.direng")
@@ -34,6 +42,7 @@ E = TypeVar("E")
 DIFF_PATH = "artifacts/diff.patch"
 TICK_S = 5.0
 RECONNECT_S = 0.5
+_RENAME = "recipe/rename-symbol"
 _OWN_STEPS = frozenset({2, 7})
 """Steps that DirEng tells itself."""
 _PROGRESS = frozenset({EventKind.CARD_STATE, EventKind.RUN_STATE})
@@ -56,6 +65,7 @@ class Follower:
     def __init__(self, parts: FollowerParts) -> None:
         self._parts = parts
         self._notebook = parts.notebook
+        self._looks: dict[RunId, tuple[RunState, tuple[TaskState, ...]]] = {}
 
     async def follow(self, turn: OpenTurn, following: Following) -> None:
         """Go on telling from the cursor; a neighbour that is away for a moment is waited for."""
@@ -113,7 +123,17 @@ class Follower:
         if event.kind != "progress" or delegation.run_id is None:
             return (told,)
         run = await self._parts.pas.get_run(delegation.run_id)
+        if not self._has_moved(run):
+            return (told,)
         return told, tell_tick(run, delegation.estimate, self._parts.clock.now(), 11)
+
+    def _has_moved(self, run: RunView) -> bool:
+        """Return whether a run looks different from its last tick (a stopped server forgets: one tick more)."""
+        look = (run.state, tuple(card.state for card in run.cards))
+        if self._looks.get(run.run_id) == look:
+            return False
+        self._looks[run.run_id] = look
+        return True
 
     async def _tick_delegation(self, turn: OpenTurn, delegation: Delegation) -> None:
         if delegation.run_id is None:
@@ -142,7 +162,9 @@ class Follower:
                     await self._notebook.tell(turn, tick)
                     continue
                 following = following.model_copy(update={"cursor": event.seq})
-                await self._notebook.tell(turn, *_retell_run(event, tick), following=following)
+                told = EventDraft(TurnEventKind.TRACE, event.text)
+                events = (told, tick) if event.kind in _PROGRESS and self._has_moved(run) else (told,)
+                await self._notebook.tell(turn, *events, following=following)
                 if await self._pause(turn, run_id, following):
                     return following, True
         run = await self._parts.pas.get_run(run_id)
@@ -152,6 +174,7 @@ class Follower:
         return following, True
 
     async def _close_run(self, turn: OpenTurn, run: RunView, left_alone: tuple[str, ...], step: int | None) -> None:
+        self._looks.pop(run.run_id, None)
         report = tell_report(run, left_alone, await self._read_files(run), step)
         offer = tell_offer(run, None if step is None else 14)
         events = (report,) if offer is None else (report, offer)
@@ -171,27 +194,22 @@ class Follower:
         return True
 
     async def _read_left_alone(self, run: RunView) -> tuple[str, ...]:
-        lines: set[str] = set()
+        details: list[CardDetail] = []
         for card in run.cards:
-            if card.outcome is None or card.outcome.detail is None or not card.outcome.left_alone:
+            if card.outcome is None or card.outcome.detail is None or not card.configuration.startswith(_RENAME):
                 continue
             content = await self._parts.pas.get_artifact(card.outcome.detail.sha256)
             try:
-                lines.update(CardDetail.model_validate_json(content).lines())
+                details.append(CardDetail.model_validate_json(content))
             except ValidationError:
                 LOG.warning("the detail of card %s of %s is unreadable", card.task_id, run.run_id)
-        return tuple(sorted(lines))
+        return list_left_alone(details)
 
     async def _read_files(self, run: RunView) -> tuple[str, ...]:
         for ref in run.artifacts:
             if ref.path == DIFF_PATH:
                 return list_files(await self._parts.pas.get_artifact(ref.sha256))
         return ()
-
-
-def _retell_run(event: RunEvent, tick: EventDraft) -> tuple[EventDraft, ...]:
-    told = EventDraft(TurnEventKind.TRACE, event.text)
-    return (told, tick) if event.kind in _PROGRESS else (told,)
 
 
 class _Quiet:

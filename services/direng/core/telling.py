@@ -1,6 +1,6 @@
 """Words of a turn: estimate, ticks, report, offer; pure."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, JsonValue
@@ -16,6 +16,7 @@ MAX_LEFT_ALONE_SHOWN = 10
 MAX_FILES_SHOWN = 20
 _ENDED = frozenset({TaskState.SUCCEEDED, TaskState.FAILED, TaskState.SKIPPED, TaskState.CANCELLED})
 _GOOD = frozenset({RunState.COMPLETED})
+_FOR_MENTIONS = "left to the mentions part"
 _K = TurnEventKind
 
 
@@ -38,11 +39,19 @@ class CardDetail(BaseModel):
     model_config = ConfigDict(extra="ignore")
     left_alone: tuple[_LeftAlone, ...] = ()
 
-    def lines(self) -> Iterable[str]:
-        """Yield one line for each occurrence left alone."""
-        for left in self.left_alone:
-            place = left.occurrence
-            yield f"{place.path}:{place.line}: {left.reason}{f': {place.text}' if place.text else ''}"
+
+def list_left_alone(details: Sequence[CardDetail]) -> tuple[str, ...]:
+    """Return one line for each occurrence left alone, by path and line; `details` are the parts of a rename in order.
+
+    What the code part leaves to the mentions part is told by the last part alone.
+    """
+    places = {
+        (left.occurrence.path, left.occurrence.line, left.reason, left.occurrence.text)
+        for index, detail in enumerate(details)
+        for left in detail.left_alone
+        if index == len(details) - 1 or _FOR_MENTIONS not in left.reason
+    }
+    return tuple(f"{path}:{line}: {reason}{f': {text}' if text else ''}" for path, line, reason, text in sorted(places))
 
 
 def format_duration(seconds: float) -> str:
@@ -110,6 +119,8 @@ def tell_tick(run: RunView, estimate: Estimate | None, now: datetime, step: int 
     cap = estimate.cost_microusd_p95 if estimate else 0
     active = ", ".join(card.title for card in run.cards if card.state is TaskState.RUNNING)
     eta = "ETA unknown (no estimate)" if eta_s is None else f"ETA {format_duration(eta_s)}"
+    if done == len(run.cards):
+        active, eta = "judging the result", "ETA soon"
     spend = f"${run.cost_microusd / 1e6:.2f} of ${cap / 1e6:.2f}"
     text = f"{done}/{len(run.cards)} cards, {format_duration(elapsed_s)} elapsed, {eta}, {spend}"
     data: dict[str, JsonValue] = {

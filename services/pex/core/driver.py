@@ -20,6 +20,7 @@ from services.kernel.vocabulary import RUN_TRANSITIONS, DelegationState, RunStat
 from services.pas.models import CONTRACT_VERSION, EventKind, PassportBasis, RunEvent, RunView, StartRun
 from services.pex.calls.pas import PasEdge
 from services.pex.calls.plms import PlmsEdge
+from services.pex.core.cards import MENTIONS
 from services.pex.core.journal import Journal
 from services.pex.core.ports import EventDraft, Record
 from services.pex.core.reporting import (
@@ -181,7 +182,9 @@ class Driver:
     async def _read_details(self, run: RunView) -> dict[TaskId, CardDetail]:
         details: dict[TaskId, CardDetail] = {}
         for card in run.cards:
-            if card.outcome is None or card.outcome.detail is None or not card.outcome.left_alone:
+            if card.outcome is None or card.outcome.detail is None:
+                continue
+            if not card.outcome.left_alone and card.task_id != MENTIONS:
                 continue
             content = await self._parts.pas.get_artifact(card.outcome.detail.sha256)
             try:

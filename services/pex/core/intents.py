@@ -16,9 +16,7 @@ from services.kernel.errors import InternalError
 MAX_SENTENCE_CHARS = 400
 """Longer words are a specification, not a phrase; no template is that long."""
 
-_FILE_NAME = (
-    r"[\w@+-][\w.@+-]*\.(?:py|pyi|md|rst|txt|toml|ya?ml|json|cfg|ini|ipynb|js|jsx|ts|tsx|rs|go|c|h|cpp|java|sh)"
-)
+_FILE_NAME = r"[\w@+-][\w.@+-]*\.(?:py|pyi|md|rst|txt|toml|ya?ml|json|cfg|ini|ipynb|js|jsx|ts|tsx|rs|cpp|java|sh)"
 _NO_FILE = rf"(?!{_FILE_NAME}(?:\s|$))"
 _NOT_A_NAME = (
     r"(?!(?:the|a|an|it|this|that|them|these|those|to|into|as|in|and|all|every|everything|something|symbol|function|"

@@ -75,7 +75,7 @@ class Planner:
         if not hits:
             return Planning(refusal=f"{old} is not defined in {scope}, but in {_list_places(answer.hits)}")
         if len(hits) > 1:
-            return _ask_which(old, new, hits)
+            return _ask_which(old, new, hits, _say_tests(found))
         return await self._plan_rename_of(repo, hits[0], found, new, answer.stamp)
 
     async def _plan_rename_of(self, repo: str, hit: Hit, found: Matched, new: str, stamp: Stamp) -> Planning:
@@ -155,14 +155,30 @@ def _distinct(hits: Iterable[Hit]) -> list[Hit]:
     return list(found.values())
 
 
-def _ask_which(old: str, new: str, hits: list[Hit]) -> Planning:
-    names = [hit.symbol for hit in hits]
-    is_unique = len(set(names)) == len(names)
-    options = [f"rename {h.symbol} to {new}" + ("" if is_unique else f" in {h.path}") for h in hits[:MAX_OPTIONS]]
+def qualify(hit: Hit) -> str:
+    """Return the dotted path of a definition from the root of the repository, e.g. `shop.prices.total`."""
+    module = hit.path.rpartition(".")[0].removesuffix("/__init__").replace("/", ".")
+    return hit.symbol if hit.symbol.startswith(f"{module}.") else f"{module}.{hit.symbol}"
+
+
+def _ask_which(old: str, new: str, hits: list[Hit], then: str) -> Planning:
+    options = [f"rename {_say_where(hit, new)}{then}" for hit in hits[:MAX_OPTIONS]]
     places = _list_places(hits)
     return Planning(
         question=Question(text=f"{old} has {len(hits)} definitions: {places}. Which?", options=tuple(options))
     )
+
+
+def _say_tests(found: Matched) -> str:
+    tests = found.slots.get("test_path", "")
+    return f" and run the tests in {tests}" if tests else ""
+
+
+def _say_where(hit: Hit, new: str) -> str:
+    name = qualify(hit)
+    if all(part.isidentifier() for part in name.split(".")):
+        return f"{name} to {new}"
+    return f"{hit.symbol} to {new} in {hit.path}"  # a path that is no module name, such as my-scripts/tool.py
 
 
 def _list_places(hits: Iterable[Hit], limit: int = 8) -> str:

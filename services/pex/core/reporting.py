@@ -8,12 +8,14 @@ from pydantic import BaseModel, ConfigDict
 from services.kernel.ids import ProjectId, Sha256, TaskId
 from services.kernel.vocabulary import RUN_TRANSITIONS, ProjectState, RunState, TaskState, Verdict, is_final
 from services.pas.models import Badge, CardView, Finding, Receipt, RunView
+from services.pex.core.cards import BASELINE, MENTIONS
 from services.pex.models import Report
 from services.plms.models import Actual, Estimate, KpiRecord, RunActuals, RunKpis
 
 DIFF_PATH = "artifacts/diff.patch"
-BASELINE_TASK = TaskId("baseline")
 _ENDED = frozenset({TaskState.SUCCEEDED, TaskState.FAILED, TaskState.SKIPPED, TaskState.CANCELLED})
+_FOR_MENTIONS = "left to the mentions part"
+"""How the code part of a rename marks what the mentions part then decides on, and tells itself."""
 _MAX_DETAIL_CHARS = 2000
 
 
@@ -102,16 +104,20 @@ def find_overrun_pct(estimate: Estimate | None, run: RunView, now: datetime) -> 
 
 
 def _remaining_s(estimate: Estimate, cards: tuple[CardView, ...]) -> float:
-    open_tasks = {card.task_id for card in cards if card.state not in _ENDED and card.task_id != BASELINE_TASK}
+    open_tasks = {card.task_id for card in cards if card.state not in _ENDED and card.task_id != BASELINE}
     return sum(card.time_s.p50 for card in estimate.cards if card.task_id in open_tasks)
 
 
 def list_left_alone(details: Mapping[TaskId, CardDetail]) -> tuple[str, ...]:
-    """Return one line for each occurrence that no card changed, by path and line."""
+    """Return one line for each occurrence that no card changed, by path and line.
+
+    What the code part of a rename leaves to the mentions part is told by the mentions part alone, when that ran.
+    """
     places = {
         (left.occurrence.path, left.occurrence.line, left.reason, left.occurrence.text)
-        for detail in details.values()
+        for task, detail in details.items()
         for left in detail.left_alone
+        if MENTIONS not in details or task == MENTIONS or _FOR_MENTIONS not in left.reason
     }
     return tuple(f"{path}:{line}: {reason}{f': {text}' if text else ''}" for path, line, reason, text in sorted(places))
 
