@@ -132,6 +132,10 @@ found = os.WTERMSIG(os.waitpid(pid, 0)[1])
     assert await lane.attack(code) == 31  # SIGSYS
 
 
+async def test_command_has_a_session_of_its_own_inside(lane):
+    assert await lane.attack("found = os.getsid(0) != 0")  # 0 would be a session that began outside
+
+
 async def test_user_inside_is_the_lane_and_never_root(lane):
     assert await lane.attack("found = [os.getuid(), os.geteuid(), os.getgid()]") == [65533, 65533, 65533]
     assert set(await lane.attack("found = os.getgroups()")) <= {65533, 65534}

@@ -156,6 +156,8 @@ def explain_stop(result: ExecResult) -> str | None:
         return f"stopped after {result.duration_s:.0f} s: the lane's time limit"
     if result.is_out_of_memory:
         return "stopped: it needed more memory than the lane allows"
+    if result.is_out_of_disk:
+        return "stopped: it had nearly filled the disk"
     if result.exit_code is None:
         return "killed from outside"
     return None
