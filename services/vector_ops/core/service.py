@@ -1,5 +1,6 @@
 """Vector-Ops: authorisation, freshness, stamps; the blocking work runs in threads, off the event loop."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ from services.vector_ops.models import (
     Stamp,
 )
 from services.vector_ops.protocol import IndexBusyError, IndexUnwritableError
+
+MAX_THREADS = 3
+"""Queries wait for a first indexing of their repository; they must not take all threads that the services share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class VectorOpsService:
         self._clock = clock
         self._schema_version = schema_version
         self._stopping = threading.Event()
+        self._slots = asyncio.Semaphore(MAX_THREADS)
         self._indexer = Indexer(extract, clock, self._stopping.is_set, lock_wait_s)
 
     def close(self) -> None:
@@ -55,15 +60,18 @@ class VectorOpsService:
 
     async def refresh(self, caller: Caller, request: RefreshRequest) -> RefreshReport:
         caller.require(Scope.INDEX_REFRESH)
-        return await in_thread(self.refresh_now, request.repo)
+        async with self._slots:
+            return await in_thread(self.refresh_now, request.repo)
 
     async def query(self, caller: Caller, query: IndexQuery) -> IndexAnswer:
         caller.require(Scope.INDEX_READ)
-        return await in_thread(self._query, query)
+        async with self._slots:
+            return await in_thread(self._query, query)
 
     async def snapshot(self, caller: Caller, repo: str) -> IndexSnapshot:
         caller.require(Scope.INDEX_READ)
-        return await in_thread(self._snapshot, repo)
+        async with self._slots:
+            return await in_thread(self._snapshot, repo)
 
     def refresh_now(self, repo: str) -> RefreshReport:
         """Refresh in the present thread (the daemon has no event loop)."""
