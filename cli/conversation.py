@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from cli import exits, render
 from cli.wire import Wire, as_mapping, as_sequence
-from services.kernel.errors import NotFoundError
+from services.kernel.errors import NotFoundError, UnavailableError
 
 FINAL_RUN_STATES = frozenset({"completed", "needs_review", "failed", "terminated"})
 
@@ -46,6 +46,7 @@ class Conversation:
 
     def _show(self, events: Iterator[object]) -> Ending:
         ending = self.last = Ending(seq=self.last.seq)
+        has_ended = False
         for event in events:
             data = event.data  # type: ignore[attr-defined]  # StreamedEvent
             ending.seq = event.seq or ending.seq  # type: ignore[attr-defined]
@@ -56,8 +57,11 @@ class Conversation:
             if data["kind"] == "approval_required":
                 ending.waits_for_approval = True
             if data["kind"] == "end":
+                has_ended = True
                 end = as_mapping(data["data"])
                 ending.state, ending.exit_code = str(end["state"]), int(str(end["exit_code"]))
+        if not has_ended:  # http.client ends a broken stream without a word
+            raise UnavailableError("the server went away; what it was doing goes on: `direng up`, then `direng runs`")
         return ending
 
     def work(self, body: dict[str, object], ask: Callable[[], bool | None]) -> Ending:

@@ -139,10 +139,10 @@ async def _serve(
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_S,
     )
     server = _Server(config)
-    serving = asyncio.create_task(server.serve(sockets=list(listeners.values())))
-    renewing = asyncio.create_task(_keep_published(home, platform, ports))
+    serving: asyncio.Task[object] = asyncio.create_task(server.serve(sockets=list(listeners.values())))
+    renewing: asyncio.Task[object] = asyncio.create_task(_keep_published(home, platform, ports))
     LOG.info("serving %s", {service.value: port for service, port in ports.items()})
-    waiting = asyncio.create_task(stop.wait())
+    waiting: asyncio.Task[object] = asyncio.create_task(stop.wait())
     done, _ = await asyncio.wait({serving, renewing, waiting}, return_when=asyncio.FIRST_COMPLETED)
     LOG.info("draining")
     home.server_file.unlink(missing_ok=True)

@@ -8,7 +8,6 @@ import base64
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import SystemRandom
 from typing import ClassVar
 
@@ -35,7 +34,7 @@ from services.kernel.vocabulary import ServiceName
 from services.pas import app as pas_app
 from services.pas.core.isolation import Isolation
 from services.pas.core.ports import FaultPoints, NoFaults
-from services.pas.engine import dbos_config, launch_dbos, open_workflow_engine
+from services.pas.engine import close_dbos, dbos_config, launch_dbos, open_workflow_engine
 from services.pas.sandbox.bubblewrap import BubblewrapIsolation
 from services.pex import app as pex_app
 from services.plms import app as plms_app
@@ -44,7 +43,6 @@ from services.vector_ops import app as vector_ops_app
 LOCAL_USER = "user:local"
 EXECUTOR_ID = "embedded"
 """One process a home is guaranteed by the home's lock, so the executor's name may be the same after every restart."""
-DRAIN_S = 5
 
 
 @dataclass(frozen=True)
@@ -91,6 +89,26 @@ class PlatformSigner:
         return base64.urlsafe_b64encode(key.sign(content, PKCS1v15(), SHA256())).rstrip(b"=").decode()
 
 
+@dataclass(frozen=True)
+class PasTools:
+    """What PAS is handed beside its databases."""
+
+    signer: PlatformSigner
+    isolation: Isolation
+    artifacts: ObstoreArtifactStore
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The open services."""
+
+    plms: plms_app.PlmsParts
+    pas: pas_app.PasParts
+    pex: pex_app.OpenPex
+    direng: direng_app.OpenDirEng
+    index: vector_ops_app.VectorOpsParts
+
+
 @asynccontextmanager
 async def embedded(home: Home, wiring: Wiring) -> AsyncIterator[Platform]:
     """Open every service over `home`; recover what a former process left unfinished; close all when the block ends."""
@@ -102,13 +120,13 @@ async def _compose(home: Home, wiring: Wiring, stack: AsyncExitStack) -> Platfor
     clock, state = wiring.clock, home.folder("state")
     auth = auth_app.create_service(AuthSettings(keys_dir=home.folder("auth")), clock)
     isolation = BubblewrapIsolation()
+    artifacts = await ObstoreArtifactStore.open_folder(home.folder("artifacts"))
 
     plms = plms_app.open_plms(sqlite_url(state / "plms.db"), clock)
     stack.callback(plms.close)
     index = vector_ops_app.open_vector_ops(home.folder("index"), clock)
     stack.callback(index.close)
-
-    pas = _open_pas(home, wiring, auth, isolation, stack)
+    pas = _open_pas(home, wiring, PasTools(PlatformSigner(auth.keys), isolation, artifacts), stack)
     pex = pex_app.create_service(
         sqlite_url(state / "pex.db"),
         plms=plms.service,
@@ -132,26 +150,28 @@ async def _compose(home: Home, wiring: Wiring, stack: AsyncExitStack) -> Platfor
     stack.push_async_callback(direng.close)
     # Only now, when everything that a recovered run may call is there, do unfinished runs go on.
     launch_dbos()
+    await pas.recover()
     await pex.service.recover()
     await direng.service.recover()
-
-    def guard(audience: ServiceName) -> TokenAuthenticator:
-        return auth_app.create_authenticator(auth, audience, clock)
-
-    apps = {
-        ServiceName.AUTH: auth_app.create_app(auth, clock),
-        ServiceName.PLMS: plms_app.create_app(plms, guard(ServiceName.PLMS)),
-        ServiceName.PAS: pas_app.create_app(pas, guard(ServiceName.PAS)),
-        ServiceName.PEX: pex_app.create_app(pex, guard(ServiceName.PEX)),
-        ServiceName.DIRENG: direng_app.create_app(direng, guard(ServiceName.DIRENG)),
-        ServiceName.VECTOR_OPS: vector_ops_app.create_app(index, guard(ServiceName.VECTOR_OPS)),
-    }
+    apps = _make_apps(auth, clock, Opened(plms, pas, pex, direng, index))
     return Platform(apps, lambda: _mint(auth), pas.begin_drain)
 
 
-def _open_pas(
-    home: Home, wiring: Wiring, auth: AuthService, isolation: Isolation, stack: AsyncExitStack
-) -> pas_app.PasParts:
+def _make_apps(auth: AuthService, clock: Clock, opened: Opened) -> Mapping[ServiceName, FastAPI]:
+    def guard(audience: ServiceName) -> TokenAuthenticator:
+        return auth_app.create_authenticator(auth, audience, clock)
+
+    return {
+        ServiceName.AUTH: auth_app.create_app(auth, clock),
+        ServiceName.PLMS: plms_app.create_app(opened.plms, guard(ServiceName.PLMS)),
+        ServiceName.PAS: pas_app.create_app(opened.pas, guard(ServiceName.PAS)),
+        ServiceName.PEX: pex_app.create_app(opened.pex, guard(ServiceName.PEX)),
+        ServiceName.DIRENG: direng_app.create_app(opened.direng, guard(ServiceName.DIRENG)),
+        ServiceName.VECTOR_OPS: vector_ops_app.create_app(opened.index, guard(ServiceName.VECTOR_OPS)),
+    }
+
+
+def _open_pas(home: Home, wiring: Wiring, tools: PasTools, stack: AsyncExitStack) -> pas_app.PasParts:
     url = sqlite_url(home.folder("state") / "workflows.db")
     engine = open_workflow_engine(url)
     stack.callback(engine.dispose)
@@ -161,20 +181,16 @@ def _open_pas(
             home=home.path,
             database_url=sqlite_url(home.folder("state") / "pas.db"),
             clock=wiring.clock,
-            signer=PlatformSigner(auth.keys),
-            isolation=isolation,
-            artifacts=open_artifacts(home.folder("artifacts")),
+            signer=tools.signer,
+            isolation=tools.isolation,
+            artifacts=tools.artifacts,
             faults=wiring.faults,
         )
     )
     stack.callback(parts.close)
-    stack.callback(DBOS.destroy, workflow_completion_timeout_sec=DRAIN_S)
+    stack.push_async_callback(close_dbos)
+    stack.push_async_callback(parts.drain)
     return parts
-
-
-def open_artifacts(folder: Path) -> ObstoreArtifactStore:
-    """Return the artifact store of a home."""
-    return ObstoreArtifactStore.local(folder)
 
 
 async def _mint(auth: AuthService) -> tuple[Mapping[ServiceName, str], int]:
