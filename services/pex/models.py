@@ -35,13 +35,19 @@ class Question(_Frozen):
 
 
 class Plan(_Frozen):
-    """Cards for an intent. `size_units` counts the files expected to change; `summary` is one line for people."""
+    """Cards for an intent; `summary` is one line for people, of which the part before the first `;` is a title."""
 
     summary: str
     recipe: str
     cards: tuple[JobCard, ...]
     files_expected: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The run's title, and the first line of its commit."""
+        title = self.summary.partition(";")[0]
+        return (title[:1].upper() + title[1:])[:200]
 
 
 class Planning(_Frozen):

@@ -176,7 +176,7 @@ class TurnTaker:
         start = StartRun(
             project_id=DIRECT_PROJECT,
             run_id=run_id,
-            title=plan.summary[:200],
+            title=plan.title,
             passport_basis=PassportBasis(
                 repo=turn.repo,
                 prd_sha256=Sha256(hashlib.sha256(intent.encode()).hexdigest()),

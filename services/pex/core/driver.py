@@ -208,7 +208,7 @@ def make_start(record: Record, project_id: ProjectId, estimate: Estimate) -> Sta
     return StartRun(
         project_id=project_id,
         run_id=run_id_of(delegation.delegation_id),
-        title=delegation.plan.summary[:200],
+        title=delegation.plan.title,
         passport_basis=PassportBasis(
             repo=delegation.repo,
             prd_sha256=Sha256(hashlib.sha256(delegation.intent.encode()).hexdigest()),

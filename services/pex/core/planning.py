@@ -53,9 +53,10 @@ class Planner:
         paths = _paths(found.slots.get("path", ""))
         what = "format the code" if found.recipe == "format" else "repair what the linter can repair by itself"
         plan = Plan(
-            summary=f"{what}{f' in {paths[0]}' if paths else ''}, run the tests before and after",
+            summary=f"{what}{f' in {paths[0]}' if paths else ''}; the tests before and after",
             recipe=found.recipe,
             cards=plan_tidying(found.recipe, paths, test_paths),
+            files_expected=tuple(path for path in paths if path.endswith((".py", ".pyi"))),
             warnings=_warn(snapshot.stamp),
         )
         return _planned(plan)
@@ -88,8 +89,8 @@ class Planner:
         old = hit.symbol.rpartition(".")[2]
         params: dict[str, JsonValue] = {"old": hit.symbol, "new": new, "path_hint": hit.path, "line_hint": hit.line}
         plan = Plan(
-            summary=f"rename {hit.kind} {hit.symbol} ({hit.path}:{hit.line}) to {new} in {_count(files)} and in the "
-            f"documentation's mentions of {old}; run the tests before and after",
+            summary=f"rename {hit.kind} {hit.symbol} ({hit.path}:{hit.line}) to {new}; {_count(files)} and the "
+            f"documentation's mentions of {old}; the tests before and after",
             recipe="rename-symbol",
             cards=plan_rename(params, _paths(found.slots.get("test_path", ""))),
             files_expected=files,
