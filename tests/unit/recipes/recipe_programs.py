@@ -7,8 +7,8 @@ import io
 import sys
 import types
 
-from conftest import rename_files
 from hypothesis import strategies as st
+from recipe_trees import rename_files
 
 NAME, NEW = "item", "entry"
 _VALUES = st.integers(min_value=0, max_value=9)

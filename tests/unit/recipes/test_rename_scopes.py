@@ -1,4 +1,5 @@
 import pytest
+from recipe_trees import rename_files
 
 CASES = {
     "a parameter of the same name shadows the function": (
@@ -399,3 +400,38 @@ def _dedent(text):
     lines = text.strip("\n").split("\n")
     width = len(lines[0]) - len(lines[0].lstrip())
     return "\n".join(line[width:] for line in lines).rstrip() + "\n"
+
+
+def test_newer_syntax_than_this_interpreter_s_is_understood():
+    before = """class Box[T: Item](Base, Item=1):
+    def put[U: Item](self, x: U) -> Item: return x
+type Alias[Item] = list[Item]
+type Other = dict[str, Item]
+def first[Item](x: Item) -> Item: return x
+class Item: pass
+print(f"{Item("a")} {", ".join([f"{Item}"])}")
+try: pass
+except* Item as error: pass
+async def go():
+    async with Item() as x, Item() as y:
+        async for z in Item(): return [Item async for Item in z if (Item)]
+    return lambda *a, Item=Item, **k: Item
+"""
+    after = """class Box[T: Thing](Base, Item=1):
+    def put[U: Thing](self, x: U) -> Thing: return x
+type Alias[Item] = list[Item]
+type Other = dict[str, Thing]
+def first[Item](x: Item) -> Item: return x
+class Thing: pass
+print(f"{Thing("a")} {", ".join([f"{Thing}"])}")
+try: pass
+except* Thing as error: pass
+async def go():
+    async with Thing() as x, Thing() as y:
+        async for z in Thing(): return [Item async for Item in z if (Item)]
+    return lambda *a, Item=Thing, **k: Item
+"""
+    result = rename_files({"m.py": before}, "m.Item", "Thing")
+    assert result.outcome.status == "applied", result.outcome.reason
+    assert result.files["m.py"] == after
+    assert result.reasons()["m.py:1:26"] == "a keyword argument: it names a parameter"

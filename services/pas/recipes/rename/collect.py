@@ -126,6 +126,9 @@ class _Collector(Binder):
         with self.inside(scope):
             for arg in [*node.bases, *node.keywords]:
                 self.visit(arg.value)
+                if arg.keyword is not None:  # read by a metaclass or by `__init_subclass__`: no class to look it up on
+                    use = KeywordUse(arg.keyword, cst.Ellipsis(), self.scope)
+                    self.facts.keywords.setdefault(arg.keyword.value, []).append(use)
             inner = self.child("class", node.name.value, node)
             self.facts.classes.append(inner)
             with self.inside(inner):
