@@ -28,9 +28,10 @@ from services.pas.core.events import Bell
 from services.pas.core.isolation import Isolation
 from services.pas.core.jacket import Jacket
 from services.pas.core.passports import PassportFacts, PassportOffice
-from services.pas.core.ports import ArtifactBox, CardExecutor, FaultPoints, NoFaults, Signer, Trees
+from services.pas.core.ports import ArtifactBox, CardExecutor, FaultPoints, NoFaults, Signer
 from services.pas.core.runs import RunKeeper, RunParts
 from services.pas.core.service import PasService, ServiceParts
+from services.pas.core.stage import Stage
 from services.pas.core.validators import TestPassRate, TypeCheck, Validator
 from services.pas.executors.command import CommandExecutor
 from services.pas.executors.linter import LinterPass
@@ -122,22 +123,22 @@ class _Shared:
     bench: Workbench
     allowlists: Mapping[Lane, Allowlist]
     programs: Programs
-    stage_root: Path
+    stage: Stage
 
 
 def _compose(ports: PasPorts, engine: sa.Engine, idempotency: SqlIdempotencyStore, store: SqlPasStore) -> PasParts:
     allowlists = ports.allowlists or load_lane_allowlists()
-    bell, programs = Bell(), find_programs()
+    bell, programs, trees = Bell(), find_programs(), RepositoryTrees(ports.home / "trees")
     slots = LaneSlots({lane: allowlist.limits.max_parallel for lane, allowlist in allowlists.items()})
     shared = _Shared(
         store=store,
-        trees=RepositoryTrees(ports.home / "trees"),
+        trees=trees,
         bell=bell,
         gatekeeper=Gatekeeper(store, bell, slots, ports.clock),
         bench=Workbench(ports.isolation, allowlists, programs, ports.faults),
         allowlists=allowlists,
         programs=programs,
-        stage_root=ports.home / "stage",
+        stage=Stage(ports.home / "stage", trees, ports.isolation),
     )
     bind_runtime(PasRuntime(_make_cards(ports, shared), _make_runs(ports, shared), ports.faults))
     service = PasService(
@@ -156,9 +157,8 @@ def _make_cards(ports: PasPorts, shared: _Shared) -> CardRunner:
             gatekeeper=shared.gatekeeper,
             bell=shared.bell,
             clock=ports.clock,
-            isolation=ports.isolation,
             allowlists=shared.allowlists,
-            stage_root=shared.stage_root,
+            stage=shared.stage,
         )
     )
 
@@ -169,12 +169,13 @@ def _make_runs(ports: PasPorts, shared: _Shared) -> RunKeeper:
             store=shared.store,
             trees=shared.trees,
             artifacts=ports.artifacts,
-            validators=_make_validators(shared.bench, shared.trees, ports, shared.stage_root),
+            validators=_make_validators(shared, ports),
             gatekeeper=shared.gatekeeper,
             bell=shared.bell,
             clock=ports.clock,
             jacket=Jacket(ports.home / "runs", shared.store, ports.artifacts),
             seal=PassportOffice(ports.signer, _gather_facts(shared.allowlists)).seal,
+            stage=shared.stage,
         )
     )
 
@@ -188,10 +189,10 @@ def _make_executors(bench: Workbench, artifacts: ArtifactBox, programs: Programs
     }
 
 
-def _make_validators(bench: Workbench, trees: Trees, ports: PasPorts, stage_root: Path) -> Mapping[str, Validator]:
+def _make_validators(shared: _Shared, ports: PasPorts) -> Mapping[str, Validator]:
     return {
         "test_pass_rate": TestPassRate(ports.artifacts),
-        "linter_pass": LinterPass(bench, trees, ports.isolation, stage_root),
+        "linter_pass": LinterPass(shared.bench, shared.stage),
         "type_check": TypeCheck(),
     }
 

@@ -5,20 +5,18 @@ step is written to be repeated (core says how). Steps return plain JSON; refusal
 """
 
 import asyncio
-import logging
 from dataclasses import dataclass
 
 from dbos import DBOS, SetWorkflowID
 from dbos import error as dbos_error
 
-from services.kernel.errors import InternalError, PlatformError
+from services.kernel.errors import InternalError
 from services.kernel.ids import GitOid, RunId, TaskId
 from services.kernel.vocabulary import TASK_TRANSITIONS, TaskState, is_final
 from services.pas.core.cards import CardRunner
 from services.pas.core.ports import FaultPoints
+from services.pas.core.reasons import explain_error
 from services.pas.core.runs import RunKeeper, Settled
-
-LOG = logging.getLogger("direng.pas")
 
 
 @dataclass(frozen=True)
@@ -63,14 +61,6 @@ def _runtime() -> PasRuntime:
     return _BOUND[0]
 
 
-def _explain(error: Exception) -> str:
-    """Return one line for a run that cannot go on; the log keeps the trace of a bug."""
-    if isinstance(error, PlatformError):
-        return error.detail
-    LOG.error("bug in a step of a run", exc_info=error)
-    return f"internal error ({error.__class__.__name__}); the server's log has the details"
-
-
 @DBOS.step(name="pas.begin_run")
 async def begin_run(run_id: str) -> list[list[str | int]]:
     """Start the run; return [task id, attempts it may take] in order."""
@@ -95,7 +85,7 @@ async def merge_result(run_id: str) -> list[str]:
     try:
         return ["tree", await _runtime().runs.merge_result(RunId(run_id))]
     except Exception as error:  # noqa: BLE001 - a step's boundary: the run must end with a reason
-        return ["refused", _explain(error)]
+        return ["refused", explain_error(error)]
 
 
 @DBOS.step(name="pas.validate")
@@ -104,7 +94,7 @@ async def validate(run_id: str, name: str, tree: str) -> str:
     try:
         await _runtime().runs.validate(RunId(run_id), name, GitOid(tree))
     except Exception as error:  # noqa: BLE001 - a step's boundary: the run must end with a reason
-        return _explain(error)
+        return explain_error(error)
     return ""
 
 
@@ -114,7 +104,7 @@ async def publish(run_id: str, tree: str) -> str:
     try:
         await _runtime().runs.publish(RunId(run_id), GitOid(tree))
     except Exception as error:  # noqa: BLE001 - a step's boundary: the run must end with a reason
-        return _explain(error)
+        return explain_error(error)
     return ""
 
 
@@ -146,7 +136,7 @@ async def run_workflow(run_id: str) -> str:
     except dbos_error.DBOSException:
         raise  # DBOS itself took the workflow away: whoever has it now ends the run
     except Exception as error:  # noqa: BLE001 - the workflow's boundary: a bug must end the run, not hang it
-        return await finish_run(run_id, Settled.FAILED, _explain(error))
+        return await finish_run(run_id, Settled.FAILED, explain_error(error))
 
 
 async def _lead(run_id: str) -> str:

@@ -108,6 +108,8 @@ async def test_final_run_cannot_be_steered_and_its_id_is_taken(pas, repository):
     for steer in (pas.pause_run, pas.resume_run, pas.terminate_run):
         with pytest.raises(IllegalTransitionError):
             await steer(ENGINEER, command)
+    with pytest.raises(IllegalTransitionError):
+        await pas.cancel_card(ENGINEER, command.model_copy(update={"task_id": "format"}))
     with pytest.raises(TaskNotFoundError):
         await pas.cancel_card(ENGINEER, command.model_copy(update={"task_id": "other"}))
     with pytest.raises(RunExistsError):

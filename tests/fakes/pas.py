@@ -23,7 +23,7 @@ from services.kernel.vocabulary import RUN_TRANSITIONS, Lane, is_final
 from services.pas.app import PasParts, PasPorts, open_pas
 from services.pas.core.allowlist import Allowlist
 from services.pas.core.isolation import Isolation
-from services.pas.core.ports import FaultPoints, NoFaults
+from services.pas.core.ports import ArtifactBox, FaultPoints, NoFaults
 from services.pas.core.service import PasService
 from services.pas.engine import close_dbos, dbos_config, launch_dbos, open_workflow_engine
 from services.pas.models import (
@@ -130,6 +130,7 @@ async def running_pas(
     faults: FaultPoints | None = None,
     allowlists: Mapping[Lane, Allowlist] | None = None,
     isolation: Isolation | None = None,
+    artifacts: ArtifactBox | None = None,
     *,
     is_launching: bool = True,
 ) -> AsyncIterator[PasParts]:
@@ -141,7 +142,7 @@ async def running_pas(
         clock=SystemClock(),
         signer=RingSigner(signing_key, home / ARCHIVE),
         isolation=isolation or open_isolation(),
-        artifacts=await ObstoreArtifactStore.open_folder(home / "artifacts"),
+        artifacts=artifacts or await ObstoreArtifactStore.open_folder(home / "artifacts"),
         faults=faults or NoFaults(),
         allowlists=allowlists,
     )

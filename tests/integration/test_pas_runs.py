@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from services.artifacts.protocol import ArtifactStoreFullError
+from services.artifacts.store import ObstoreArtifactStore
 from services.kernel.caller import ScopeMissingError
 from services.kernel.errors import ConflictError, NotFoundError, PlatformError
 from services.kernel.ids import RunId
@@ -96,7 +98,7 @@ async def test_jacket_manifest_names_every_file_with_its_digest_and_owner(tmp_pa
     for entry in manifest["files"]:
         assert hashlib.sha256((jacket / entry["path"]).read_bytes()).hexdigest() == entry["sha256"]
         assert entry["owner"]
-    assert not list((tmp_path / "home" / "stage" / view.run_id).iterdir()), "the working folders are gone"
+    assert not (tmp_path / "home" / "stage" / view.run_id).exists(), "the working folders are gone"
 
 
 async def test_refused_recipe_fails_the_run_with_its_line_and_changes_nothing(tmp_path):
@@ -370,3 +372,47 @@ async def test_watching_from_a_number_gives_only_what_came_after(tmp_path):
         rest = [event async for event in parts.service.watch_run(ENGINEER, view.run_id, 3)]
     assert [event.seq for event in all_events] == list(range(1, view.last_seq + 1))
     assert rest == all_events[3:]
+
+
+class _FullAfter:
+    """An artifact store on a disk that has room for `count` artifacts."""
+
+    def __init__(self, store, count):
+        self._store = store
+        self._left = count
+
+    async def put(self, content):
+        if self._left == 0:
+            raise ArtifactStoreFullError("the artifact store is full, nothing was stored; free some space")
+        self._left -= 1
+        return await self._store.put(content)
+
+    async def get(self, sha256):
+        return await self._store.get(sha256)
+
+
+@pytest.mark.parametrize("room", [0, 1], ids=["in a card", "at the diff"])
+async def test_full_disk_fails_the_run_with_one_line_and_leaves_nothing_half_written(tmp_path, room):
+    repository, home = fake.make_repository(tmp_path / "repo"), tmp_path / "home"
+    artifacts = _FullAfter(await ObstoreArtifactStore.open_folder(tmp_path / "artifacts"), room)
+    async with fake.running_pas(home, artifacts=artifacts) as parts:
+        view = await _run(parts, fake.rename("code", "area", "surface"), repository=repository)
+        signed = await parts.service.get_passport(ENGINEER, view.run_id)
+    assert view.state is RunState.FAILED
+    assert view.reason.endswith("the artifact store is full, nothing was stored; free some space")
+    assert len(view.artifacts) == room
+    assert verify_passport(signed, home).artifact_manifest == view.artifacts
+    assert fake.git(repository, "branch", "--list", "direng/*") == ""
+    assert not list((home / "runs").rglob(".*.tmp"))
+
+
+async def test_file_that_a_lane_may_not_change_fails_the_card_and_leaves_an_event(tmp_path):
+    files = {"tool.py": "x  =  1\n", "secrets/token.py": "y  =  2\n"}
+    repository = fake.make_repository(tmp_path / "repo", files)
+    async with fake.running_pas(tmp_path / "home") as parts:
+        view = await _run(parts, fake.formatting("format"), repository=repository)
+        denied = [event.text for event in await _events(parts, view.run_id) if event.kind is EventKind.DENIED]
+    assert view.state is RunState.FAILED
+    assert len(denied) == 1
+    assert "secrets/token.py" in denied[0]
+    assert "secrets/token.py" in view.reason

@@ -1,12 +1,8 @@
 """One attempt of one job card: a pure function from tree to tree (ADR 0009)."""
 
-import asyncio
-import errno
 import logging
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from services.kernel.clock import Clock, to_iso
 from services.kernel.errors import ForbiddenError, PlatformError
@@ -15,9 +11,10 @@ from services.kernel.vocabulary import TASK_TRANSITIONS, Lane, TaskState, is_fin
 from services.pas.core.allowlist import Allowlist
 from services.pas.core.control import Admission, Gatekeeper
 from services.pas.core.events import Bell
-from services.pas.core.isolation import Isolation
 from services.pas.core.ports import ArtifactBox, CardExecutor, CardResult, CardWork, Store, Trees
+from services.pas.core.reasons import explain_error
 from services.pas.core.records import CardChange, CardRecord, EventDraft, RunRecord
+from services.pas.core.stage import Stage
 from services.pas.models import (
     CONTRACT_VERSION,
     ArtifactRef,
@@ -44,9 +41,8 @@ class CardParts:
     gatekeeper: Gatekeeper
     bell: Bell
     clock: Clock
-    isolation: Isolation
     allowlists: Mapping[Lane, Allowlist]
-    stage_root: Path
+    stage: Stage
 
 
 @dataclass(frozen=True)
@@ -137,17 +133,9 @@ class CardRunner:
             tree_in = await self._find_input(run, record)
             attempt = _Attempt(run, record, number, tree_in)
             result, tree_out = await self._execute(attempt)
-        except PlatformError as error:
+        except Exception as error:  # noqa: BLE001 - the step's boundary: whatever it is fails this card, not the server
             denied = (error.detail,) if isinstance(error, ForbiddenError) else ()
-            result, tree_out = replace(_failure(error.detail), denied=denied), tree_in
-        except OSError as error:
-            result, tree_out = _failure(_explain_disk(error)), tree_in
-        except Exception as error:  # the step's boundary: a bug must fail this card, not hang its run
-            LOG.exception("bug while running card %s of %s", record.card.task_id, run.run_id)
-            result, tree_out = (
-                _failure(f"internal error ({error.__class__.__name__}); the server's log has the details"),
-                tree_in,
-            )
+            result, tree_out = replace(_failure(explain_error(error)), denied=denied), tree_in
         time_s = self._parts.clock.monotonic_s() - started_s
         return await self._record(_Attempt(run, record, number, tree_in), result, tree_out, time_s)
 
@@ -160,34 +148,29 @@ class CardRunner:
         return await self._parts.trees.merge(run.repo, run.snapshot.tree, trees)
 
     async def _execute(self, attempt: _Attempt) -> tuple[CardResult, GitOid]:
-        run, trees = attempt.run, self._parts.trees
-        folder = self._parts.stage_root / run.run_id / f"{attempt.task_id}.{attempt.number}"
-        await asyncio.to_thread(self._clear, folder)
-        await asyncio.to_thread(folder.mkdir, parents=True, mode=0o700)
-        try:
-            await trees.export(run.repo, attempt.tree_in, folder)
-            async with self._parts.gatekeeper.watch(run.run_id, attempt.task_id) as cancel:
-                result = await self._parts.executors[attempt.record.card.payload.kind].execute(
-                    CardWork(
-                        run_id=run.run_id,
-                        repo=run.repo,
-                        card=attempt.record.card,
-                        attempt=attempt.number,
-                        folder=folder,
-                        base_tree=run.snapshot.tree,
-                        tree_in=attempt.tree_in,
-                        cancel=cancel,
-                    )
-                )
-            await asyncio.to_thread(self._parts.isolation.reclaim, folder)
-            tree_out = attempt.tree_in
-            if result.changes_tree:
-                tree_out = await trees.import_(run.repo, attempt.tree_in, folder)
-            if tree_out != attempt.tree_in:
-                result = await self._check_changes(attempt, result, tree_out)
-            return result, tree_out
-        finally:
-            await asyncio.to_thread(self._clear, folder)
+        run, name = attempt.run, f"{attempt.task_id}.{attempt.number}"
+        async with (
+            self._parts.stage.lay_out(run.run_id, name, run.repo, attempt.tree_in) as folder,
+            self._parts.gatekeeper.watch(run.run_id, attempt.task_id) as cancel,
+        ):
+            work = CardWork(
+                run_id=run.run_id,
+                repo=run.repo,
+                card=attempt.record.card,
+                attempt=attempt.number,
+                folder=folder,
+                base_tree=run.snapshot.tree,
+                tree_in=attempt.tree_in,
+                cancel=cancel,
+            )
+            result = await self._parts.executors[attempt.record.card.payload.kind].execute(work)
+            if not result.changes_tree:
+                return result, attempt.tree_in
+            await self._parts.stage.reclaim(folder)
+            tree_out = await self._parts.trees.import_(run.repo, attempt.tree_in, folder)
+        if tree_out != attempt.tree_in:
+            result = await self._check_changes(attempt, result, tree_out)
+        return result, tree_out
 
     async def _check_changes(self, attempt: _Attempt, result: CardResult, tree_out: GitOid) -> CardResult:
         """Hold every changed file against the lane's globs; count the files where the executor did not."""
@@ -204,12 +187,6 @@ class CardRunner:
         count = len(diff.files)
         summary = f"{result.outcome.summary}: {count} {'file' if count == 1 else 'files'} changed"
         return replace(result, outcome=result.outcome.model_copy(update={"files_changed": count, "summary": summary}))
-
-    def _clear(self, folder: Path) -> None:
-        """Remove a working folder, also one that a killed server left to the lane."""
-        if folder.exists():
-            self._parts.isolation.reclaim(folder)
-            shutil.rmtree(folder)
 
     async def _record(self, attempt: _Attempt, result: CardResult, tree_out: GitOid, time_s: float) -> TaskState:
         state = _final_state(attempt, result)
@@ -267,11 +244,6 @@ class CardRunner:
             artifacts=artifacts,
             recorded_at=to_iso(self._parts.clock.now()),
         )
-
-
-def _explain_disk(error: OSError) -> str:
-    cure = "free some space and start the run again" if error.errno == errno.ENOSPC else "check the platform's home"
-    return f"a file of the run could not be written ({error.strerror}); {cure}"
 
 
 def _failure(reason: str) -> CardResult:

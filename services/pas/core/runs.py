@@ -15,6 +15,7 @@ from services.pas.core.graph import find_leaves
 from services.pas.core.jacket import Jacket
 from services.pas.core.ports import ArtifactBox, Seal, Store, Trees
 from services.pas.core.records import CardRecord, EventDraft, RunChange, RunRecord, RunResult
+from services.pas.core.stage import Stage
 from services.pas.core.validators import Validator
 from services.pas.models import ArtifactRef, Badge, EventKind, Finding
 from services.pas.protocol import RunNotFoundError
@@ -43,6 +44,7 @@ class RunParts:
     clock: Clock
     jacket: Jacket
     seal: Seal
+    stage: Stage
 
 
 class RunKeeper:
@@ -133,6 +135,7 @@ class RunKeeper:
             await self._change(run_id, RunState.EXECUTING, "run resumed")
         await self._fill_jacket(run_id)
         await self._parts.store.finish_run(change, self._parts.seal)
+        await self._parts.stage.clear_run(run_id)
         await self._fill_jacket(run_id)
         self._parts.bell.ring()
         return change.state

@@ -9,7 +9,15 @@ from services.kernel.clock import Clock, to_iso
 from services.kernel.errors import PlatformError
 from services.kernel.ids import RunId, Sha256, new_id
 from services.kernel.log import current_trace_id
-from services.kernel.vocabulary import RUN_TRANSITIONS, RunState, Scope, check_transition, is_final
+from services.kernel.vocabulary import (
+    RUN_TRANSITIONS,
+    TASK_TRANSITIONS,
+    RunState,
+    Scope,
+    TaskState,
+    check_transition,
+    is_final,
+)
 from services.pas.core.control import LaneSlots
 from services.pas.core.events import Bell, watch_events
 from services.pas.core.graph import order_cards
@@ -183,9 +191,10 @@ class PasService:
         run = await self._read(command.run_id)
         if command.task_id is None:
             raise TaskNotFoundError("say which card to cancel: task_id is missing")
-        known = {record.card.task_id for record in await self._parts.store.read_cards(run.run_id)}
+        known = {record.card.task_id: record for record in await self._parts.store.read_cards(run.run_id)}
         if command.task_id not in known:
             raise TaskNotFoundError(f"the run {run.run_id} has no card {command.task_id}")
+        check_transition(TASK_TRANSITIONS, known[command.task_id].state, TaskState.CANCELLED)
         await self._parts.store.add_cancellation(run.run_id, command.task_id, command.reason)
         await self._note(run, f"cancellation of {command.task_id} asked for: {command.reason}")
         return await self._view(run.run_id)

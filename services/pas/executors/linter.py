@@ -1,16 +1,15 @@
 """The `linter_pass` validator: ruff on the base tree and on the result tree; only new findings count."""
 
 import asyncio
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from services.kernel.errors import PlatformError
 from services.kernel.ids import GitOid
 from services.kernel.vocabulary import Lane, Verdict
-from services.pas.core.isolation import WORKSPACE_TARGET, Isolation
-from services.pas.core.ports import Trees
+from services.pas.core.isolation import WORKSPACE_TARGET
 from services.pas.core.records import CardRecord, RunRecord
+from services.pas.core.stage import Stage
 from services.pas.core.validators import make_finding
 from services.pas.executors.recipe import first_line
 from services.pas.executors.ruff import read_lines, renames_of, uses_ruff
@@ -31,42 +30,27 @@ class _LintFailedError(PlatformError):
 class LinterPass:
     """Runs ruff twice in the sandbox, each time on a fresh export."""
 
-    def __init__(self, bench: Workbench, trees: Trees, isolation: Isolation, stage_root: Path) -> None:
+    def __init__(self, bench: Workbench, stage: Stage) -> None:
         self._bench = bench
-        self._trees = trees
-        self._isolation = isolation
-        self._stage_root = stage_root
+        self._stage = stage
 
     async def judge(self, run: RunRecord, cards: Sequence[CardRecord], tree: GitOid, cancel: asyncio.Event) -> Finding:
-        base, result = (self._stage_root / run.run_id / f"lint.{side}" for side in ("base", "result"))
         try:
-            await self._export(run, tree, result)
-            if not await asyncio.to_thread(uses_ruff, result):
-                return make_finding(KPI, Verdict.UNKNOWN, None, "the repository has no ruff configuration")
-            await self._export(run, run.snapshot.tree, base)
-            before, after = await asyncio.gather(self._lint(base, cancel), self._lint(result, cancel))
-            new = await asyncio.to_thread(
-                _compare, base, before, result, after, renames_of(record.card.payload for record in cards)
-            )
+            return await self._judge(run, renames_of(record.card.payload for record in cards), tree, cancel)
         except PlatformError as error:
             return make_finding(KPI, Verdict.UNKNOWN, None, error.detail)
-        finally:
-            for folder in (base, result):
-                await asyncio.to_thread(self._clear, folder)
+
+    async def _judge(self, run: RunRecord, renames: dict[str, str], tree: GitOid, cancel: asyncio.Event) -> Finding:
+        async with self._stage.lay_out(run.run_id, "lint.result", run.repo, tree) as result:
+            if not await asyncio.to_thread(uses_ruff, result):
+                return make_finding(KPI, Verdict.UNKNOWN, None, "the repository has no ruff configuration")
+            async with self._stage.lay_out(run.run_id, "lint.base", run.repo, run.snapshot.tree) as base:
+                before, after = await asyncio.gather(self._lint(base, cancel), self._lint(result, cancel))
+                new = await asyncio.to_thread(_compare, base, before, result, after, renames)
         detail = f"{len(new)} new findings ({len(before)} before)"
         if new:
             detail += ": " + ", ".join(f"{each.path}:{each.line} {each.code}" for each in new[:SHOWN])
         return make_finding(KPI, Verdict.FAIL if new else Verdict.PASS, float(not new), detail)
-
-    async def _export(self, run: RunRecord, tree: GitOid, folder: Path) -> None:
-        await asyncio.to_thread(self._clear, folder)
-        await asyncio.to_thread(folder.mkdir, parents=True, mode=0o700)
-        await self._trees.export(run.repo, tree, folder)
-
-    def _clear(self, folder: Path) -> None:
-        if folder.exists():
-            self._isolation.reclaim(folder)
-            shutil.rmtree(folder)
 
     async def _lint(self, folder: Path, cancel: asyncio.Event) -> tuple[commands.Finding, ...]:
         argv = tuple(commands.check_argv(PathsParams()))
