@@ -19,8 +19,8 @@ import argparse
 import http.client
 import json
 import os
+import select
 import signal
-import threading
 from dataclasses import dataclass
 from types import FrameType
 
@@ -118,12 +118,25 @@ class RefreshDaemon:
         self._home = home
         self._options = options
         self._clock = SystemClock()
-        self._stop = threading.Event()
+        self._is_stopped = False
+        # A signal handler may interrupt any line of this thread, so it must take no lock (threading.Event would): it
+        # sets a flag and writes to a pipe on which the loop sleeps.
+        self._wake_read, self._wake_write = os.pipe()
+
+    def close(self) -> None:
+        """Close the pipe."""
+        os.close(self._wake_read)
+        os.close(self._wake_write)
 
     def stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
         """End the loop, and a refresh that is under way, whose transaction is rolled back."""
-        self._stop.set()
+        self._is_stopped = True
         self._service.close()
+        os.write(self._wake_write, b"!")
+
+    def has_stopped(self) -> bool:
+        """Return whether a signal asked for the end."""
+        return self._is_stopped
 
     def check(self) -> None:
         """Bring the index level with HEAD and say what was found."""
@@ -147,19 +160,19 @@ class RefreshDaemon:
     def run(self) -> int:
         """Check at every interval until stopped; return 0, or 1 when the last check failed."""
         code = 0
-        while not self._stop.is_set():
+        while not self.has_stopped():
             try:
                 self.check()
                 code = 0
             except PlatformError as error:
-                code = 0 if self._stop.is_set() else 1
+                code = 0 if self.has_stopped() else 1
                 if code:
                     sys.stderr.write(f"{error.detail}\n")
                 if code and not error.is_retryable:
                     break
             if self._options.is_once:
                 break
-            self._stop.wait(self._options.check_interval_s)
+            select.select([self._wake_read], [], [], self._options.check_interval_s)
         return code
 
 
@@ -174,11 +187,13 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{error.detail}\n")
         return 1
     daemon = RefreshDaemon(parts.service, home, options)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, daemon.stop)
+    former = {number: signal.signal(number, daemon.stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         return daemon.run()
     finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+        daemon.close()
         parts.close()
 
 

@@ -1,7 +1,6 @@
 """Vector-Ops: authorisation, freshness, stamps; the blocking work runs in threads, off the event loop."""
 
 import asyncio
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,13 +49,14 @@ class VectorOpsService:
         self._open = open_repository
         self._clock = clock
         self._schema_version = schema_version
-        self._stopping = threading.Event()
+        # A plain flag, not an Event: close() is called from signal handlers, which must take no lock.
+        self._is_stopping = False
         self._slots = asyncio.Semaphore(MAX_THREADS)
-        self._indexer = Indexer(extract, clock, self._stopping.is_set, lock_wait_s)
+        self._indexer = Indexer(extract, clock, lambda: self._is_stopping, lock_wait_s)
 
     def close(self) -> None:
         """Stop indexing between two files; the transaction is rolled back and nothing is lost."""
-        self._stopping.set()
+        self._is_stopping = True
 
     async def refresh(self, caller: Caller, request: RefreshRequest) -> RefreshReport:
         caller.require(Scope.INDEX_REFRESH)
