@@ -172,7 +172,7 @@ class Driver:
 
     async def _settle_project(self, project_id: ProjectId, run: RunView) -> None:
         target = project_state_after(run)
-        why = f"run {run.run_id} {run.state.value}: {run.reason or 'see its findings'}"
+        why = f"run {run.run_id}: {summarise(run)}"
         try:
             await self._parts.plms.finish_execution(project_id, target, why)
         except ConflictError as error:
