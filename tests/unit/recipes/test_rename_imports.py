@@ -73,14 +73,14 @@ def test_re_exports_and_their_users_follow(check):
     check(
         """
 == shop/__init__.py
-from shop.pricing import total as total, other
-__all__ = ["total", 'other']
+from shop.pricing import total as total, zeta
+__all__ = ["total", 'zeta']
 __all__ += ("total",)
 __all__.append("total")
 == shop/pricing.py
 def total(): return 1
-def other(): return 2
-__all__ = ("total", "other")
+def zeta(): return 2
+__all__ = ("total", "zeta")
 == a.py
 import shop
 from shop import total
@@ -90,14 +90,14 @@ print(shop.total(), total())
         "grand",
         """
 == shop/__init__.py
-from shop.pricing import grand as grand, other
-__all__ = ["grand", 'other']
+from shop.pricing import grand as grand, zeta
+__all__ = ["grand", 'zeta']
 __all__ += ("grand",)
 __all__.append("grand")
 == shop/pricing.py
 def grand(): return 1
-def other(): return 2
-__all__ = ("grand", "other")
+def zeta(): return 2
+__all__ = ("grand", "zeta")
 == a.py
 import shop
 from shop import grand
@@ -509,3 +509,59 @@ print(json.dumps(1))
         "dump_text",
     )
     assert result.files["tools/a.py"].endswith("print(json.dumps(1))\n")
+
+
+def test_sorted_names_stay_sorted(check):
+    result = check(
+        """
+== m.py
+LIMIT = 1
+class Box: pass
+def alpha(): pass
+def beta(): pass
+def item2(): pass
+def item10(): pass
+__all__ = ["LIMIT", "Box", "alpha", "beta"]
+== a.py
+from m import LIMIT, Box, alpha, beta
+from m import (
+    alpha,
+    beta as b,
+    item2,
+    item10,
+)
+from m import beta, alpha
+from m import (
+    alpha,  # first
+    beta,
+)
+""",
+        "m.alpha",
+        "item3",
+        """
+== m.py
+LIMIT = 1
+class Box: pass
+def item3(): pass
+def beta(): pass
+def item2(): pass
+def item10(): pass
+__all__ = ["LIMIT", "Box", "beta", "item3"]
+== a.py
+from m import LIMIT, Box, beta, item3
+from m import (
+    beta as b,
+    item2,
+    item3,
+    item10,
+)
+from m import beta, item3
+from m import (
+    item3,  # first
+    beta,
+)
+""",
+        is_reversible=False,
+    )
+    assert result.outcome.occurrences_changed == 6
+    assert result.outcome.left_alone == ()

@@ -135,6 +135,7 @@ class Binder:
         strings = [each for each in _strings_in(value) if each.raw_value.isidentifier()]
         if "__all__" in names and self.scope.kind == "module":
             self.facts.has_exports = True
+            self.facts.export_lists.append(strings)
             self.facts.exports += [(each, each.raw_value) for each in strings]
         if {"__slots__", "__match_args__"} & set(names) and self.scope.kind == "class":
             self.facts.slots += [(each, self.scope) for each in strings]

@@ -17,6 +17,7 @@ from services.pas.recipes.rename.family import Families
 from services.pas.recipes.rename.guard import Guard
 from services.pas.recipes.rename.inference import Inference
 from services.pas.recipes.rename.modules import Project
+from services.pas.recipes.rename.order import with_order
 from services.pas.recipes.rename.plan import ModulePlan, Planner
 from services.pas.recipes.rename.target import TargetFinder
 from services.pas.recipes.rename.values import Slot
@@ -40,7 +41,9 @@ def apply(files: SourceTree, params: RenameParams) -> RecipeOutcome:
     problem = Guard(project, inference, target.slots, old, new).problem(plans, families)
     if problem is not None:
         return refuse(problem)
-    changed = {plan.module.path: plan.module.text.replace(plan.edits) for plan in plans if plan.edits}
+    changed = {
+        plan.module.path: plan.module.text.replace(with_order(plan.module, plan.edits)) for plan in plans if plan.edits
+    }
     broken = first_broken(changed)
     if broken is not None:
         return refuse(f"{broken} would no longer parse; nothing was changed")

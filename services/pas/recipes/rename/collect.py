@@ -256,6 +256,7 @@ class _Collector(Binder):
 
     def from_import(self, node: cst.ImportFrom) -> None:
         level, module = len(node.relative), dotted(node.module)
+        self.facts.from_imports.append(node)
         if node.module is not None:
             self.facts.module_paths.append(node.module)
         if isinstance(node.names, cst.ImportStar):

@@ -166,6 +166,8 @@ class Facts:
     embedded: list[Embedded] = field(default_factory=list)
     stars: list[Origin] = field(default_factory=list)
     exports: list[tuple[cst.SimpleString, str]] = field(default_factory=list)
+    export_lists: list[list[cst.SimpleString]] = field(default_factory=list)
+    from_imports: list[cst.ImportFrom] = field(default_factory=list)
     slots: list[tuple[cst.SimpleString, Scope]] = field(default_factory=list)
     module_paths: list[cst.CSTNode] = field(default_factory=list)
     has_exports: bool = False
