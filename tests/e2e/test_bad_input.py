@@ -5,7 +5,8 @@ import os
 import socket
 
 import pytest
-from conftest import git
+
+from tests.fakes.commands import git
 
 
 def assert_one_line(done, code, *words):

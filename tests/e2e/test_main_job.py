@@ -3,7 +3,7 @@
 import json
 import time
 
-from conftest import git
+from tests.fakes.commands import git
 
 INTENT = "rename stockbook.pricing.compute_total to price_lines everywhere and run the tests"
 

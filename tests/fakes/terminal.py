@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import select
+import termios
 import time
 
 STEP_S = 0.1
@@ -17,6 +18,9 @@ class Terminal:
         self._mark = 0
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
+            settings = termios.tcgetattr(0)
+            settings[3] &= ~termios.ECHO  # prompt_toolkit echoes what is typed; once is enough
+            termios.tcsetattr(0, termios.TCSANOW, settings)
             os.chdir(cwd)
             os.execvpe(argv[0], argv, {**environment, "TERM": "dumb", "COLUMNS": "160"})
 
@@ -69,8 +73,8 @@ NORMAL_FORMS = (
     (r"\b[0-9a-f]{64}\b", "SHA256"),
     (r"\b(commit|at|index at) [0-9a-f]{7,12}\b", r"\1 COMMIT"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+00:00|Z)", "TIME"),
-    (r"\b\d+(\.\d+)? (s|ms)\b", "T s"),
     (r"\b\d+ min \d\d s\b", "T s"),
+    (r"\b\d+(\.\d+)? (s|ms)\b", "T s"),
     (r"process \d+", "process PID"),
 )
 

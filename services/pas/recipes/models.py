@@ -48,6 +48,8 @@ class RenameParams(Shape):
     path_hint: str | None = None
     line_hint: int | None = Field(default=None, ge=1)
     part: Part = "code"
+    prose: Literal["listed", "deferred"] = "listed"
+    """Part `code` lists words in docstrings, comments and documents unless a later part `mentions` does."""
 
 
 class PathsParams(Shape):

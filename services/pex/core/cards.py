@@ -25,7 +25,11 @@ def plan_rename(params: Mapping[str, JsonValue], paths: tuple[str, ...]) -> tupl
     return (
         _tests(BASELINE, "Run the tests before the change", paths, TreeRef.BASE, ()),
         _recipe(
-            RENAME, Lane.CODE_IMPL, f"Rename {old} to {new} in the code", "rename-symbol", {**params, "part": "code"}
+            RENAME,
+            Lane.CODE_IMPL,
+            f"Rename {old} to {new} in the code",
+            "rename-symbol",
+            {**params, "part": "code", "prose": "deferred"},
         ),
         _recipe(
             MENTIONS,

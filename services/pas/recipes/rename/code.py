@@ -48,6 +48,8 @@ def apply(files: SourceTree, params: RenameParams) -> RecipeOutcome:
     if broken is not None:
         return refuse(f"{broken} would no longer parse; nothing was changed")
     left = _left_alone(project, inference, plans, target.slots, old)
+    if params.prose == "deferred":
+        left = tuple(each for each in left if each.occurrence.kind not in leftovers.PROSE_KINDS)
     return applied(changed, sum(plan.count for plan in plans), left, target.symbols)
 
 

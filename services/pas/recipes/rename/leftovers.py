@@ -10,6 +10,8 @@ from services.pas.recipes.rename.plan import Kept, ModulePlan
 from services.pas.recipes.source import Text
 
 DOCUMENTS = (".md", ".markdown", ".rst")
+PROSE_KINDS: frozenset[OccurrenceKind] = frozenset({"document", "docstring", "comment"})
+"""What part `mentions` accounts for."""
 _PROSE = "prose is left to the mentions part"
 
 
