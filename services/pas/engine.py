@@ -17,7 +17,7 @@ APPLICATION_VERSION = "pas-1"
 """Raised only when running workflows cannot go on under new code; by default DBOS would hash the sources."""
 
 
-MAX_THREADS = 32
+MAX_THREADS = 12
 """DBOS's pool also becomes the event loop's; its default is no limit at all."""
 
 

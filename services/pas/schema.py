@@ -103,6 +103,7 @@ CONTROLS = sa.Table(
     _run_id(),
     sa.Column("is_paused", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("is_terminated", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("is_limit_spent", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("reason", sa.Text, nullable=False, server_default=""),
 )
 

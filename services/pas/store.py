@@ -16,6 +16,7 @@ from services.kernel.vocabulary import (
     check_transition,
     is_final,
 )
+from services.pas import reading
 from services.pas.core.ports import Seal
 from services.pas.core.records import (
     CardChange,
@@ -40,7 +41,7 @@ from services.pas.models import (
     SignedPassport,
 )
 from services.pas.protocol import RunNotFoundError
-from services.pas.rows import card_record, card_view, run_record, run_view
+from services.pas.rows import card_record, run_record
 from services.pas.schema import (
     ARTIFACTS,
     CANCELLATIONS,
@@ -114,7 +115,7 @@ class SqlPasStore:
         return tuple(card_record(row) for row in rows)
 
     async def view_run(self, run_id: RunId) -> RunView | None:
-        views = await self._do(lambda connection: _views(connection, RUNS.c.run_id == run_id))
+        views = await self._do(lambda connection: reading.read_views(connection, RUNS.c.run_id == run_id))
         return views[0] if views else None
 
     async def list_views(self, repo: str | None, *, is_active: bool) -> tuple[RunView, ...]:
@@ -123,7 +124,7 @@ class SqlPasStore:
             conditions.append(RUNS.c.repo == repo)
         if is_active:
             conditions.append(RUNS.c.state.in_(ACTIVE_STATES))
-        return await self._do(lambda connection: _views(connection, sa.and_(*conditions)))
+        return await self._do(lambda connection: reading.read_views(connection, sa.and_(*conditions)))
 
     async def change_run(self, change: RunChange) -> bool:
         return await self._do(lambda connection: _change_run(connection, change))
@@ -148,7 +149,7 @@ class SqlPasStore:
             row = connection.execute(sa.select(RUNS).where(RUNS.c.run_id == change.run_id)).mappings().one()
             query = sa.select(CARDS.c.card).where(CARDS.c.run_id == change.run_id).order_by(CARDS.c.position)
             cards = tuple(JobCard.model_validate_json(card) for card in connection.execute(query).scalars())
-            passport = seal(run_record(row), _journal(connection, change.run_id), cards)
+            passport = seal(run_record(row), reading.read_journal(connection, change.run_id), cards)
             connection.execute(sa.insert(PASSPORTS).values(run_id=change.run_id, passport=passport.model_dump_json()))
             return True
 
@@ -180,13 +181,13 @@ class SqlPasStore:
         await self._do(work)
 
     async def read_findings(self, run_id: RunId) -> tuple[Finding, ...]:
-        return await self._do(lambda connection: _findings(connection, run_id))
+        return await self._do(lambda connection: reading.read_findings(connection, run_id))
 
     async def read_journal(self, run_id: RunId) -> Journal:
-        return await self._do(lambda connection: _journal(connection, run_id))
+        return await self._do(lambda connection: reading.read_journal(connection, run_id))
 
     async def read_events(self, run_id: RunId, after_seq: int) -> tuple[RunEvent, ...]:
-        return await self._do(lambda connection: _events(connection, run_id, after_seq))
+        return await self._do(lambda connection: reading.read_events(connection, run_id, after_seq))
 
     async def read_passport(self, run_id: RunId) -> SignedPassport | None:
         query = sa.select(PASSPORTS.c.passport).where(PASSPORTS.c.run_id == run_id)
@@ -200,7 +201,7 @@ class SqlPasStore:
             cancelled = {TaskId(task_id): str(reason) for task_id, reason in connection.execute(query)}
             if row is None:
                 return Controls(cancelled=cancelled)
-            return Controls(row.is_paused, row.is_terminated, row.reason, cancelled)
+            return Controls(row.is_paused, row.is_terminated, row.reason, cancelled, row.is_limit_spent)
 
         return await self._do(work)
 
@@ -220,6 +221,10 @@ class SqlPasStore:
     async def beat(self, run_id: RunId, task_id: TaskId, at: str) -> None:
         statement = sa.update(CARDS).where(_is_card(run_id, task_id)).values(heartbeat_at=at)
         await self._do(lambda connection: connection.execute(statement).close())
+
+    async def sum_time_s(self, run_id: RunId) -> float:
+        query = sa.select(sa.func.coalesce(sa.func.sum(CARDS.c.time_s), 0.0)).where(CARDS.c.run_id == run_id)
+        return await self._do(lambda connection: float(connection.execute(query).scalar_one()))
 
     async def count_active_runs(self) -> int:
         query = sa.select(sa.func.count()).select_from(RUNS).where(RUNS.c.state.in_(ACTIVE_STATES))
@@ -318,8 +323,10 @@ def _change_run(connection: sa.Connection, change: RunChange) -> bool:
         values["badge"] = change.badge
     connection.execute(sa.update(RUNS).where(RUNS.c.run_id == change.run_id).values(values))
     if change.is_paused is not None:
-        gate = sa.update(CONTROLS).where(CONTROLS.c.run_id == change.run_id).values(is_paused=change.is_paused)
-        connection.execute(gate)
+        gate: dict[str, bool] = {"is_paused": change.is_paused}
+        if change.is_limit_spent:
+            gate["is_limit_spent"] = True
+        connection.execute(sa.update(CONTROLS).where(CONTROLS.c.run_id == change.run_id).values(gate))
     _append(connection, change.run_id, change.at, [_state_event(change.state, change.text)])
     return True
 
@@ -363,38 +370,3 @@ def _keep_artifacts(connection: sa.Connection, run_id: RunId, artifacts: Sequenc
         key = sa.and_(ARTIFACTS.c.run_id == run_id, ARTIFACTS.c.path == artifact.path)
         connection.execute(sa.delete(ARTIFACTS).where(key))
         connection.execute(sa.insert(ARTIFACTS).values(run_id=run_id, **artifact.model_dump()))
-
-
-def _artifacts(connection: sa.Connection, run_id: RunId) -> tuple[ArtifactRef, ...]:
-    query = sa.select(ARTIFACTS.c.path, ARTIFACTS.c.sha256, ARTIFACTS.c.size_bytes)
-    rows = connection.execute(query.where(ARTIFACTS.c.run_id == run_id).order_by(ARTIFACTS.c.path)).mappings()
-    return tuple(ArtifactRef(**row) for row in rows)
-
-
-def _findings(connection: sa.Connection, run_id: RunId) -> tuple[Finding, ...]:
-    query = sa.select(FINDINGS.c.finding).where(FINDINGS.c.run_id == run_id).order_by(FINDINGS.c.name)
-    return tuple(Finding.model_validate_json(row) for row in connection.execute(query).scalars())
-
-
-def _events(connection: sa.Connection, run_id: RunId, after_seq: int) -> tuple[RunEvent, ...]:
-    query = sa.select(EVENTS).where(EVENTS.c.run_id == run_id, EVENTS.c.seq > after_seq).order_by(EVENTS.c.seq)
-    return tuple(RunEvent(**row) for row in connection.execute(query).mappings())
-
-
-def _journal(connection: sa.Connection, run_id: RunId) -> Journal:
-    query = sa.select(RECEIPTS.c.receipt).where(RECEIPTS.c.run_id == run_id).order_by(RECEIPTS.c.position)
-    receipts = tuple(Receipt.model_validate_json(row) for row in connection.execute(query).scalars())
-    return Journal(receipts, _events(connection, run_id, 0), _artifacts(connection, run_id))
-
-
-def _views(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> tuple[RunView, ...]:
-    rows = connection.execute(sa.select(RUNS).where(condition).order_by(RUNS.c.created_at.desc(), RUNS.c.run_id.desc()))
-    return tuple(_view(connection, row) for row in rows.mappings().all())
-
-
-def _view(connection: sa.Connection, row: sa.RowMapping) -> RunView:
-    run_id = RunId(row["run_id"])
-    cards = connection.execute(sa.select(CARDS).where(CARDS.c.run_id == run_id).order_by(CARDS.c.position)).mappings()
-    return run_view(
-        row, tuple(card_view(card) for card in cards), _findings(connection, run_id), _artifacts(connection, run_id)
-    )

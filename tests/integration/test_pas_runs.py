@@ -11,7 +11,7 @@ from services.artifacts.store import ObstoreArtifactStore
 from services.kernel.caller import ScopeMissingError
 from services.kernel.errors import ConflictError, NotFoundError, PlatformError
 from services.kernel.ids import RunId
-from services.kernel.vocabulary import RunState, TaskState, Verdict
+from services.kernel.vocabulary import BreachPolicy, RunState, TaskState, Verdict
 from services.pas.core.allowlist import load_lane_allowlists
 from services.pas.core.isolation import IsolationProblem, IsolationReport, IsolationUnavailableError
 from services.pas.models import Badge, EventKind, RunCommand, TreeRef
@@ -416,3 +416,22 @@ async def test_file_that_a_lane_may_not_change_fails_the_card_and_leaves_an_even
     assert len(denied) == 1
     assert "secrets/token.py" in denied[0]
     assert "secrets/token.py" in view.reason
+
+
+@pytest.mark.parametrize("policy", list(BreachPolicy))
+async def test_run_over_its_time_limit_starts_no_further_card(tmp_path, policy):
+    repository = fake.make_repository(tmp_path / "repo")
+    cards = (fake.rename("code", "area", "surface"), fake.rename("text", "area", "surface", "code", part="mentions"))
+    request = fake.start(repository, *cards).model_copy(update={"max_time_s": 0.001, "breach_policy": policy})
+    async with fake.running_pas(tmp_path / "home") as parts:
+        run_id = (await parts.service.start_run(ENGINEER, request)).run_id
+        if policy is BreachPolicy.KILL:
+            view = await fake.finish(parts, run_id)
+            assert view.state is RunState.TERMINATED
+        else:
+            view = await fake.wait_until(parts, run_id, lambda seen: seen.state is RunState.PAUSED)
+        assert _states(view)["code"] is TaskState.SUCCEEDED
+        assert "the limit was" in view.reason
+        if policy is not BreachPolicy.KILL:
+            await parts.service.resume_run(ENGINEER, fake.reason(run_id))
+            assert (await fake.finish(parts, run_id)).state is RunState.COMPLETED

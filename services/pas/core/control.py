@@ -9,6 +9,7 @@ from services.kernel.clock import Clock, to_iso
 from services.kernel.ids import RunId, TaskId
 from services.kernel.vocabulary import TASK_TRANSITIONS, Lane, TaskState, is_final
 from services.pas.core.events import Bell
+from services.pas.core.limits import stop_over_time
 from services.pas.core.ports import Store
 from services.pas.core.records import CardRecord, Controls
 
@@ -86,7 +87,12 @@ class Gatekeeper:
 
     async def _judge_now(self, run_id: RunId, card: CardRecord) -> Admission:
         cards = {record.card.task_id: record for record in await self._store.read_cards(run_id)}
-        return judge(card, cards, await self._store.read_controls(run_id))
+        controls = await self._store.read_controls(run_id)
+        decision = judge(card, cards, controls)
+        if decision is Admission.GO and await stop_over_time(self._store, self._clock, run_id, controls):
+            self._bell.ring()
+            return Admission.WAIT
+        return decision
 
     async def await_open_gate(self, run_id: RunId) -> Controls:
         """Return the controls once the run is not paused, or is terminated."""

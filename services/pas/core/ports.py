@@ -135,6 +135,10 @@ class Store(Protocol):
         """Write the heartbeat of a running card."""
         ...
 
+    async def sum_time_s(self, run_id: RunId) -> float:
+        """Return how many seconds the run's cards have worked."""
+        ...
+
     async def count_active_runs(self) -> int:
         """Return how many runs have not ended."""
         ...

@@ -129,6 +129,8 @@ class RunChange:
     badge: Badge | None = None
     is_paused: bool | None = None
     """Closes or opens the run's gate in the same transaction; None leaves it."""
+    is_limit_spent: bool = False
+    """Remembers that the time limit has acted."""
 
 
 @dataclass(frozen=True)
@@ -148,3 +150,5 @@ class Controls:
     is_terminated: bool = False
     reason: str = ""
     cancelled: Mapping[TaskId, str] = field(default_factory=dict)
+    is_limit_spent: bool = False
+    """The run's time limit has acted once; whoever resumes the run goes on without it."""

@@ -1,0 +1,52 @@
+"""Reads inside one open transaction: what a run looks like, and what was recorded of it."""
+
+import sqlalchemy as sa
+
+from services.kernel.ids import RunId
+from services.pas.core.records import Journal
+from services.pas.models import ArtifactRef, Finding, Receipt, RunEvent, RunView
+from services.pas.rows import card_view, run_view
+from services.pas.schema import ARTIFACTS, CARDS, EVENTS, FINDINGS, RECEIPTS, RUNS
+
+
+def read_artifacts(connection: sa.Connection, run_id: RunId) -> tuple[ArtifactRef, ...]:
+    """Return the run's artifacts by path."""
+    query = sa.select(ARTIFACTS.c.path, ARTIFACTS.c.sha256, ARTIFACTS.c.size_bytes)
+    rows = connection.execute(query.where(ARTIFACTS.c.run_id == run_id).order_by(ARTIFACTS.c.path)).mappings()
+    return tuple(ArtifactRef(**row) for row in rows)
+
+
+def read_findings(connection: sa.Connection, run_id: RunId) -> tuple[Finding, ...]:
+    """Return the run's findings by name."""
+    query = sa.select(FINDINGS.c.finding).where(FINDINGS.c.run_id == run_id).order_by(FINDINGS.c.name)
+    return tuple(Finding.model_validate_json(row) for row in connection.execute(query).scalars())
+
+
+def read_events(connection: sa.Connection, run_id: RunId, after_seq: int) -> tuple[RunEvent, ...]:
+    """Return the events after `after_seq`, in order."""
+    query = sa.select(EVENTS).where(EVENTS.c.run_id == run_id, EVENTS.c.seq > after_seq).order_by(EVENTS.c.seq)
+    return tuple(RunEvent(**row) for row in connection.execute(query).mappings())
+
+
+def read_journal(connection: sa.Connection, run_id: RunId) -> Journal:
+    """Return receipts, events and artifacts in the order they were recorded."""
+    query = sa.select(RECEIPTS.c.receipt).where(RECEIPTS.c.run_id == run_id).order_by(RECEIPTS.c.position)
+    receipts = tuple(Receipt.model_validate_json(row) for row in connection.execute(query).scalars())
+    return Journal(receipts, read_events(connection, run_id, 0), read_artifacts(connection, run_id))
+
+
+def read_views(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> tuple[RunView, ...]:
+    """Return the runs that fit, newest first."""
+    rows = connection.execute(sa.select(RUNS).where(condition).order_by(RUNS.c.created_at.desc(), RUNS.c.run_id.desc()))
+    return tuple(_view(connection, row) for row in rows.mappings().all())
+
+
+def _view(connection: sa.Connection, row: sa.RowMapping) -> RunView:
+    run_id = RunId(row["run_id"])
+    cards = connection.execute(sa.select(CARDS).where(CARDS.c.run_id == run_id).order_by(CARDS.c.position)).mappings()
+    return run_view(
+        row,
+        tuple(card_view(card) for card in cards),
+        read_findings(connection, run_id),
+        read_artifacts(connection, run_id),
+    )
