@@ -68,6 +68,7 @@ class Platform:
     apps: Mapping[ServiceName, FastAPI]
     mint_user_tokens: Callable[[], Awaitable[tuple[Mapping[ServiceName, str], int]]]
     begin_drain: Callable[[], Awaitable[None]]
+    opened: "Opened"
 
 
 class PlatformSigner:
@@ -100,8 +101,9 @@ class PasTools:
 
 @dataclass(frozen=True)
 class Opened:
-    """The open services."""
+    """The open services: what one calls another by, with a Caller, when no wire is between them."""
 
+    auth: AuthService
     plms: plms_app.PlmsParts
     pas: pas_app.PasParts
     pex: pex_app.OpenPex
@@ -153,16 +155,16 @@ async def _compose(home: Home, wiring: Wiring, stack: AsyncExitStack) -> Platfor
     await pas.recover()
     await pex.service.recover()
     await direng.service.recover()
-    apps = _make_apps(auth, clock, Opened(plms, pas, pex, direng, index))
-    return Platform(apps, lambda: _mint(auth), pas.begin_drain)
+    opened = Opened(auth, plms, pas, pex, direng, index)
+    return Platform(_make_apps(clock, opened), lambda: _mint(auth), pas.begin_drain, opened)
 
 
-def _make_apps(auth: AuthService, clock: Clock, opened: Opened) -> Mapping[ServiceName, FastAPI]:
+def _make_apps(clock: Clock, opened: Opened) -> Mapping[ServiceName, FastAPI]:
     def guard(audience: ServiceName) -> TokenAuthenticator:
-        return auth_app.create_authenticator(auth, audience, clock)
+        return auth_app.create_authenticator(opened.auth, audience, clock)
 
     return {
-        ServiceName.AUTH: auth_app.create_app(auth, clock),
+        ServiceName.AUTH: auth_app.create_app(opened.auth, clock),
         ServiceName.PLMS: plms_app.create_app(opened.plms, guard(ServiceName.PLMS)),
         ServiceName.PAS: pas_app.create_app(opened.pas, guard(ServiceName.PAS)),
         ServiceName.PEX: pex_app.create_app(opened.pex, guard(ServiceName.PEX)),
