@@ -15,6 +15,7 @@ from services.direng.calls.vector_ops import VectorOpsEdge
 from services.direng.core.bell import Bell
 from services.direng.core.following import TICK_S, Follower, FollowerParts
 from services.direng.core.notebook import Notebook
+from services.direng.core.ports import Worktree
 from services.direng.core.service import DirEngParts, DirEngService, HealthCheck
 from services.direng.core.turns import TurnParts, TurnTaker
 from services.direng.models import Health
@@ -72,26 +73,45 @@ def create_service(
     revision = prepare_schema(engine)
     chance = random or SystemRandom()
     notebook = Notebook(SqlStore(engine, clock), Bell())
-    pex_edge, pas_edge = PexEdge(pex, callers, chance), PasEdge(pas, callers, chance)
-    index = VectorOpsEdge(vector_ops, callers, chance)
-    worktree = GitWorktree(home / "trees", AcceptJournal(home / "accepts"), clock)
-    follower = Follower(FollowerParts(notebook, pex_edge, pas_edge, clock, tick_s))
-    service = DirEngService(
-        DirEngParts(
-            notebook=notebook,
-            turns=TurnTaker(TurnParts(notebook, follower, pex_edge, pas_edge, index, worktree)),
-            follower=follower,
-            pas=pas_edge,
-            index=index,
-            worktree=worktree,
-            clock=clock,
-            new_id=new_id,
-            checks=tuple(checks),
-        )
+    edges = _Edges(
+        PexEdge(pex, callers, chance), PasEdge(pas, callers, chance), VectorOpsEdge(vector_ops, callers, chance)
     )
+    worktree = GitWorktree(home / "trees", AcceptJournal(home / "accepts"), clock)
+    service = _compose(notebook, edges, worktree, clock, tick_s, tuple(checks))
     idempotency = SqlIdempotencyStore(engine, IDEMPOTENCY, clock)
     idempotency.forget_unfinished()
     return OpenDirEng(service, idempotency, revision, engine)
+
+
+@dataclass(frozen=True)
+class _Edges:
+    pex: PexEdge
+    pas: PasEdge
+    index: VectorOpsEdge
+
+
+def _compose(  # noqa: PLR0917 - called once, above
+    notebook: Notebook,
+    edges: _Edges,
+    worktree: Worktree,
+    clock: Clock,
+    tick_s: float,
+    checks: tuple[HealthCheck, ...],
+) -> DirEngService:
+    follower = Follower(FollowerParts(notebook, edges.pex, edges.pas, clock, tick_s))
+    return DirEngService(
+        DirEngParts(
+            notebook=notebook,
+            turns=TurnTaker(TurnParts(notebook, follower, edges.pex, edges.pas, edges.index, worktree)),
+            follower=follower,
+            pas=edges.pas,
+            index=edges.index,
+            worktree=worktree,
+            clock=clock,
+            new_id=new_id,
+            checks=checks,
+        )
+    )
 
 
 def create_app(parts: OpenDirEng, authenticator: Authenticator) -> FastAPI:

@@ -47,6 +47,18 @@ _TOKEN = re.compile(r"->|\{\w+\}|[\[\]()|]|[^\s\[\]()|{}]+")
 _SPLIT = re.compile(r"\s*(?:;|,\s*(?:and\s+)?(?:then\s+)?|\band\s+then\b|\bthen\b|\band\b|\.\s)\s*", re.IGNORECASE)
 
 
+_RENAME_LIKE = re.compile(
+    rf"\brenam(?:e|ed|ing)\b.*? (?P<old>{SLOTS['old']}) (?:to|into|as|->) (?P<new>{SLOTS['old']})(?= |$)", re.IGNORECASE
+)
+_DOUBT = re.compile(
+    r"\b(?:not|never|no|don't|dont|doesn't|won't|stop|but|except|unless|only|without|if|when|after|until|who|why|what|"
+    r"how|which|should|would|could|explain|undo|revert|renamed it|was|were|is|add|write|implement|create|delete|remove|"
+    r"column|database|table|file|folder|directory|branch|repository|repo|project|module|package|variable|parameter|or|"
+    r"maybe|perhaps|of)\b|[$&|<`]",
+    re.IGNORECASE,
+)
+
+
 class Shape(BaseModel):
     """Frozen; an unknown key in the table is an error."""
 
@@ -146,7 +158,7 @@ class IntentMatcher:
         found = self._match_recipe(sentence)
         if found is not None:
             return found
-        return self._ask_about_parts(sentence) or self._ask(sentence) or Nothing()
+        return self._ask_about_parts(sentence) or self._ask(sentence) or _ask_about_names(sentence) or Nothing()
 
     def _match_recipe(self, sentence: str) -> Matched | Asked | None:
         flat = _flatten(sentence)
@@ -161,12 +173,15 @@ class IntentMatcher:
             return Asked("That can be read in more than one way. Which one?", tuple(say(each) for each in found[:3]))
         return found[0] if found else None
 
-    def _ask_about_parts(self, sentence: str) -> Asked | None:
+    def _ask_about_parts(self, sentence: str) -> Matched | Asked | None:
         """Several wishes in one sentence: name those that a recipe fits; never do one and drop the other."""
         parts = [_POLITE_HEAD.sub("", part) for part in _SPLIT.split(sentence) if part.strip()]
         if len(parts) < 2:  # noqa: PLR2004 - one part is the sentence itself
             return None
         doable = [self._match_recipe(_complete(part, parts[0])) for part in parts]
+        combined = _combine(doable)
+        if combined is not None:
+            return combined
         options = tuple(dict.fromkeys(say(each) for each in doable if isinstance(each, Matched)))
         if not options or not isinstance(doable[0], Matched):
             return None
@@ -187,6 +202,27 @@ class IntentMatcher:
                 row.answer.format(**slots),
             )
         return None
+
+
+def _combine(doable: list[Matched | Asked | None]) -> Matched | None:
+    """Return a piece of work followed by a test run as one piece of work: every plan runs the tests at its end."""
+    if len(doable) != 2:  # noqa: PLR2004
+        return None
+    work, tests = doable
+    if not isinstance(work, Matched) or not isinstance(tests, Matched):
+        return None
+    if tests.recipe != "run-tests" or work.recipe == "run-tests" or "test_path" in work.slots:
+        return None
+    return Matched(work.recipe, {**work.slots, **tests.slots})
+
+
+def _ask_about_names(sentence: str) -> Asked | None:
+    """Ask about a wish to rename that no template covers, unless a word says that it is none, or not all of it."""
+    match = _RENAME_LIKE.search(_flatten(sentence))
+    if match is None or _DOUBT.search(sentence):
+        return None
+    option = f"rename symbol {match['old']} to {match['new']}"
+    return Asked("Is exactly this what you want?", (option, f"{option} and run the tests"))
 
 
 def _complete(part: str, first: str) -> str:

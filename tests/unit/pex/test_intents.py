@@ -5,6 +5,7 @@ import pytest
 from services.kernel.errors import InternalError
 from services.pex.app import load_phrases
 from services.pex.core.intents import Asked, IntentMatcher, Matched, Nothing, compile_template, normalise
+from tests.unit.pex.held_out import HELD_OUT, HELD_OUT_NEGATIVES
 
 TABLE = load_phrases()
 MATCHER = IntentMatcher(TABLE)
@@ -55,7 +56,7 @@ UNSEEN = {
     "rename `Cart.add` -> `put`": "rename-symbol",
     "rename func helper to assist in app/core.py": "rename-symbol",
     "We need to rename class Foo to Bar": "rename-symbol",
-    "Rename get_user to fetch_user; run the unit tests afterwards": "question",
+    "Rename get_user to fetch_user; run the unit tests afterwards": "rename-symbol",
     "rename get_user to fetch_user and its references": "rename-symbol",
     "reformat the source code": "format",
     "auto-format the project": "format",
@@ -116,6 +117,21 @@ def test_adversarial_words_start_no_recipe(text):
     assert not isinstance(MATCHER.match(text), Matched)
 
 
+@pytest.mark.parametrize(("wanted", "text"), [(recipe, text) for recipe, texts in HELD_OUT.items() for text in texts])
+def test_held_out_words_are_matched_asked_about_or_refused_but_never_mistaken(wanted, text):
+    assert found(text) in {wanted, "question", "none"}
+
+
+def test_most_held_out_words_are_understood():
+    texts = [(recipe, text) for recipe, texts in HELD_OUT.items() for text in texts]
+    assert sum(found(text) == recipe for recipe, text in texts) >= 0.8 * len(texts)
+
+
+@pytest.mark.parametrize("text", HELD_OUT_NEGATIVES)
+def test_held_out_negative_starts_no_recipe(text):
+    assert not isinstance(MATCHER.match(text), Matched)
+
+
 def test_specification_with_a_heading_is_read_by_its_body():
     assert found("# Better names\n\nRename `load_config` to `read_config`.\n") == "rename-symbol"
     assert found("# rename load_config to read_config\n") == "rename-symbol"
@@ -127,6 +143,19 @@ def test_bare_reply_completes_a_question():
     assert MATCHER.match(asked.answer.format(answer="read_config")) == Matched(
         "rename-symbol", {"old": "load_config", "new": "read_config"}
     )
+
+
+def test_work_followed_by_a_test_run_is_one_piece_of_work():
+    assert MATCHER.match("rename foo to bar; run the tests in tests/unit") == Matched(
+        "rename-symbol", {"old": "foo", "new": "bar", "test_path": "tests/unit"}
+    )
+
+
+def test_unfamiliar_wish_to_rename_is_asked_about():
+    asked = MATCHER.match("take care of renaming foo to bar for good")
+    assert isinstance(asked, Nothing)
+    asked = MATCHER.match("kindly see to it: rename foo to bar for good")
+    assert asked.options[0] == "rename symbol foo to bar"
 
 
 def test_two_wishes_become_two_options():
