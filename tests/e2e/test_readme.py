@@ -1,0 +1,50 @@
+"""Every command that the documents show is run here, in the order in which they show it."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
+MAKE_BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks():
+    for document in DOCUMENTS:
+        for number, body in enumerate(BLOCK.findall(document.read_text()), start=1):
+            yield pytest.param(body, id=f"{document.name}-{number}")
+
+
+@pytest.mark.parametrize("body", list(blocks()))
+def test_the_commands_of_a_block_work_one_after_the_other(platform, sample, body):
+    commands = [line.removeprefix("$ ") for line in body.splitlines() if line.startswith("$ ")]
+    assert commands
+    for command in commands:
+        done = platform.run(*shlex.split(command), cwd=sample)
+        assert done.code == 0, f"{command}\n{done.out}{done.err}"
+
+
+def test_every_make_target_that_the_documents_name_exists():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for document in DOCUMENTS:
+        named = set(
+            re.findall(
+                r"\bmake ([a-z-]+)", " ".join(re.findall(r"`[^`]*`|^make .*$", document.read_text(), re.MULTILINE))
+            )
+        )
+        assert named <= targets, f"{document.name} names {named - targets}"
+
+
+def test_every_path_that_the_readme_names_exists():
+    text = (ROOT / "README.md").read_text()
+    for path in re.findall(r"`((?:docs|services|cli|contracts|tests)/[^`*]*)`", text):
+        assert (ROOT / path).exists(), path
+
+
+def test_no_block_of_commands_is_left_unrun():
+    for document in DOCUMENTS:
+        for body in MAKE_BLOCK.findall(document.read_text()):
+            assert all(line.startswith("make ") for line in body.splitlines()), f"{document.name}: {body}"
