@@ -129,6 +129,8 @@ class Follower:
 
     def _has_moved(self, run: RunView) -> bool:
         """Return whether a run looks different from its last tick (a stopped server forgets: one tick more)."""
+        if is_final(RUN_TRANSITIONS, run.state):
+            return False  # the report says the rest
         look = (run.state, tuple(card.state for card in run.cards))
         if self._looks.get(run.run_id) == look:
             return False

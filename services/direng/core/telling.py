@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from services.direng.core.ports import EventDraft
 from services.direng.models import TurnEventKind
 from services.kernel.vocabulary import RunState, TaskState, Verdict
-from services.pas.models import Finding, RunView
+from services.pas.models import Badge, Finding, RunView
 from services.pex.models import Delegation, Plan
 from services.plms.models import Estimate
 
@@ -139,7 +139,9 @@ def tell_report(run: RunView, left_alone: tuple[str, ...], files: tuple[str, ...
     """Return step 13: what came of the run."""
     lines = [_headline(run)]
     lines += [
-        f"  {finding.name}: {finding.verdict.value}: {finding.detail}" for finding in run.findings if _is_told(finding)
+        f"  {finding.name}: {finding.verdict.value}: {finding.detail}"
+        for finding in run.findings
+        if _is_told(finding, run)
     ]
     if run.files_changed:
         lines.append(f"  {run.files_changed} files changed, +{run.lines_added} -{run.lines_deleted} lines")
@@ -169,9 +171,14 @@ def _headline(run: RunView) -> str:
     return f"run {run.run_id} {state}{badge}{nothing}" + (f": {run.reason}" if run.reason else "")
 
 
-def _is_told(finding: Finding) -> bool:
-    """Return whether a finding is shown: a check that the repository does not use is not (SPEC.md section 11)."""
-    return finding.verdict is not Verdict.UNKNOWN
+def _is_told(finding: Finding, run: RunView) -> bool:
+    """Return whether a finding is shown: a check that the repository does not use is not (SPEC.md section 11).
+
+    Untested work is: it is why a run is unverified.
+    """
+    return finding.verdict is not Verdict.UNKNOWN or (
+        run.badge is Badge.UNVERIFIED and finding.name == "test_pass_rate"
+    )
 
 
 def _rest(count: int, what: str) -> list[str]:

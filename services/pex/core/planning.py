@@ -112,7 +112,8 @@ class Planner:
 
     async def _find_files(self, repo: str, hit: Hit) -> tuple[str, ...]:
         answer = await self._index.find_impact(repo, hit.symbol)
-        return tuple(sorted({hit.path, *(place.path for place in answer.hits)}))[:MAX_FILES_NAMED]
+        used = (place.path for place in answer.hits if not _only_imports_module(place))
+        return tuple(sorted({hit.path, *used}))[:MAX_FILES_NAMED]
 
 
 def find_name_problem(old: str, new: str) -> str:
@@ -168,6 +169,11 @@ def _ask_which(old: str, new: str, hits: list[Hit], then: str) -> Planning:
     return Planning(
         question=Question(text=f"{old} has {len(hits)} definitions: {places}. Which?", options=tuple(options))
     )
+
+
+def _only_imports_module(place: Hit) -> bool:
+    """Return whether a place is in the impact set for its import of the module alone: a rename leaves it as it is."""
+    return place.tier is None and place.reason.removeprefix("test that ").startswith("imports the module ")
 
 
 def _say_tests(found: Matched) -> str:

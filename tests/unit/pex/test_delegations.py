@@ -13,6 +13,7 @@ from services.pex.core.driver import run_id_of
 from services.pex.models import ApprovalReply, DelegationContext, DelegationRequest
 from services.pex.protocol import NotAwaitingApprovalError
 from tests.fakes.identity import ENGINEER
+from tests.fakes.vector_ops import make_hit
 
 REPO = "/home/engineer/shop"
 YES = ApprovalReply(approved=True, idempotency_key="key-0001", rationale="the engineer said yes")
@@ -204,3 +205,13 @@ async def test_database_refuses_a_blank_rationale(world):
     for column in ("rationale", "decision_rationale"):
         with pytest.raises(sa.exc.IntegrityError), world.parts.engine.begin() as connection:
             connection.execute(sa.text(f"UPDATE delegations SET approval_key = 'k', {column} = ' \t'"))
+
+
+async def test_file_that_only_imports_the_module_is_not_expected_to_change(world):
+    importer = make_hit("shop/main.py", 1, "<module>", "file").model_copy(
+        update={"snippet": "import load_config", "reason": "imports the module shop/config"}
+    )
+    world.index.references.append(importer)
+    delegation = await world.pex.delegate(ENGINEER, ask())
+    assert "shop/main.py" not in delegation.plan.files_expected
+    assert "shop/app.py" in delegation.plan.files_expected
