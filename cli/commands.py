@@ -8,10 +8,10 @@ from pathlib import Path
 
 from cli import exits, render
 from cli.conversation import Conversation, run_rows
-from cli.launch import ensure_server, is_alive, start_server, stop_server
+from cli.launch import ensure_server, find_server, start_server, stop_server
 from cli.wire import Wire, as_mapping, as_sequence
 from services.kernel.errors import PlatformError
-from services.kernel.home import ServerNotRunningError, find_home
+from services.kernel.home import find_home
 
 
 def _open(arguments: argparse.Namespace) -> Conversation:
@@ -133,13 +133,11 @@ def _summary(card: dict[str, object]) -> str:
 def do_up(arguments: argparse.Namespace) -> int:
     """`direng up`."""
     home = find_home(os.environ)
-    try:
-        server = home.read_server()
-        if is_alive(server.pid):
-            render.say(f"already running: process {server.pid}, DirEng on 127.0.0.1:{server.ports['direng']}")
-            return exits.OK
-    except ServerNotRunningError:
-        pass
+    home.create()
+    running = find_server(home)
+    if running is not None:
+        render.say(f"already running: process {running.pid}, DirEng on 127.0.0.1:{running.ports['direng']}")
+        return exits.OK
     start_server(home, os.environ)
     server = home.read_server()
     if arguments.json:

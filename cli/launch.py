@@ -6,9 +6,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from services.kernel.errors import DeadlineExceededError, UnavailableError
-from services.kernel.home import Home, ServerNotRunningError, find_home
+from services.kernel.home import RESTART, Home, ServerFile, ServerNotRunningError, find_home
 from services.kernel.version import VERSION
 
 START_TIMEOUT_S = 30.0
@@ -38,15 +39,24 @@ def server_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **kept}
 
 
+def find_server(home: Home) -> ServerFile | None:
+    """Return what the running server published; None when none runs, whatever a killed one left behind.
+
+    The home's lock decides: the process id of a killed server may belong to another program by now.
+    """
+    try:
+        server = home.read_server()
+    except ServerNotRunningError:
+        return None
+    return server if is_alive(server.pid) and home.find_owner() == server.pid else None
+
+
 def ensure_server(environment: Mapping[str, str]) -> Home:
     """Return the home with a server of this version running on it, starting one when there is none."""
     home = find_home(environment)
     home.create()
-    try:
-        server = home.read_server()
-    except ServerNotRunningError:
-        return start_server(home, environment)
-    if not is_alive(server.pid):
+    server = find_server(home)
+    if server is None:
         return start_server(home, environment)
     if server.version != VERSION:
         raise UnavailableError(
@@ -56,16 +66,43 @@ def ensure_server(environment: Mapping[str, str]) -> Home:
 
 
 def start_server(home: Home, environment: Mapping[str, str]) -> Home:
-    """Start the server as a detached process and wait until it has published itself.
+    """Start the server as a detached process and wait until it, or that of a quicker start, has published itself.
 
     Raises UnavailableError with the server's own last line when it gives up.
     """
     home.create()
-    log = home.path / "server.out"
+    process, is_refused = _spawn(home, environment), False
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if find_server(home) is not None:
+            return home
+        if process.poll() is not None:
+            if home.find_owner() is not None:  # another server holds the home: it is starting, or draining
+                is_refused = True
+            elif is_refused:  # it is gone without having published itself: our turn
+                process, is_refused = _spawn(home, environment), False
+            else:
+                raise UnavailableError(
+                    _last_line(_output_file(home)) or f"the server ended with code {process.returncode}"
+                )
+        time.sleep(POLL_S)
+    if is_refused:
+        raise DeadlineExceededError(
+            f"a server holds {home.path} (process {home.find_owner()}) and is silent; {RESTART}"
+        )
+    raise DeadlineExceededError(f"the server was not ready after {START_TIMEOUT_S:g} s; its log is {home.log_file}")
+
+
+def _output_file(home: Home) -> Path:
+    return home.path / "server.out"
+
+
+def _spawn(home: Home, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     # -I: the working directory may hold folders named `services` or `cli`; they must never be imported.
     command = [sys.executable, "-I", "-m", "services.host", "--home", str(home.path)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+    with _output_file(home).open("ab") as output:
+        output.truncate(0)  # appended to, so that two starts at the same time do not write over each other
+        return subprocess.Popen(  # noqa: S603 - our own interpreter and module
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -74,48 +111,25 @@ def start_server(home: Home, environment: Mapping[str, str]) -> Home:
             start_new_session=True,
             cwd="/",
         )
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        if _is_published(home, process.pid):
-            return home
-        if process.poll() is not None:
-            if _is_published(home, None):  # another start was quicker; its server is the one of this home
-                return home
-            raise UnavailableError(
-                _last_line(log.read_text(errors="replace")) or f"the server ended with code {process.returncode}"
-            )
-        time.sleep(POLL_S)
-    raise DeadlineExceededError(f"the server was not ready after {START_TIMEOUT_S:g} s; its log is {home.log_file}")
 
 
-def _is_published(home: Home, pid: int | None) -> bool:
-    try:
-        server = home.read_server()
-    except ServerNotRunningError:
-        return False
-    return is_alive(server.pid) and (pid is None or server.pid == pid)
-
-
-def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
+def _last_line(file: Path) -> str:
+    lines = [line for line in file.read_text(errors="replace").splitlines() if line.strip()]
     return lines[-1].strip() if lines else ""
 
 
 def stop_server(home: Home) -> bool:
-    """Ask the server to drain and wait until it is gone; return False when none was running."""
-    try:
-        server = home.read_server()
-    except ServerNotRunningError:
+    """Ask the server to drain and wait until it has given the home up; return False when none was running."""
+    owner = home.find_owner()
+    if not owner:
+        home.server_file.unlink(missing_ok=True)  # what a killed server left
         return False
-    if not is_alive(server.pid):
-        home.server_file.unlink(missing_ok=True)
-        return False
-    os.kill(server.pid, signal.SIGTERM)
+    os.kill(owner, signal.SIGTERM)
     deadline = time.monotonic() + STOP_TIMEOUT_S
     while time.monotonic() < deadline:
-        if not home.server_file.exists() or not is_alive(server.pid):
+        if home.find_owner() != owner:
             return True
         time.sleep(POLL_S)
     raise DeadlineExceededError(
-        f"the server (process {server.pid}) is still draining after {STOP_TIMEOUT_S:g} s; look at {home.log_file}"
+        f"the server (process {owner}) is still draining after {STOP_TIMEOUT_S:g} s; look at {home.log_file}"
     )

@@ -13,9 +13,11 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -32,6 +34,8 @@ LOG = logging.getLogger("direng.host")
 HOST = "127.0.0.1"
 GRACEFUL_SHUTDOWN_S = 3
 TOKEN_CHECK_S = 60.0
+LOCK_TRIES = 5
+LOCK_PAUSE_S = 0.02
 
 
 class HomeLockedError(ConflictError):
@@ -50,18 +54,23 @@ class PortTakenError(UnavailableError):
 def lock_home(home: Home) -> Iterator[None]:
     """Hold the home's lock; raise HomeLockedError when another server does."""
     with home.lock_file.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _try_lock(file):
             file.seek(0)
             owner = file.read().strip() or "unknown"
-            raise HomeLockedError(
-                f"a server already runs on {home.path} (process {owner}); stop it with `direng down`"
-            ) from None
+            raise HomeLockedError(f"a server already runs on {home.path} (process {owner}); stop it with `direng down`")
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _try_lock(file: TextIO) -> bool:
+    for _ in range(LOCK_TRIES):  # a command that looks who holds the lock holds it for some microseconds itself
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(LOCK_PAUSE_S)
+    return False
 
 
 def bind_ports(services: tuple[ServiceName, ...], *, is_fixed: bool) -> dict[ServiceName, socket.socket]:

@@ -3,6 +3,7 @@
 Standard library only: the terminal imports this before anything else.
 """
 
+import fcntl
 import json
 import os
 import stat
@@ -11,6 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from services.kernel.errors import ForbiddenError, UnavailableError
+
+RESTART = "run `direng down`, then `direng up`"
 
 
 class HomeUnusableError(ForbiddenError):
@@ -35,6 +38,20 @@ class ServerFile:
     ports: Mapping[str, int]
     tokens: Mapping[str, str]
     tokens_expire_at: int
+
+
+def parse_server(content: object) -> ServerFile:
+    """Return the decoded content of a server file; raise ValueError or TypeError unless it is one."""
+    if not isinstance(content, dict):
+        raise TypeError
+    server = ServerFile(**content)
+    numbers = (server.pid, server.tokens_expire_at, *dict(server.ports).values())
+    texts = (server.version, server.started_at, *dict(server.tokens).values())
+    if not all(type(number) is int and number > 0 for number in numbers):
+        raise ValueError
+    if not all(isinstance(text, str) for text in texts) or not set(server.tokens) <= set(server.ports):
+        raise ValueError
+    return server
 
 
 @dataclass(frozen=True)
@@ -86,14 +103,33 @@ class Home:
         try:
             with self.server_file.open(encoding="utf-8") as file:
                 if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
-                    raise HomeUnusableError(f"{self.server_file} is readable by others; delete it and run `direng up`")
-                return ServerFile(**json.load(file))
+                    raise HomeUnusableError(f"{self.server_file} is readable by others; {RESTART}")
+                return parse_server(json.load(file))
         except FileNotFoundError:
             raise ServerNotRunningError("no server is running; start it with `direng up`") from None
-        except PermissionError:
-            raise HomeUnusableError(f"{self.server_file} cannot be read; check its owner") from None
-        except (ValueError, TypeError):
-            raise HomeUnusableError(f"{self.server_file} is damaged; delete it and run `direng up`") from None
+        except (ValueError, TypeError, RecursionError):
+            raise HomeUnusableError(f"{self.server_file} is damaged; {RESTART}") from None
+        except OSError as error:
+            raise HomeUnusableError(f"{self.server_file} cannot be read: {error.strerror}; check its owner") from None
+
+    def find_owner(self) -> int | None:
+        """Return the process id of the server that holds the home's lock; None when none does.
+
+        Unlike a process id in a file, a lock ends with its holder: a number that another program has got since then
+        is never believed. 0 stands for a holder that has not written its id yet.
+        """
+        try:
+            with self.lock_file.open(encoding="utf-8") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    text = file.read().strip()
+                    return int(text) if text.isdecimal() else 0
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise HomeUnusableError(f"{self.lock_file} cannot be read: {error.strerror}; check its owner") from None
+        return None
 
     def write_server(self, content: ServerFile) -> None:
         """Publish the server, atomically, readable by the user alone."""
