@@ -36,6 +36,7 @@ from services.kernel.vocabulary import (
 )
 from services.pas.models import EventKind, RunView
 from services.pex.models import Delegation, DelegationEvent
+from services.plms.models import Estimate
 
 LOG = logging.getLogger("direng.direng")
 E = TypeVar("E")
@@ -130,7 +131,7 @@ class Follower:
     def _has_moved(self, run: RunView) -> bool:
         """Return whether a run looks different from its last tick (a stopped server forgets: one tick more)."""
         if is_final(RUN_TRANSITIONS, run.state):
-            return False  # the report says the rest
+            return False  # the last tick comes with the report
         look = (run.state, tuple(card.state for card in run.cards))
         if self._looks.get(run.run_id) == look:
             return False
@@ -152,7 +153,8 @@ class Follower:
             return
         run = delegation.report.run
         await self._notebook.store.point_to(turn, run_id=run.run_id)
-        await self._close_run(turn, run, delegation.report.left_alone, 13)
+        left_alone = delegation.report.left_alone
+        await self._close_run(turn, run, left_alone, estimate=delegation.estimate, step=13)
 
     async def _follow_run(self, turn: OpenTurn, following: Following) -> tuple[Following, bool]:
         run_id = RunId(following.id)
@@ -172,14 +174,23 @@ class Follower:
         run = await self._parts.pas.get_run(run_id)
         if not is_final(RUN_TRANSITIONS, run.state):
             return following, False
-        await self._close_run(turn, run, await self._read_left_alone(run), None)
+        await self._close_run(turn, run, await self._read_left_alone(run))
         return following, True
 
-    async def _close_run(self, turn: OpenTurn, run: RunView, left_alone: tuple[str, ...], step: int | None) -> None:
+    async def _close_run(
+        self,
+        turn: OpenTurn,
+        run: RunView,
+        left_alone: tuple[str, ...],
+        *,
+        estimate: Estimate | None = None,
+        step: int | None = None,
+    ) -> None:
         self._looks.pop(run.run_id, None)
         report = tell_report(run, left_alone, await self._read_files(run), step)
         offer = tell_offer(run, None if step is None else 14)
-        events = (report,) if offer is None else (report, offer)
+        last = tell_tick(run, estimate, self._parts.clock.now(), None if step is None else 11)
+        events = (last, report) if offer is None else (last, report, offer)
         code = exit_code_of(run)
         await self._notebook.close(turn, TurnState.DONE if code == 0 else TurnState.FAILED, *events, exit_code=code)
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from services.direng.core.ports import EventDraft
 from services.direng.models import TurnEventKind
-from services.kernel.vocabulary import RunState, TaskState, Verdict
+from services.kernel.vocabulary import RUN_TRANSITIONS, RunState, TaskState, Verdict, is_final
 from services.pas.models import Badge, Finding, RunView
 from services.pex.models import Delegation, Plan
 from services.plms.models import Estimate
@@ -114,12 +114,15 @@ def tell_tick(run: RunView, estimate: Estimate | None, now: datetime, step: int 
     """Return where the run stands: cards, time, ETA, spend against the cap."""
     done = sum(card.state in _ENDED for card in run.cards)
     started = run.started_at or run.created_at
-    elapsed_s = max(0.0, (now - datetime.fromisoformat(started)).total_seconds())
+    end = datetime.fromisoformat(run.finished_at) if run.finished_at else now
+    elapsed_s = max(0.0, (end - datetime.fromisoformat(started)).total_seconds())
     eta_s = find_eta_s(estimate, run)
     cap = estimate.cost_microusd_p95 if estimate else 0
     active = ", ".join(card.title for card in run.cards if card.state is TaskState.RUNNING)
     eta = "ETA unknown (no estimate)" if eta_s is None else f"ETA {format_duration(eta_s)}"
-    if done == len(run.cards):
+    if is_final(RUN_TRANSITIONS, run.state):
+        active, eta = "", "ended"
+    elif done == len(run.cards):
         active, eta = "judging the result", "ETA soon"
     spend = f"${run.cost_microusd / 1e6:.2f} of ${cap / 1e6:.2f}"
     text = f"{done}/{len(run.cards)} cards, {format_duration(elapsed_s)} elapsed, {eta}, {spend}"
