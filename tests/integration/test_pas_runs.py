@@ -435,3 +435,11 @@ async def test_run_over_its_time_limit_starts_no_further_card(tmp_path, policy):
         if policy is not BreachPolicy.KILL:
             await parts.service.resume_run(ENGINEER, fake.reason(run_id))
             assert (await fake.finish(parts, run_id)).state is RunState.COMPLETED
+
+
+async def test_tests_may_import_libraries_that_load_certificates(tmp_path):
+    text = "import pygit2\nimport shapes\n\n\ndef test_versions():\n    assert pygit2.LIBGIT2_VERSION and shapes\n"
+    repository = fake.make_repository(tmp_path / "repo", {**fake.SAMPLE, "tests/test_git.py": text})
+    async with fake.running_pas(tmp_path / "home") as parts:
+        view = await _run(parts, fake.check_tests("tests", paths=("tests/test_git.py",)), repository=repository)
+    assert view.cards[0].outcome.summary.startswith("1 passed, 0 failed")

@@ -30,6 +30,9 @@ ENVIRONMENT: Mapping[str, str] = {
 }
 """All that a command sees of an environment."""
 
+CERTIFICATES = (Path("/etc/ssl/certs"), Path("/etc/pki/tls/certs"))
+"""Public CA certificates: libraries load them when they are imported (libgit2 refuses to start without)."""
+
 
 class CommandDeniedError(ForbiddenError):
     """The lane's allowlist refuses the command; `detail` names the rule."""
@@ -132,7 +135,8 @@ class Workbench:
 
 def _program_mounts(program: Path, name: str) -> tuple[Mount, ...]:
     if name == "python":
-        return interpreter_mounts(program)
+        certificates = (Mount(source=place.resolve(), target=str(place)) for place in CERTIFICATES if place.is_dir())
+        return (*interpreter_mounts(program), *certificates)
     if program.is_relative_to("/usr"):
         return ()
     return (Mount(source=program.resolve(), target=str(program)),)
