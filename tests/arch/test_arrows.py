@@ -47,5 +47,5 @@ def _count_code_lines(path: Path) -> int:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             documented |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    lines = enumerate(text.splitlines(), start=1)
-    return sum(1 for number, line in lines if line.strip() and not line.strip().startswith("#") and number not in documented)
+    code = [line.strip() for number, line in enumerate(text.splitlines(), start=1) if number not in documented]
+    return sum(1 for line in code if line and not line.startswith("#"))
