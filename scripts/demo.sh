@@ -7,7 +7,13 @@ work=$(mktemp -d)
 export DIRENG_HOME="$work/home" NO_COLOR=1
 trap 'direng down >/dev/null 2>&1 || true; rm -rf "$work"' EXIT
 
-show() { printf '\n$ %s\n' "$*"; "$@"; }
+quote() { case $1 in *[!A-Za-z0-9_./=%-]*) printf '"%s"' "$1" ;; *) printf '%s' "$1" ;; esac; }
+show() {
+  printf '\n$'
+  for word in "$@"; do printf ' %s' "$(quote "$word")"; done
+  printf '\n'
+  "$@"
+}
 heading() { printf '\n== %s ==\n' "$*"; }
 
 as_repository() {
