@@ -1,16 +1,23 @@
 """The terminal starts fast because it imports little: the standard library, and prompt_toolkit in the REPL."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 from cli import direng
+
+ROOT = Path(direng.__file__).resolve().parents[1]
+# The interpreter may know another installation of the platform, or none: what is tested is this tree.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
 
 HEAVY = {"pydantic", "fastapi", "aiohttp", "sqlalchemy", "dbos", "uvicorn", "pygit2", "typer", "rich", "asyncio"}
 
 
 def loaded_by(code):
     script = f"{code}\nimport sys; print(' '.join(sorted(sys.modules)))"
-    done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env=ENVIRONMENT, cwd="/", capture_output=True, text=True, check=True)
     return set(done.stdout.split())
 
 
@@ -28,6 +35,8 @@ def test_the_working_directory_is_never_imported(tmp_path):
     for name in ("services", "cli"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise SystemExit('the wrong package was imported')")
-    for command in ([sys.executable, direng.__file__], [sys.executable, "-I", "-m", "cli.direng"]):
-        done = subprocess.run([*command, "--version"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    as_script = {name: value for name, value in ENVIRONMENT.items() if name != "PYTHONSAFEPATH"}
+    for argv, environment in (([direng.__file__], as_script), (["-m", "cli.direng"], ENVIRONMENT)):
+        command = [sys.executable, *argv, "--version"]
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
