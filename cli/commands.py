@@ -10,8 +10,8 @@ from cli import exits, render
 from cli.conversation import Conversation, run_rows
 from cli.launch import ensure_server, find_server, start_server, stop_server
 from cli.wire import Wire, as_mapping, as_sequence
+from services.home import find_home
 from services.kernel.errors import PlatformError
-from services.kernel.home import find_home
 
 
 def _open(arguments: argparse.Namespace) -> Conversation:

@@ -8,8 +8,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from services.home import RESTART, Home, ServerFile, ServerNotRunningError, find_home
 from services.kernel.errors import DeadlineExceededError, UnavailableError
-from services.kernel.home import RESTART, Home, ServerFile, ServerNotRunningError, find_home
 from services.kernel.version import VERSION
 
 START_TIMEOUT_S = 30.0

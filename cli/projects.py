@@ -8,8 +8,8 @@ from pathlib import Path
 
 from cli.launch import ensure_server
 from cli.wire import Wire, as_mapping, as_sequence
+from services.home import Home
 from services.kernel.errors import InvalidRequestError, NotFoundError
-from services.kernel.home import Home
 
 MAX_PRD_BYTES = 800_000
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
+from services.home import Home, ServerFile
 from services.kernel.errors import (
     DeadlineExceededError,
     InternalError,
@@ -17,7 +18,6 @@ from services.kernel.errors import (
     error_from_wire,
     kind_of_status,
 )
-from services.kernel.home import Home, ServerFile
 from services.kernel.ids import new_id, new_trace_id
 
 KEY_HEADER = "Idempotency-Key"

@@ -22,9 +22,9 @@ from typing import TextIO
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from services.home import Home, ServerFile, default_home
 from services.kernel.clock import SystemClock, to_iso
 from services.kernel.errors import ConflictError, PlatformError, UnavailableError
-from services.kernel.home import Home, ServerFile, default_home
 from services.kernel.log import configure_logging
 from services.kernel.version import VERSION
 from services.kernel.vocabulary import PORTS, ServiceName

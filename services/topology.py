@@ -26,10 +26,10 @@ from services.auth.settings import AuthSettings
 from services.auth.validator import TokenAuthenticator
 from services.direng import app as direng_app
 from services.direng.models import Check
+from services.home import Home
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.db import sqlite_url
 from services.kernel.errors import InternalError
-from services.kernel.home import Home
 from services.kernel.vocabulary import ServiceName
 from services.pas import app as pas_app
 from services.pas.core.isolation import Isolation

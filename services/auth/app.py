@@ -10,7 +10,7 @@ from services.auth.revocation import RevocationFile
 from services.auth.settings import AuthSettings
 from services.auth.validator import TokenAuthenticator
 from services.kernel.clock import Clock
-from services.kernel.http import IdempotencyStore, make_app
+from services.kernel.http import OncePerKey, make_app
 from services.kernel.version import VERSION
 from services.kernel.vocabulary import ServiceName
 
@@ -31,7 +31,7 @@ def create_authenticator(service: AuthService, audience: ServiceName, clock: Clo
     return TokenAuthenticator(service.keys, audience, service.issuer, service.revocations, clock)
 
 
-def create_app(service: AuthService, clock: Clock, *, idempotency: IdempotencyStore | None = None) -> FastAPI:
+def create_app(service: AuthService, clock: Clock, *, idempotency: OncePerKey | None = None) -> FastAPI:
     """Return the HTTP app of auth."""
     return make_app(
         ServiceName.AUTH,

@@ -18,9 +18,9 @@ from services.auth.keys import read_keys
 from services.auth.models import MAX_SERVICE_TTL_S
 from services.auth.revocation import RevocationFile
 from services.auth.settings import DEFAULT_ISSUER
+from services.home import find_home
 from services.kernel.clock import SystemClock
 from services.kernel.errors import PlatformError
-from services.kernel.home import find_home
 from services.kernel.vocabulary import Scope, ServiceName
 
 EXIT_AUTH = 4

@@ -19,7 +19,7 @@ from services.direng.models import (
 from services.direng.protocol import Changes, DirEng, Sessions
 from services.kernel.http import CallerOf
 from services.kernel.ids import ID_PATTERN, RunId, SessionId
-from services.kernel.sse import read_cursor, stream_events
+from services.wire.sse import read_cursor, stream_events
 
 SessionPath = Annotated[SessionId, Path(pattern=ID_PATTERN)]
 

@@ -27,13 +27,13 @@ from services.kernel.caller import Authenticator, CallerSource
 from services.kernel.clock import Clock
 from services.kernel.db import open_engine
 from services.kernel.http import make_app
-from services.kernel.idempotency import SqlIdempotencyStore
 from services.kernel.ids import new_id
 from services.kernel.version import VERSION
 from services.kernel.vocabulary import ServiceName
 from services.pas.protocol import Pas
 from services.pex.protocol import Pex
 from services.vector_ops.protocol import VectorOps
+from services.wire.idempotency import SqlIdempotencyStore
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,6 @@ from services.kernel.vocabulary import ServiceName
 LOG = logging.getLogger("direng.http")
 TRACE_HEADER = "X-Trace-Id"
 IDEMPOTENCY_HEADER = "Idempotency-Key"
-REPLAY_HEADER = "Idempotent-Replay"
 MAX_BODY_BYTES = 8 * 1024 * 1024
 SMALL_BODY_BYTES = 64 * 1024
 READ_BUFFER_BYTES = 4 * 1024 * 1024  # an event of a stream is one line, and a line must fit
@@ -48,29 +47,11 @@ READ_BUFFER_BYTES = 4 * 1024 * 1024  # an event of a stream is one line, and a l
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-class StoredAnswer(Protocol):
-    """An answer kept for its idempotency key."""
+class OncePerKey(Protocol):
+    """Serves a write at most once per idempotency key (services.wire.idempotency has the SQL one)."""
 
-    @property
-    def status(self) -> int: ...
-
-    @property
-    def body(self) -> bytes: ...
-
-
-class IdempotencyStore(Protocol):
-    """Remembers the answers of writes (kernel.idempotency has the SQL one)."""
-
-    async def begin(self, scope: str, key: str, fingerprint: str) -> StoredAnswer | None:
-        """Claim `key`; return the stored answer if there is one; raise ConflictError for another body."""
-        ...
-
-    async def finish(self, scope: str, key: str, status: int, body: bytes) -> None:
-        """Keep the answer."""
-        ...
-
-    async def abandon(self, scope: str, key: str) -> None:
-        """Forget the claim: the request failed without an effect, and may be sent again."""
+    async def serve(self, service: ServiceName, request: Request, call_next: Endpoint) -> Response:
+        """Return the stored answer of the request's key, or the answer of `call_next`, which is then stored."""
         ...
 
 
@@ -96,7 +77,7 @@ def make_app(
     add_routes: Callable[[FastAPI], None],
     *,
     version: str,
-    idempotency: IdempotencyStore | None = None,
+    idempotency: OncePerKey | None = None,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
 ) -> FastAPI:
     """Return a FastAPI app for `service` with every cross-cutting rule applied.
@@ -156,7 +137,7 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
 
 
 def _edge(
-    gate: Gate, idempotency: IdempotencyStore | None, service: ServiceName
+    gate: Gate, idempotency: OncePerKey | None, service: ServiceName
 ) -> Callable[[Request, Endpoint], Awaitable[Response]]:
     async def handle(request: Request, call_next: Endpoint) -> Response:
         header = request.headers.get(TRACE_HEADER)
@@ -165,7 +146,10 @@ def _edge(
                 refuse_foreign_page(request)
                 refuse_large_body(request, MAX_BODY_BYTES)
                 await gate.admit(request)
-                response = await _once(request, call_next, idempotency, service)
+                if idempotency is not None and _has_key(request):
+                    response = await idempotency.serve(service, request, call_next)
+                else:
+                    response = await call_next(request)
             except PlatformError as error:
                 response = error_response(error)
             except Exception:  # the outermost edge: a bug must become one clean answer and one logged stack trace
@@ -180,45 +164,10 @@ def _edge(
     return handle
 
 
-async def _once(
-    request: Request, call_next: Endpoint, store: IdempotencyStore | None, service: ServiceName
-) -> Response:
-    """Serve a request at most once per idempotency key; only admitted callers have keys."""
-    key = request.headers.get(IDEMPOTENCY_HEADER)
-    caller: Caller | None = request.state.caller
-    if key is None or store is None or caller is None or request.method not in {"POST", "DELETE", "PUT", "PATCH"}:
-        return await call_next(request)
-    from services.kernel.idempotency import fingerprint, scope_of  # noqa: PLC0415 - it imports SQL, which clients do not need
-
-    scope = scope_of(service, caller.subject)
-    stored = await store.begin(scope, key, fingerprint(request.method, _target(request), await request.body()))
-    if stored is not None:
-        return Response(stored.body, stored.status, {REPLAY_HEADER: "true"}, "application/json")
-    return await _keep_answer(request, call_next, store, scope, key)
-
-
-def _target(request: Request) -> str:
-    query = request.url.query
-    return f"{request.url.path}?{query}" if query else request.url.path
-
-
-async def _keep_answer(
-    request: Request, call_next: Endpoint, store: IdempotencyStore, scope: str, key: str
-) -> Response:
-    try:
-        response = await call_next(request)
-    except BaseException:
-        await store.abandon(scope, key)
-        raise
-    if not str(response.headers.get("content-type", "")).startswith("application/json"):
-        await store.abandon(scope, key)  # a stream is resumed by its cursor, not by its key
-        return response
-    body = b"".join([chunk async for chunk in response.body_iterator])  # type: ignore[attr-defined]  # middleware responses stream
-    if response.status_code < 400:  # noqa: PLR2004
-        await store.finish(scope, key, response.status_code, body)
-    else:
-        await store.abandon(scope, key)  # a refused request had no effect: it may succeed when it is sent again
-    return Response(body, response.status_code, dict(response.headers))
+def _has_key(request: Request) -> bool:
+    """Return whether an admitted caller asks for a write that must happen once."""
+    is_write = request.method in {"POST", "DELETE", "PUT", "PATCH"}
+    return is_write and IDEMPOTENCY_HEADER in request.headers and request.state.caller is not None
 
 
 class HttpCall:

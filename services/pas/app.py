@@ -17,7 +17,6 @@ from services.kernel.clock import Clock
 from services.kernel.db import open_engine, upgrade_schema
 from services.kernel.errors import InternalError
 from services.kernel.http import make_app
-from services.kernel.idempotency import SqlIdempotencyStore
 from services.kernel.version import VERSION
 from services.kernel.vocabulary import Lane, ServiceName
 from services.pas.api import Health, add_routes
@@ -43,6 +42,7 @@ from services.pas.schema import IDEMPOTENCY
 from services.pas.store import SqlPasStore
 from services.pas.trees import RepositoryTrees
 from services.pas.workflows import PasRuntime, bind_runtime, launch_run, stop_workflows
+from services.wire.idempotency import SqlIdempotencyStore
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from sse_starlette import EventSourceResponse
 
 from services.kernel.http import CallerOf
 from services.kernel.ids import ID_PATTERN, DelegationId, ProjectId
-from services.kernel.sse import read_cursor, stream_events
 from services.pas.models import ArtifactRef, Receipt
 from services.pex.models import (
     ApprovalReply,
@@ -22,6 +21,7 @@ from services.pex.models import (
 )
 from services.pex.protocol import Delegations, Pex, ProjectRuns
 from services.plms.models import Estimate
+from services.wire.sse import read_cursor, stream_events
 
 DelegationPath = Annotated[DelegationId, Path(pattern=ID_PATTERN)]
 ProjectPath = Annotated[ProjectId, Path(pattern=ID_PATTERN)]

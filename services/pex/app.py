@@ -12,7 +12,6 @@ from services.kernel.caller import Authenticator, CallerSource
 from services.kernel.clock import Clock
 from services.kernel.db import open_engine
 from services.kernel.http import make_app
-from services.kernel.idempotency import SqlIdempotencyStore
 from services.kernel.ids import new_id
 from services.kernel.version import VERSION
 from services.kernel.vocabulary import ServiceName
@@ -32,6 +31,7 @@ from services.pex.store import SqlStore, prepare_schema
 from services.pex.tables import IDEMPOTENCY
 from services.plms.protocol import Plms
 from services.vector_ops.protocol import VectorOps
+from services.wire.idempotency import SqlIdempotencyStore
 
 PHRASES_FILE = "intents.v1.yaml"
 

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from services.kernel.db import new_metadata
-from services.kernel.idempotency import idempotency_table
+from services.wire.idempotency import idempotency_table
 
 BLANKS = " \t\n\r"
 METADATA = new_metadata()

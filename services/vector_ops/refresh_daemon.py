@@ -24,9 +24,9 @@ import signal
 from dataclasses import dataclass
 from types import FrameType
 
+from services.home import Home, find_home
 from services.kernel.clock import SystemClock, to_iso
 from services.kernel.errors import PlatformError, error_from_wire
-from services.kernel.home import Home, find_home
 from services.kernel.vocabulary import ServiceName
 from services.vector_ops.app import create_service
 from services.vector_ops.core.service import VectorOpsService

@@ -32,8 +32,8 @@ def main():
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
+    from services.home import Home
     from services.host import run
-    from services.kernel.home import Home
     from services.kernel.log import configure_logging
     from services.topology import Wiring
 

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from dbos import DBOS
 
 from services.artifacts.store import ObstoreArtifactStore
+from services.home import Home
 from services.kernel.clock import SystemClock
 from services.kernel.db import sqlite_url
-from services.kernel.home import Home
 from services.kernel.ids import RunId
 from services.kernel.vocabulary import RUN_TRANSITIONS, Lane, is_final
 from services.pas.app import PasParts, PasPorts, open_pas

@@ -9,9 +9,9 @@ import pytest_asyncio
 
 from services.auth.protocol import Auth
 from services.direng.protocol import DirEng
+from services.home import Home
 from services.kernel.caller import Caller, ScopeMissingError
 from services.kernel.endpoints import ENDPOINT_SCOPES
-from services.kernel.home import Home
 from services.kernel.http import iterate_routes
 from services.kernel.vocabulary import Scope, ServiceName
 from services.pas.protocol import Pas

@@ -8,8 +8,8 @@ import pytest_asyncio
 from fastapi.routing import APIRoute
 
 from services.auth.core.ports import SigningKey
+from services.home import Home
 from services.kernel.endpoints import ENDPOINT_SCOPES
-from services.kernel.home import Home
 from services.kernel.vocabulary import Scope
 from services.topology import Platform, Wiring, embedded
 from tests.fakes.asgi import ask

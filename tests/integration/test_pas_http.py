@@ -127,7 +127,7 @@ async def test_same_key_and_body_is_one_run_and_another_body_a_conflict(server, 
     assert answers[0][0] == answers[1][0] == 200
     assert answers[0][2]["run_id"] == answers[1][2]["run_id"]
     assert answers[1][1] == "true"
-    assert (answers[2][0], answers[2][2]["code"]) == (409, "kernel.idempotency_key_reused")
+    assert (answers[2][0], answers[2][2]["code"]) == (409, "wire.idempotency_key_reused")
     assert len(await parts.service.list_runs(ENGINEER)) == 1
     await fake.finish(parts, answers[0][2]["run_id"])
 

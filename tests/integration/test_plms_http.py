@@ -85,9 +85,9 @@ async def test_same_key_and_body_replays_the_answer_without_acting_again(wire):
 async def test_same_key_with_another_body_or_path_is_409(wire):
     _, project, _ = await wire.send("POST", "/api/projects", body=BODY, key="key-0001")
     status, body, _ = await wire.send("POST", "/api/projects", body=BODY | {"title": "B"}, key="key-0001")
-    assert (status, body["code"]) == (409, "kernel.idempotency_key_reused")
+    assert (status, body["code"]) == (409, "wire.idempotency_key_reused")
     status, body, _ = await wire.send("DELETE", f"/api/projects/{project['project_id']}", key="key-0001")
-    assert (status, body["code"]) == (409, "kernel.idempotency_key_reused")
+    assert (status, body["code"]) == (409, "wire.idempotency_key_reused")
 
 
 async def test_stored_answer_is_given_to_its_own_admitted_caller_only(wire):

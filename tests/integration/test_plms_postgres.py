@@ -15,7 +15,6 @@ from alembic.config import Config
 from services.kernel.clock import SystemClock
 from services.kernel.db import open_engine, sqlite_url
 from services.kernel.errors import InvalidRequestError, UnavailableError
-from services.kernel.idempotency import KeyReusedError, RequestInProgressError, SqlIdempotencyStore
 from services.kernel.ids import ProjectId, RunId
 from services.kernel.vocabulary import Lane, ProjectState, RunKind, RunState
 from services.plms import tables
@@ -28,6 +27,7 @@ from services.plms.core.service import _create
 from services.plms.models import Actual, Approval, EstimateRequest, NewProject, PlannedCard, RunActuals, StateChange
 from services.plms.protocol import ProjectExistsError
 from services.plms.store import SqlStore, prepare_schema
+from services.wire.idempotency import KeyReusedError, RequestInProgressError, SqlIdempotencyStore
 from tests.fakes.identity import ENGINEER
 from tests.fakes.postgres import new_database, serve_postgres
 

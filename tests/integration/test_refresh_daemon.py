@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from services.home import Home, ServerFile
 from services.kernel.clock import SystemClock
-from services.kernel.home import Home, ServerFile
 from services.kernel.vocabulary import ServiceName
 from services.vector_ops.app import create_app, index_path, open_vector_ops
 from tests.fakes.identity import ENGINEER, KnownCallers

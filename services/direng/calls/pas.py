@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 from random import Random
 
 from services.kernel.caller import CallerSource
-from services.kernel.edge import Edge
 from services.kernel.ids import RunId, Sha256
 from services.kernel.vocabulary import ServiceName
 from services.pas.models import Passport, RunCommand, RunEvent, RunView, StartRun
 from services.pas.protocol import Pas
+from services.wire.edge import Edge
 
 
 class PasEdge:

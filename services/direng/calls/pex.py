@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 from random import Random
 
 from services.kernel.caller import CallerSource
-from services.kernel.edge import Edge
 from services.kernel.ids import DelegationId
 from services.kernel.vocabulary import ServiceName
 from services.pex.models import ApprovalReply, Delegation, DelegationEvent, DelegationRequest, Planning, PlanRequest
 from services.pex.protocol import Pex
+from services.wire.edge import Edge
 
 
 class PexEdge:

@@ -3,10 +3,10 @@
 from random import Random
 
 from services.kernel.caller import CallerSource
-from services.kernel.edge import Edge
 from services.kernel.vocabulary import ServiceName
 from services.vector_ops.models import IndexAnswer, IndexQuery, IndexSnapshot, QueryKind
 from services.vector_ops.protocol import VectorOps
+from services.wire.edge import Edge
 
 MAX_HITS = 50
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from services.edits.repository import open_repository
+from services.home import Home, find_home
 from services.kernel.caller import Caller
 from services.kernel.errors import ConflictError, NotFoundError, PlatformError
-from services.kernel.home import Home, find_home
 from services.kernel.http import HttpCall, closing
 from services.kernel.ids import RunId
 from services.kernel.vocabulary import RunKind, ServiceName

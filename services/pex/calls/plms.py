@@ -3,7 +3,6 @@
 from random import Random
 
 from services.kernel.caller import CallerSource
-from services.kernel.edge import Edge
 from services.kernel.ids import ProjectId, RunId
 from services.kernel.vocabulary import ProjectState, ServiceName
 from services.plms.models import (
@@ -17,6 +16,7 @@ from services.plms.models import (
     StateChange,
 )
 from services.plms.protocol import Plms
+from services.wire.edge import Edge
 
 _AFTER_RUN = (ProjectState.COMPLETED, ProjectState.NEEDS_REVIEW)
 

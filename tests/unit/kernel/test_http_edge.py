@@ -11,9 +11,9 @@ from pydantic import BaseModel
 from services.kernel.db import new_metadata, open_engine, sqlite_url
 from services.kernel.errors import ConflictError, InternalError
 from services.kernel.http import MAX_BODY_BYTES, CallerOf, make_app
-from services.kernel.idempotency import SqlIdempotencyStore, idempotency_table
 from services.kernel.log import current_trace_id
 from services.kernel.vocabulary import ServiceName
+from services.wire.idempotency import SqlIdempotencyStore, idempotency_table
 from tests.fakes.asgi import ask
 from tests.fakes.identity import ENGINEER, NOBODY, STRANGER, KnownCallers
 from tests.fakes.time import HandClock
@@ -203,7 +203,7 @@ async def test_repeated_key_returns_the_stored_answer_and_does_nothing_again(app
 async def test_repeated_key_with_another_body_is_409(app, counter):
     keyed = TOKEN | {"Idempotency-Key": "key-12345678"}
     await ask(app, "POST", "/refresh", keyed, order(5))
-    assert_error(await ask(app, "POST", "/refresh", keyed, order(6)), 409, "kernel.idempotency_key_reused")
+    assert_error(await ask(app, "POST", "/refresh", keyed, order(6)), 409, "wire.idempotency_key_reused")
     assert counter.total == 5
 
 

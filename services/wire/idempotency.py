@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import sqlalchemy as sa
+from fastapi import Request, Response
 
+from services.kernel.caller import Caller
 from services.kernel.clock import Clock, to_iso
 from services.kernel.db import in_thread
 from services.kernel.errors import ConflictError, InvalidRequestError
+from services.kernel.http import IDEMPOTENCY_HEADER, Endpoint
 from services.kernel.vocabulary import ServiceName
 
+REPLAY_HEADER = "Idempotent-Replay"
 KEY_LENGTHS = range(8, 201)
 SCOPE_LENGTH = 200
 ANSWER_LIFETIME = timedelta(days=7)
@@ -20,13 +24,13 @@ CLAIM_LIFETIME = timedelta(minutes=15)
 class KeyReusedError(ConflictError):
     """The same key came with another body."""
 
-    code = "kernel.idempotency_key_reused"
+    code = "wire.idempotency_key_reused"
 
 
 class RequestInProgressError(ConflictError):
     """The first request with this key is still being served."""
 
-    code = "kernel.request_in_progress"
+    code = "wire.request_in_progress"
     is_retryable = True
 
 
@@ -86,6 +90,33 @@ class SqlIdempotencyStore:
         is_stale = table.c.created_at < to_iso(now - ANSWER_LIFETIME)
         with self._engine.begin() as connection:
             connection.execute(sa.delete(table).where(is_dead | is_stale))
+
+    async def serve(self, service: ServiceName, request: Request, call_next: Endpoint) -> Response:
+        """Serve a keyed write: the stored answer with `Idempotent-Replay: true`, or the first one, which is kept."""
+        caller: Caller = request.state.caller
+        scope, key = scope_of(service, caller.subject), request.headers[IDEMPOTENCY_HEADER]
+        query = request.url.query
+        target = f"{request.url.path}?{query}" if query else request.url.path
+        stored = await self.begin(scope, key, fingerprint(request.method, target, await request.body()))
+        if stored is not None:
+            return Response(stored.body, stored.status, {REPLAY_HEADER: "true"}, "application/json")
+        return await self._keep_answer(request, call_next, scope, key)
+
+    async def _keep_answer(self, request: Request, call_next: Endpoint, scope: str, key: str) -> Response:
+        try:
+            response = await call_next(request)
+        except BaseException:
+            await self.abandon(scope, key)
+            raise
+        if not str(response.headers.get("content-type", "")).startswith("application/json"):
+            await self.abandon(scope, key)  # a stream is resumed by its cursor, not by its key
+            return response
+        body = b"".join([chunk async for chunk in response.body_iterator])  # type: ignore[attr-defined]  # middleware responses stream
+        if response.status_code < 400:  # noqa: PLR2004
+            await self.finish(scope, key, response.status_code, body)
+        else:
+            await self.abandon(scope, key)  # a refused request had no effect: it may succeed when it is sent again
+        return Response(body, response.status_code, dict(response.headers))
 
     async def begin(self, scope: str, key: str, fingerprint: str) -> Answer | None:
         """Claim `key`; return the stored answer if there is one."""

@@ -19,13 +19,13 @@ RESTART = "run `direng down`, then `direng up`"
 class HomeUnusableError(ForbiddenError):
     """The home cannot be read or written, or others can."""
 
-    code = "kernel.home_unusable"
+    code = "home.unusable"
 
 
 class ServerNotRunningError(UnavailableError):
     """No server has published itself in the home."""
 
-    code = "kernel.server_not_running"
+    code = "home.server_not_running"
 
 
 @dataclass(frozen=True)
