@@ -163,13 +163,17 @@ def _make_apps(clock: Clock, opened: Opened) -> Mapping[ServiceName, FastAPI]:
     def guard(audience: ServiceName) -> TokenAuthenticator:
         return auth_app.create_authenticator(opened.auth, audience, clock)
 
+    # Auth and Vector-Ops have no database of rows; the answers to their writes are kept in PLMS's table, by service.
+    kept = opened.plms.idempotency
     return {
-        ServiceName.AUTH: auth_app.create_app(opened.auth, clock),
+        ServiceName.AUTH: auth_app.create_app(opened.auth, clock, idempotency=kept),
         ServiceName.PLMS: plms_app.create_app(opened.plms, guard(ServiceName.PLMS)),
         ServiceName.PAS: pas_app.create_app(opened.pas, guard(ServiceName.PAS)),
         ServiceName.PEX: pex_app.create_app(opened.pex, guard(ServiceName.PEX)),
         ServiceName.DIRENG: direng_app.create_app(opened.direng, guard(ServiceName.DIRENG)),
-        ServiceName.VECTOR_OPS: vector_ops_app.create_app(opened.index, guard(ServiceName.VECTOR_OPS)),
+        ServiceName.VECTOR_OPS: vector_ops_app.create_app(
+            opened.index, guard(ServiceName.VECTOR_OPS), idempotency=kept
+        ),
     }
 
 

@@ -80,6 +80,7 @@ def create_service(
     service = _compose(notebook, edges, worktree, clock, tick_s, tuple(checks))
     idempotency = SqlIdempotencyStore(engine, IDEMPOTENCY, clock)
     idempotency.forget_unfinished()
+    idempotency.forget_old()
     return OpenDirEng(service, idempotency, revision, engine)
 
 

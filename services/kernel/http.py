@@ -94,6 +94,7 @@ def make_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,  # an unknown path is a 404 with an error body, not a detour to another one
     )
     add_routes(app)
     _check_routes(service, app)

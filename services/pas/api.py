@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import FastAPI, Header, Path, Request, Response
+from fastapi import FastAPI, Header, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
@@ -66,7 +66,7 @@ def _add_runs(app: FastAPI, service: Runs) -> None:
         return await service.list_runs(caller, repo, is_active=is_active)
 
     @app.get("/pas/v1/runs/status")
-    async def get_run(caller: CallerOf, run_id: RunId) -> RunView:
+    async def get_run(caller: CallerOf, run_id: Annotated[RunId, Query(pattern=ID_PATTERN)]) -> RunView:
         return await service.get_run(caller, run_id)
 
     @app.get("/pas/v1/runs/{run_id}/receipts")

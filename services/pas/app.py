@@ -109,6 +109,7 @@ def open_pas(ports: PasPorts) -> PasParts:
     upgrade_schema(engine, "services.pas")
     idempotency = SqlIdempotencyStore(engine, IDEMPOTENCY, ports.clock)
     idempotency.forget_unfinished()
+    idempotency.forget_old()
     return _compose(ports, engine, idempotency, SqlPasStore(engine))
 
 

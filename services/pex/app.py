@@ -90,6 +90,7 @@ def create_service(
     )
     idempotency = SqlIdempotencyStore(engine, IDEMPOTENCY, clock)
     idempotency.forget_unfinished()
+    idempotency.forget_old()
     return OpenPex(service, idempotency, revision, engine)
 
 

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from services.kernel.caller import Authenticator
 from services.kernel.clock import Clock
-from services.kernel.http import make_app
+from services.kernel.http import OncePerKey, make_app
 from services.kernel.version import VERSION
 from services.kernel.vocabulary import ServiceName
 from services.vector_ops.api import add_routes
@@ -96,7 +96,9 @@ def create_service(settings: VectorOpsSettings, clock: Clock) -> VectorOpsParts:
     return VectorOpsParts(service, shelf)
 
 
-def create_app(parts: VectorOpsParts, authenticator: Authenticator) -> FastAPI:
+def create_app(
+    parts: VectorOpsParts, authenticator: Authenticator, *, idempotency: OncePerKey | None = None
+) -> FastAPI:
     """Return the HTTP app of Vector-Ops."""
     health = Health(version=VERSION)
     return make_app(
@@ -104,4 +106,5 @@ def create_app(parts: VectorOpsParts, authenticator: Authenticator) -> FastAPI:
         authenticator,
         lambda app: add_routes(app, parts.service, health),
         version=VERSION,
+        idempotency=idempotency,
     )
