@@ -77,6 +77,15 @@ def judge_tests(base: TestRecord | None, result: TestRecord) -> Finding:
     return make_finding("test_pass_rate", Verdict.PASS if is_pass else Verdict.FAIL, round(rate, 4), detail)
 
 
+def _judge_unknown(reason: str, *, ran_on_base: bool) -> Finding:
+    """Return fail when the tests ran before and cannot run now: the change broke them; else nothing is known."""
+    if ran_on_base:
+        return make_finding(
+            "test_pass_rate", Verdict.FAIL, 0.0, f"the tests ran before the change and not after it: {reason}"
+        )
+    return make_finding("test_pass_rate", Verdict.UNKNOWN, None, reason)
+
+
 class TestPassRate:
     """`test_pass_rate` from what the run's test cards recorded."""
 
@@ -90,10 +99,10 @@ class TestPassRate:
         reports = await self._read(cards, TreeRef.INPUT)
         if not reports:
             return make_finding("test_pass_rate", Verdict.UNKNOWN, None, "the run has no test card on its result")
+        on_base = [report for report in await self._read(cards, TreeRef.BASE) if report.status != "unknown"]
         unknown = next((report for report in reports if report.status == "unknown"), None)
         if unknown is not None:
-            return make_finding("test_pass_rate", Verdict.UNKNOWN, None, unknown.reason or "the tests did not run")
-        on_base = [report for report in await self._read(cards, TreeRef.BASE) if report.status != "unknown"]
+            return _judge_unknown(unknown.reason or "the tests did not run", ran_on_base=any(r.passed for r in on_base))
         return judge_tests(sum_reports(on_base) if on_base else None, sum_reports(reports))
 
     async def _read(self, cards: Sequence[CardRecord], tree: TreeRef) -> list[TestReport]:

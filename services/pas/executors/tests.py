@@ -32,13 +32,15 @@ class TestsExecutor:
         if not isinstance(payload, TestsPayload):
             raise InvalidRequestError(f"the card {work.card.task_id} is no test card")
         driver = f"{INPUTS_TARGET}/{DRIVER_FILE}"
+        python = await asyncio.to_thread(choose_interpreter, Path(work.repo), self._programs.python)
+        params, is_own = TestParams(paths=payload.paths), python != self._programs.python
         order = Order(
             lane=work.card.lane,
-            argv=tuple(pytest_argv(TestParams(paths=payload.paths), driver, WORKSPACE_TARGET)),
+            argv=tuple(pytest_argv(params, driver, WORKSPACE_TARGET, is_own_interpreter=is_own)),
             folder=work.folder,
             inputs={DRIVER_FILE: _read_driver()},
             scripts={"test-driver": driver},
-            python=await asyncio.to_thread(choose_interpreter, Path(work.repo), self._programs.python),
+            python=python,
         )
         result = await self._bench.run(order, work.cancel)
         stopped = explain_stop(result)

@@ -121,9 +121,12 @@ def tidy_argv(new: tuple[Finding, ...]) -> list[str] | None:
     return ["ruff", "check", "--fix", "--no-unsafe-fixes", "--select", codes, *_REPORT, "--", *paths]
 
 
-def pytest_argv(params: TestParams, driver: str, root: str) -> list[str]:
-    """Return the command that runs the tests: `driver` is the path of driver.py inside the sandbox."""
-    argv = ["python", "-I", driver, "--root", root]
+def pytest_argv(params: TestParams, driver: str, root: str, *, is_own_interpreter: bool) -> list[str]:
+    """Return the command that runs the tests: `driver` is the path of driver.py inside the sandbox.
+
+    `is_own_interpreter` tells whether the interpreter is the project's; another one loads only declared plugins.
+    """
+    argv = ["python", "-I", driver, "--root", root, "--plugins", "all" if is_own_interpreter else "declared"]
     if params.select is not None:
         argv.append(f"--select={params.select}")
     return [*argv, "--", *params.paths]

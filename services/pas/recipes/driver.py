@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.metadata
 import importlib.util
 import io
 import json
 import os
+import re
 import sys
 import time
 import tomllib
@@ -52,6 +54,11 @@ class Recorder:
         self.outcomes: dict[str, str] = {}
         self.failures: list[dict[str, str]] = []
         self.collected = 0
+        self.crash: str | None = None
+
+    def pytest_internalerror(self, excrepr: Any) -> None:
+        """Keep why pytest itself failed."""
+        self.crash = _last_line(str(excrepr))
 
     def pytest_collection_finish(self, session: Any) -> None:
         """Count the tests that were selected."""
@@ -99,18 +106,22 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Run a tree's tests and report as one line of JSON.")
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--select", help="a pytest -k expression")
+    parser.add_argument("--plugins", choices=("declared", "all"), default="all", help="which installed plugins to load")
     parser.add_argument("paths", nargs="*")
     args = parser.parse_args(argv)
     root = args.root.resolve()
-    report = run(root, args.paths, args.select)
+    report = run(root, args.paths, args.select, plugins=args.plugins)
     sys.stdout.flush()
     sys.stdout.write(f"\n{MARKER}{json.dumps(report)}\n")
     sys.stdout.flush()
     return 0
 
 
-def run(root: Path, paths: list[str], select: str | None) -> dict[str, Any]:
-    """Run pytest in this process and return the report."""
+def run(root: Path, paths: list[str], select: str | None, *, plugins: str = "all") -> dict[str, Any]:
+    """Run pytest in this process and return the report.
+
+    `plugins` is `declared` when the interpreter is not the project's own: only plugins that the tree names are loaded.
+    """
     try:
         import pytest  # noqa: PLC0415 - a tree's interpreter may not have it, which is an answer and not a crash
     except ImportError:
@@ -123,11 +134,12 @@ def run(root: Path, paths: list[str], select: str | None) -> dict[str, Any]:
     if problem is not None:
         return _unknown(problem)
     _enter(root)
+    extra = _choose_plugins(root) if plugins == "declared" else None
     recorder = Recorder()
     complaints = io.StringIO()
     started = time.monotonic()
     with contextlib.redirect_stderr(_Tee(complaints)):
-        exit_status = int(pytest.main(_arguments(root, chosen, select), plugins=[recorder]))
+        exit_status = int(pytest.main(_arguments(root, chosen, select, extra), plugins=[recorder]))
     report = _report(recorder, exit_status, complaints.getvalue())
     report["duration_s"] = round(time.monotonic() - started, 3)
     return _judge_imports(report, imported_from(root))
@@ -193,15 +205,47 @@ def _forget_outside(name: str, root: Path) -> None:
             del sys.modules[loaded]
 
 
-def _arguments(root: Path, paths: list[str], select: str | None) -> list[str]:
-    arguments = ["--rootdir", str(root), "-p", "no:cacheprovider", "-q", "--color=no"]
+def _arguments(root: Path, paths: list[str], select: str | None, extra: list[str] | None) -> list[str]:
+    """Return pytest's arguments; `extra` loads chosen plugins (None: pytest loads all that are installed)."""
+    is_limited = extra is not None
+    extra = extra or []
+    arguments = [*extra, "--rootdir", str(root), "-p", "no:cacheprovider", "-q", "--color=no"]
     if not _has_configuration(root):
         arguments += ["-c", os.devnull]  # pytest would look for one in the directories above the tree
-    if importlib.util.find_spec("xdist") is not None:
+    if importlib.util.find_spec("xdist") is not None and (not is_limited or "xdist.plugin" in extra):
         arguments += ["-n", "0"]  # imports are judged in this process, so the tests have to run in it
     if select is not None:
         arguments += ["-k", select]
     return [*arguments, *paths]
+
+
+def _choose_plugins(root: Path) -> list[str]:
+    """Return the `-p` options of the installed pytest plugins that the tree declares, and switch the others off.
+
+    A plugin that only this platform's interpreter has would change what the project's tests see (its warnings, say).
+    """
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    declared = _declarations(root)
+    chosen: list[str] = []
+    for entry in importlib.metadata.entry_points(group="pytest11"):
+        package = entry.dist.name if entry.dist is not None else entry.name
+        if re.search(rf"(?<![\w-]){re.escape(package.lower())}(?![\w-])", declared):
+            chosen += ["-p", entry.value.partition(":")[0]]
+    return chosen
+
+
+def _declarations(root: Path) -> str:
+    patterns = (
+        "pyproject.toml",
+        "setup.cfg",
+        "setup.py",
+        "tox.ini",
+        "Pipfile",
+        "*requirements*.txt",
+        "requirements/*.txt",
+    )
+    files = [path for pattern in patterns for path in root.glob(pattern) if path.is_file()]
+    return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in files).lower()
 
 
 def _has_configuration(root: Path) -> bool:
@@ -223,7 +267,7 @@ def _report(recorder: Recorder, exit_status: int, complaints: str) -> dict[str, 
     for outcome in recorder.outcomes.values():
         counts[outcome] += 1
     ordered = sorted(recorder.outcomes.items(), key=lambda each: _ORDER.index(each[1]))
-    status, reason = _status(exit_status, complaints)
+    status, reason = _status(recorder, exit_status, complaints)
     return {
         "status": status,
         "reason": reason,
@@ -239,13 +283,13 @@ def _report(recorder: Recorder, exit_status: int, complaints: str) -> dict[str, 
     }
 
 
-def _status(exit_status: int, complaints: str) -> tuple[str, str | None]:
+def _status(recorder: Recorder, exit_status: int, complaints: str) -> tuple[str, str | None]:
     if exit_status == _NO_TESTS:
         return "unknown", "pytest found no tests"
     if exit_status == _USAGE_ERROR:
         return "unknown", _refusal(complaints)
     if exit_status == _INTERNAL_ERROR:
-        return "failed", "pytest failed inside itself"
+        return "unknown", _crash(recorder, complaints)
     return ("passed", None) if exit_status == 0 else ("failed", None)
 
 
@@ -255,6 +299,13 @@ def _refusal(complaints: str) -> str:
     plugin = next((plugin for mark, plugin in _PLUGINS.items() if f" {mark}" in f" {said}"), None)
     cure = f"; {plugin} is missing from this interpreter" if plugin else ""
     return f"pytest refused the project's configuration: {said}{cure}"
+
+
+def _crash(recorder: Recorder, complaints: str) -> str:
+    """Return why pytest itself failed; that says nothing about the tests."""
+    lines = [line.removeprefix("INTERNALERROR>").strip() for line in complaints.splitlines()]
+    said = recorder.crash or _last_line("\n".join(line for line in lines if line and not line.startswith("^")))
+    return f"pytest failed inside itself: {said}"
 
 
 def _unknown(reason: str) -> dict[str, Any]:

@@ -25,9 +25,11 @@ def _test_file(root, text):
     (root / "tests" / "test_lib.py").write_text(text, encoding="utf-8")
 
 
-def _run(root, *paths, select=None, extra_path=()):
+def _run(root, *paths, select=None, extra_path=(), is_own_interpreter=True):
     """Run the driver as the sandbox does; `extra_path` stands for what a .pth file of an interpreter adds."""
-    argv = commands.pytest_argv(TestParams(paths=paths, select=select), str(DRIVER), str(root))[1:]
+    argv = commands.pytest_argv(
+        TestParams(paths=paths, select=select), str(DRIVER), str(root), is_own_interpreter=is_own_interpreter
+    )[1:]
     command = [sys.executable, *argv]
     if extra_path:
         start = f"import sys, runpy; sys.path += {list(extra_path)!r}; sys.argv = {argv[1:]!r}; "
@@ -204,3 +206,29 @@ def test_an_interpreter_without_pytest_is_unknown(tree):
 def test_the_script_stands_alone():
     source = DRIVER.read_text(encoding="utf-8")
     assert "services." not in source
+
+
+CONFIG = '[tool.pytest.ini_options]\nfilterwarnings = ["error"]\n'
+ASYNC_TEST = "import asyncio\nasync def test_wait():\n    await asyncio.sleep(0)\n"
+
+
+def test_a_foreign_interpreter_loads_no_plugin_that_the_project_does_not_declare(tree):
+    """pytest-asyncio warns about a setting that others never made; with warnings as errors that is fatal."""
+    (tree / "pyproject.toml").write_text(CONFIG, encoding="utf-8")
+    report = _run(tree, is_own_interpreter=False)
+    assert (report.status, report.passed) == ("passed", 1)
+
+
+def test_a_declared_plugin_is_loaded(tree):
+    extra = '[project.optional-dependencies]\ntest = ["pytest-asyncio>=1"]\n'
+    declared = f'{extra}[tool.pytest.ini_options]\nasyncio_mode = "auto"\n'
+    (tree / "pyproject.toml").write_text(declared, encoding="utf-8")
+    _test_file(tree, ASYNC_TEST)
+    assert _run(tree, is_own_interpreter=False).passed == 1
+
+
+def test_a_crash_of_pytest_itself_says_nothing_about_the_tests(tree):
+    (tree / "conftest.py").write_text("def pytest_collection_modifyitems():\n    raise RuntimeError('boom')\n")
+    report = _run(tree)
+    assert report.status == "unknown"
+    assert "boom" in report.reason
