@@ -15,6 +15,7 @@ from services.kernel.version import VERSION
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 40.0
 POLL_S = 0.02
+MIN_FREE_BYTES = 4 * 1024 * 1024
 # The server executes with nothing of the user's environment but these: where things are, and its own settings.
 KEPT_VARIABLES = ("HOME", "LANG", "PATH", "TMPDIR", "DIRENG_HOME")
 KEPT_PREFIXES = ("AUTH_", "PLMS_", "PAS_", "PEX_", "VECTOR_OPS_")
@@ -65,12 +66,22 @@ def ensure_server(environment: Mapping[str, str]) -> Home:
     return home
 
 
+def check_space(home: Home) -> None:
+    """Raise UnavailableError when a server could not even write its log; it has nowhere else to say so."""
+    disk = os.statvfs(home.path)
+    if disk.f_blocks and disk.f_bavail * disk.f_frsize < MIN_FREE_BYTES:
+        raise UnavailableError(
+            f"the disk of {home.path} is full; free some space (a server needs {MIN_FREE_BYTES >> 20} MB to start)"
+        )
+
+
 def start_server(home: Home, environment: Mapping[str, str]) -> Home:
     """Start the server as a detached process and wait until it, or that of a quicker start, has published itself.
 
     Raises UnavailableError with the server's own last line when it gives up.
     """
     home.create()
+    check_space(home)
     process, is_refused = _spawn(home, environment), False
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:

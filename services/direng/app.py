@@ -25,7 +25,6 @@ from services.direng.worktree import GitWorktree
 from services.edits.journal import AcceptJournal
 from services.kernel.caller import Authenticator, CallerSource
 from services.kernel.clock import Clock
-from services.kernel.db import open_engine
 from services.kernel.http import make_app
 from services.kernel.ids import new_id
 from services.kernel.version import VERSION
@@ -34,6 +33,7 @@ from services.pas.protocol import Pas
 from services.pex.protocol import Pex
 from services.vector_ops.protocol import VectorOps
 from services.wire.idempotency import SqlIdempotencyStore
+from services.wire.storage import open_engine
 
 
 @dataclass(frozen=True)

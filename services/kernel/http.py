@@ -91,9 +91,7 @@ def make_app(
         version=version,
         lifespan=lifespan,
         dependencies=[Depends(gate.confirm)],
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
+        openapi_url=None,  # and with it the generated pages
         redirect_slashes=False,  # an unknown path is a 404 with an error body, not a detour to another one
     )
     add_routes(app)

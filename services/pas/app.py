@@ -14,7 +14,7 @@ from fastapi import FastAPI
 
 from services.kernel.caller import Authenticator
 from services.kernel.clock import Clock
-from services.kernel.db import open_engine, upgrade_schema
+from services.kernel.db import upgrade_schema
 from services.kernel.errors import InternalError
 from services.kernel.http import make_app
 from services.kernel.version import VERSION
@@ -43,6 +43,7 @@ from services.pas.store import SqlPasStore
 from services.pas.trees import RepositoryTrees
 from services.pas.workflows import PasRuntime, bind_runtime, launch_run, stop_workflows
 from services.wire.idempotency import SqlIdempotencyStore
+from services.wire.storage import open_engine
 
 
 @dataclass(frozen=True)

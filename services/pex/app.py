@@ -10,7 +10,6 @@ from fastapi import FastAPI
 
 from services.kernel.caller import Authenticator, CallerSource
 from services.kernel.clock import Clock
-from services.kernel.db import open_engine
 from services.kernel.http import make_app
 from services.kernel.ids import new_id
 from services.kernel.version import VERSION
@@ -32,6 +31,7 @@ from services.pex.tables import IDEMPOTENCY
 from services.plms.protocol import Plms
 from services.vector_ops.protocol import VectorOps
 from services.wire.idempotency import SqlIdempotencyStore
+from services.wire.storage import open_engine
 
 PHRASES_FILE = "intents.v1.yaml"
 

@@ -8,7 +8,6 @@ from fastapi import FastAPI
 
 from services.kernel.caller import Authenticator
 from services.kernel.clock import Clock
-from services.kernel.db import open_engine
 from services.kernel.http import make_app
 from services.kernel.ids import new_id
 from services.kernel.version import VERSION
@@ -22,6 +21,7 @@ from services.plms.settings import PlmsSettings
 from services.plms.store import SqlStore, prepare_schema
 from services.plms.tables import IDEMPOTENCY
 from services.wire.idempotency import SqlIdempotencyStore
+from services.wire.storage import open_engine
 
 PRIORS_FILE = "recipes.v1.json"
 
