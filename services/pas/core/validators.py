@@ -103,7 +103,14 @@ class TestPassRate:
         unknown = next((report for report in reports if report.status == "unknown"), None)
         if unknown is not None:
             return _judge_unknown(unknown.reason or "the tests did not run", ran_on_base=any(r.passed for r in on_base))
-        return judge_tests(sum_reports(on_base) if on_base else None, sum_reports(reports))
+        finding = judge_tests(sum_reports(on_base) if on_base else None, sum_reports(reports))
+        missing = sorted({name for report in reports for name in report.missing_modules})
+        if not missing:
+            return finding
+        count = sum(report.files_not_imported for report in reports)
+        return finding.model_copy(
+            update={"detail": f"{finding.detail}; {count} test files not run: {', '.join(missing[:SHOWN])} missing"}
+        )
 
     async def _read(self, cards: Sequence[CardRecord], tree: TreeRef) -> list[TestReport]:
         reports = []

@@ -48,6 +48,7 @@ class TestReport(Shape):
     """What a run of the tests found.
 
     `status` is `unknown`, with the reason, when nothing was learned: no pytest, no tests, a configuration it refuses.
+    `files_not_imported` counts test files that need `missing_modules`, which neither interpreter nor tree has.
     `outcomes` maps test ids to passed, failed, error, skipped, xfailed or xpassed; it is capped, failures first.
     """
 
@@ -65,6 +66,8 @@ class TestReport(Shape):
     outcomes: dict[str, str] = Field(default_factory=dict)
     outcomes_omitted: int = 0
     failures: tuple[TestFailure, ...] = ()
+    files_not_imported: int = 0
+    missing_modules: tuple[str, ...] = ()
     imported_from: dict[str, ImportedFrom] = Field(default_factory=dict)
 
     @property

@@ -28,29 +28,23 @@ MAX_FAILURES = 50
 MAX_OUTSIDE = 20
 MAX_MESSAGE_CHARS = 300
 _USAGE_ERROR, _NO_TESTS, _INTERNAL_ERROR = 4, 5, 3
+_BAD = ("failed", "error", "xpassed")
 _ORDER = ("failed", "error", "xpassed", "passed", "skipped", "xfailed")
+_MISSING_MODULE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
 _CONFIG_FILES = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini")
-# Option or setting in a complaint of pytest -> the plugin that knows it.
-_PLUGINS = {
-    "-n": "pytest-xdist",
-    "--dist": "pytest-xdist",
-    "--cov": "pytest-cov",
-    "--timeout": "pytest-timeout",
-    "timeout": "pytest-timeout",
-    "asyncio_": "pytest-asyncio",
-    "--asyncio": "pytest-asyncio",
-    "--benchmark": "pytest-benchmark",
-    "--randomly": "pytest-randomly",
-    "--disable-socket": "pytest-socket",
-    "--reruns": "pytest-rerunfailures",
-    "django": "pytest-django",
-}
+# Option or setting in a complaint of pytest -> the plugin `pytest-NAME` that knows it.
+_PLUGINS = {"-n": "xdist", "--dist": "xdist", "--cov": "cov", "--timeout": "timeout", "timeout": "timeout"} | {
+    "asyncio_": "asyncio", "--asyncio": "asyncio", "--benchmark": "benchmark", "--randomly": "randomly",
+    "--disable-socket": "socket", "--reruns": "rerunfailures", "django": "django",
+}  # fmt: skip
 
 
 class Recorder:
     """A pytest plugin that keeps the outcome of every test."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.missing: dict[str, str] = {}
         self.outcomes: dict[str, str] = {}
         self.failures: list[dict[str, str]] = []
         self.collected = 0
@@ -66,8 +60,16 @@ class Recorder:
 
     def pytest_collectreport(self, report: Any) -> None:
         """Record a file that could not be collected as an error."""
-        if report.failed:
+        if report.failed and not self._note_missing(report):
             self._record(report.nodeid or "collection", "error", report.longreprtext)
+
+    def _note_missing(self, report: Any) -> bool:
+        """Return whether a file needs a module that neither the interpreter nor the tree has; that is no failure."""
+        found = _MISSING_MODULE.search(report.longreprtext)
+        if found is None or found[1].partition(".")[0] in _top_level(self._root):
+            return False
+        self.missing[report.nodeid or "collection"] = found[1]
+        return True
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Record a phase of a test; setup and teardown only count when they fail or skip."""
@@ -109,9 +111,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--plugins", choices=("declared", "all"), default="all", help="which installed plugins to load")
     parser.add_argument("paths", nargs="*")
     args = parser.parse_args(argv)
-    root = args.root.resolve()
-    report = run(root, args.paths, args.select, plugins=args.plugins)
-    sys.stdout.flush()
+    report = run(args.root.resolve(), args.paths, args.select, plugins=args.plugins)
     sys.stdout.write(f"\n{MARKER}{json.dumps(report)}\n")
     sys.stdout.flush()
     return 0
@@ -135,10 +135,10 @@ def run(root: Path, paths: list[str], select: str | None, *, plugins: str = "all
         return _unknown(problem)
     _enter(root)
     extra = _choose_plugins(root) if plugins == "declared" else None
-    recorder = Recorder()
-    complaints = io.StringIO()
+    recorder = Recorder(root)
+    complaints = _Tee()
     started = time.monotonic()
-    with contextlib.redirect_stderr(_Tee(complaints)):
+    with contextlib.redirect_stderr(complaints):
         exit_status = int(pytest.main(_arguments(root, chosen, select, extra), plugins=[recorder]))
     report = _report(recorder, exit_status, complaints.getvalue())
     report["duration_s"] = round(time.monotonic() - started, 3)
@@ -148,17 +148,10 @@ def run(root: Path, paths: list[str], select: str | None, *, plugins: str = "all
 class _Tee(io.StringIO):
     """Standard error that is also kept, for the reasons pytest gives there."""
 
-    def __init__(self, copy: io.StringIO) -> None:
-        super().__init__()
-        self._copy = copy
-        self._stream = sys.stderr
-
     def write(self, text: str) -> int:
-        self._copy.write(text)
-        return self._stream.write(text)
-
-    def flush(self) -> None:
-        self._stream.flush()
+        if sys.__stderr__ is not None:
+            sys.__stderr__.write(text)
+        return super().write(text)
 
 
 def _configured(root: Path) -> list[str]:
@@ -210,6 +203,7 @@ def _arguments(root: Path, paths: list[str], select: str | None, extra: list[str
     is_limited = extra is not None
     extra = extra or []
     arguments = [*extra, "--rootdir", str(root), "-p", "no:cacheprovider", "-q", "--color=no"]
+    arguments.append("--continue-on-collection-errors")  # a file that cannot be imported must not hide the others
     if not _has_configuration(root):
         arguments += ["-c", os.devnull]  # pytest would look for one in the directories above the tree
     if importlib.util.find_spec("xdist") is not None and (not is_limited or "xdist.plugin" in extra):
@@ -268,6 +262,12 @@ def _report(recorder: Recorder, exit_status: int, complaints: str) -> dict[str, 
         counts[outcome] += 1
     ordered = sorted(recorder.outcomes.items(), key=lambda each: _ORDER.index(each[1]))
     status, reason = _status(recorder, exit_status, complaints)
+    modules = sorted(set(recorder.missing.values()))
+    if modules and status == "failed" and not any(counts[outcome] for outcome in _BAD):
+        status = "passed"  # pytest's exit status counts the files that could not be imported
+    if modules and not recorder.outcomes:
+        cure = "put a .venv with the project's dependencies into the repository"
+        status, reason = "unknown", f"the tests need {', '.join(modules[:5])}, which is not installed; {cure}"
     return {
         "status": status,
         "reason": reason,
@@ -280,6 +280,8 @@ def _report(recorder: Recorder, exit_status: int, complaints: str) -> dict[str, 
         "outcomes": dict(ordered[:MAX_OUTCOMES]),
         "outcomes_omitted": max(0, len(ordered) - MAX_OUTCOMES),
         "failures": recorder.failures,
+        "files_not_imported": len(recorder.missing),
+        "missing_modules": modules,
     }
 
 
@@ -297,7 +299,7 @@ def _refusal(complaints: str) -> str:
     lines = [line.strip() for line in complaints.splitlines() if "error" in line.lower()]
     said = (lines or ["no reason given"])[-1][:MAX_MESSAGE_CHARS]
     plugin = next((plugin for mark, plugin in _PLUGINS.items() if f" {mark}" in f" {said}"), None)
-    cure = f"; {plugin} is missing from this interpreter" if plugin else ""
+    cure = f"; pytest-{plugin} is missing from this interpreter" if plugin else ""
     return f"pytest refused the project's configuration: {said}{cure}"
 
 

@@ -76,7 +76,7 @@ def test_each_outcome_is_told_apart(tree):
 def test_a_file_that_cannot_be_imported_is_an_error(tree):
     _test_file(tree, "import lib.missing\n")
     report = _run(tree)
-    assert (report.status, report.errors, report.exit_status) == ("failed", 1, 2)
+    assert (report.status, report.errors, report.exit_status) == ("failed", 1, 1)
     assert "lib.missing" in report.failures[0].message
 
 
@@ -232,3 +232,23 @@ def test_a_crash_of_pytest_itself_says_nothing_about_the_tests(tree):
     report = _run(tree)
     assert report.status == "unknown"
     assert "boom" in report.reason
+
+
+def test_files_that_need_a_module_nobody_has_are_told_and_are_no_failure(tree):
+    (tree / "tests" / "test_needy.py").write_text("import no_such_module_anywhere\n\ndef test_it():\n    pass\n")
+    report = _run(tree)
+    assert (report.status, report.passed, report.errors) == ("passed", 1, 0)
+    assert (report.files_not_imported, report.missing_modules) == (1, ("no_such_module_anywhere",))
+
+
+def test_nothing_is_known_when_every_file_needs_a_missing_module(tree):
+    _test_file(tree, "import no_such_module_anywhere\n\ndef test_it():\n    pass\n")
+    report = _run(tree)
+    assert (report.status, report.pass_rate) == ("unknown", None)
+    assert "no_such_module_anywhere" in report.reason
+
+
+def test_a_module_that_the_tree_should_have_is_a_failure(tree):
+    _test_file(tree, "import lib.gone\n\ndef test_it():\n    pass\n")
+    report = _run(tree)
+    assert (report.status, report.errors) == ("failed", 1)
