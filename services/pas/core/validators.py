@@ -77,13 +77,24 @@ def judge_tests(base: TestRecord | None, result: TestRecord) -> Finding:
     return make_finding("test_pass_rate", Verdict.PASS if is_pass else Verdict.FAIL, round(rate, 4), detail)
 
 
-def _judge_unknown(reason: str, *, ran_on_base: bool) -> Finding:
+def judge_unknown(reason: str, *, ran_on_base: bool) -> Finding:
     """Return fail when the tests ran before and cannot run now: the change broke them; else nothing is known."""
     if ran_on_base:
         return make_finding(
             "test_pass_rate", Verdict.FAIL, 0.0, f"the tests ran before the change and not after it: {reason}"
         )
     return make_finding("test_pass_rate", Verdict.UNKNOWN, None, reason)
+
+
+def note_missing(finding: Finding, reports: Sequence[TestReport]) -> Finding:
+    """Return the finding; a pass becomes unknown when test files could not run: what they test was not shown."""
+    missing = sorted({name for report in reports for name in report.missing_modules})
+    if not missing:
+        return finding
+    count = sum(report.files_not_imported for report in reports)
+    detail = f"{finding.detail}; {count} test files not run: {', '.join(missing[:SHOWN])} not installed"
+    verdict = Verdict.UNKNOWN if finding.verdict is Verdict.PASS else finding.verdict
+    return finding.model_copy(update={"detail": detail, "verdict": verdict})
 
 
 class TestPassRate:
@@ -102,15 +113,9 @@ class TestPassRate:
         on_base = [report for report in await self._read(cards, TreeRef.BASE) if report.status != "unknown"]
         unknown = next((report for report in reports if report.status == "unknown"), None)
         if unknown is not None:
-            return _judge_unknown(unknown.reason or "the tests did not run", ran_on_base=any(r.passed for r in on_base))
+            return judge_unknown(unknown.reason or "the tests did not run", ran_on_base=any(r.passed for r in on_base))
         finding = judge_tests(sum_reports(on_base) if on_base else None, sum_reports(reports))
-        missing = sorted({name for report in reports for name in report.missing_modules})
-        if not missing:
-            return finding
-        count = sum(report.files_not_imported for report in reports)
-        return finding.model_copy(
-            update={"detail": f"{finding.detail}; {count} test files not run: {', '.join(missing[:SHOWN])} missing"}
-        )
+        return note_missing(finding, reports)
 
     async def _read(self, cards: Sequence[CardRecord], tree: TreeRef) -> list[TestReport]:
         reports = []

@@ -2,7 +2,7 @@
 
 from services.kernel.vocabulary import Verdict
 from services.pas.core.runs import find_badge
-from services.pas.core.validators import GATES, judge_tests, make_finding, sum_reports
+from services.pas.core.validators import GATES, judge_tests, judge_unknown, make_finding, note_missing, sum_reports
 from services.pas.models import Badge
 from services.pas.recipes.commands import TestReport
 
@@ -82,3 +82,17 @@ def test_findings_take_lane_and_threshold_from_the_one_table():
     for name, gate in GATES.items():
         finding = make_finding(name, Verdict.PASS, 1.0, "detail")
         assert (finding.lane, finding.threshold, finding.is_critical) == (gate.lane, gate.threshold, gate.is_critical)
+
+
+def test_tests_that_ran_before_and_not_after_are_a_failure_and_never_ran_is_unknown():
+    assert judge_unknown("pytest found no tests", ran_on_base=True).verdict is Verdict.FAIL
+    assert judge_unknown("pytest found no tests", ran_on_base=False).verdict is Verdict.UNKNOWN
+
+
+def test_a_pass_with_test_files_left_out_is_unknown_and_a_failure_stays_one():
+    partial = _report(passed=10).model_copy(update={"files_not_imported": 2, "missing_modules": ("freezegun",)})
+    noted = note_missing(_judge(_report(10), partial), [partial])
+    assert noted.verdict is Verdict.UNKNOWN
+    assert "2 test files not run: freezegun not installed" in noted.detail
+    broken = _report(9, 1, failing=("t::new",)).model_copy(update={"missing_modules": ("freezegun",)})
+    assert note_missing(_judge(_report(10), broken), [broken]).verdict is Verdict.FAIL
