@@ -4,16 +4,13 @@
 """
 
 import asyncio
-import base64
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from random import SystemRandom
 from typing import ClassVar
 
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
 from dbos import DBOS
 from fastapi import FastAPI
 
@@ -33,8 +30,9 @@ from services.kernel.errors import InternalError
 from services.kernel.vocabulary import ServiceName
 from services.pas import app as pas_app
 from services.pas.core.isolation import Isolation
-from services.pas.core.ports import FaultPoints, NoFaults
+from services.pas.core.ports import FaultPoints, NoFaults, Signer
 from services.pas.engine import close_dbos, dbos_config, launch_dbos, open_workflow_engine
+from services.pas.passport.signature import ARCHIVE, RingSigner
 from services.pas.sandbox.bubblewrap import BubblewrapIsolation
 from services.pex import app as pex_app
 from services.plms import app as plms_app
@@ -71,30 +69,23 @@ class Platform:
     opened: "Opened"
 
 
-class PlatformSigner:
-    """Signs passports with the key that signs tokens now; satisfies services.pas.core.ports.Signer."""
+def make_signer(keys: KeyRing, home: Home) -> RingSigner:
+    """Return what signs passports with the key that signs tokens now, and archives its public half in the home."""
 
-    def __init__(self, keys: KeyRing) -> None:
-        self._keys = keys
-
-    @property
-    def kid(self) -> str:
-        """Name of the key."""
-        return self._keys.get_signing_key().kid
-
-    def sign(self, content: bytes) -> str:
-        """Return the RS256 signature of `content`, base64url without padding."""
-        key = self._keys.get_signing_key().private
-        if not isinstance(key, RSAPrivateKey):
+    def find_key() -> tuple[str, RSAPrivateKey]:
+        key = keys.get_signing_key()
+        if not isinstance(key.private, RSAPrivateKey):
             raise InternalError("the platform's signing key is no RSA key")
-        return base64.urlsafe_b64encode(key.sign(content, PKCS1v15(), SHA256())).rstrip(b"=").decode()
+        return key.kid, key.private
+
+    return RingSigner(find_key, home.path / ARCHIVE)
 
 
 @dataclass(frozen=True)
 class PasTools:
     """What PAS is handed beside its databases."""
 
-    signer: PlatformSigner
+    signer: Signer
     isolation: Isolation
     artifacts: ObstoreArtifactStore
 
@@ -128,7 +119,7 @@ async def _compose(home: Home, wiring: Wiring, stack: AsyncExitStack) -> Platfor
     stack.callback(plms.close)
     index = vector_ops_app.open_vector_ops(home.folder("index"), clock)
     stack.callback(index.close)
-    pas = _open_pas(home, wiring, PasTools(PlatformSigner(auth.keys), isolation, artifacts), stack)
+    pas = _open_pas(home, wiring, PasTools(make_signer(auth.keys, home), isolation, artifacts), stack)
     pex = pex_app.create_service(
         sqlite_url(state / "pex.db"),
         plms=plms.service,

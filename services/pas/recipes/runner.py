@@ -15,9 +15,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from services.pas.recipes.catalog import apply_transformation
 from services.pas.recipes.disk import DiskTree
 from services.pas.recipes.models import RecipeOutcome
+from services.pas.recipes.transformation import apply_transformation
 
 MAX_RESULT_BYTES = 4_000_000
 MAX_PARAMS_BYTES = 100_000

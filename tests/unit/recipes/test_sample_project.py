@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from services.pas.recipes import driver
-from services.pas.recipes.catalog import RECIPES, apply_transformation
+from services.pas.recipes.catalog import RECIPES
 from services.pas.recipes.commands import parse_test_output
 from services.pas.recipes.disk import DiskTree
+from services.pas.recipes.transformation import apply_transformation
 
 SAMPLE = Path(__file__).resolve().parents[2] / "fixtures" / "sample_project"
 
