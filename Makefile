@@ -12,7 +12,7 @@ PAS_URL ?= http://127.0.0.1:6200
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sort | awk -F ':.*?## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-setup: $(VENV)/.ready ## create .venv, install the locked packages, check bubblewrap
+setup: $(VENV)/.ready ## create .venv, install the locked packages, check the sandbox
 	@bash scripts/check_isolation.sh
 
 $(VENV)/.ready: requirements.lock pyproject.toml
@@ -32,6 +32,7 @@ arch: setup ## import contracts, arrows, sizes
 	$(BIN)/lint-imports && $(BIN)/pytest -q tests/arch
 
 test: setup ## the whole test suite
+	@bash scripts/check_test_tools.sh
 	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadgroup
 
 contracts: setup ## generate contracts/*.json and say whether they changed
@@ -47,6 +48,7 @@ demo: setup ## the main job, twice, on real repositories
 	@bash scripts/demo.sh
 
 acceptance: setup ## the acceptance tests of the specification
+	@bash scripts/check_test_tools.sh
 	$(BIN)/pytest -q tests/acceptance
 
 check: lint type arch test ## everything that CI runs
