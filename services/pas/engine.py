@@ -11,6 +11,7 @@ from dbos import DBOS, DBOSConfig
 from dbos._serialization import Serializer  # the base class has no public name in 3.4
 
 from services.kernel.db import set_sqlite_pragmas
+from services.wire.storage import StorageUnwritableError, refuse_unwritable
 
 APPLICATION_NAME = "direng"
 APPLICATION_VERSION = "pas-1"
@@ -57,7 +58,19 @@ def open_workflow_engine(url: str) -> sa.Engine:
         connection.isolation_level = "IMMEDIATE"  # what DBOS sets on engines of its own making
 
     sa.event.listen(engine, "connect", prepare)
+    sa.event.listen(engine, "handle_error", _wait_for_space)
     return engine
+
+
+def _wait_for_space(context: sa.engine.ExceptionContext) -> None:
+    """Have DBOS repeat what meets a full disk: it repeats, by this very phrase, what meets a locked database.
+
+    Otherwise it would lose the end of a workflow that others wait for.
+    """
+    try:
+        refuse_unwritable(context)
+    except StorageUnwritableError as error:
+        raise StorageUnwritableError(f"{error.detail} (as if: database is locked)") from error
 
 
 def dbos_config(url: str, engine: sa.Engine, executor_id: str, *, polling_s: float = 1.0) -> DBOSConfig:

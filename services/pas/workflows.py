@@ -5,7 +5,9 @@ step is written to be repeated (core says how). Steps return plain JSON; refusal
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from dbos import DBOS, SetWorkflowID
 from dbos import error as dbos_error
@@ -17,6 +19,10 @@ from services.pas.core.cards import CardRunner
 from services.pas.core.ports import FaultPoints
 from services.pas.core.reasons import explain_error
 from services.pas.core.runs import RunKeeper, Settled
+from services.wire.storage import StorageUnwritableError
+
+STORAGE_RETRY_S = 2.0
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -61,29 +67,41 @@ def _runtime() -> PasRuntime:
     return _BOUND[0]
 
 
+async def _until_kept(run_id: str, work: Callable[[], Awaitable[R]]) -> R:
+    """Do a step's work, which may be repeated; while its result cannot be kept (a full disk), say so and wait."""
+    is_told = False
+    while True:
+        try:
+            return await work()
+        except StorageUnwritableError as error:
+            is_told = is_told or await _runtime().runs.note_delay(RunId(run_id), error.detail)
+        await asyncio.sleep(STORAGE_RETRY_S)
+
+
 @DBOS.step(name="pas.begin_run")
 async def begin_run(run_id: str) -> list[list[str | int]]:
     """Start the run; return [task id, attempts it may take] in order."""
-    return [[task_id, attempts] for task_id, attempts in await _runtime().runs.begin(RunId(run_id))]
+    cards = await _until_kept(run_id, lambda: _runtime().runs.begin(RunId(run_id)))
+    return [[task_id, attempts] for task_id, attempts in cards]
 
 
 @DBOS.step(name="pas.run_attempt")
 async def run_attempt(run_id: str, task_id: str, attempt: int) -> str:
     """Run one attempt of one card; return the state it left the card in."""
-    return await _runtime().cards.run_attempt(RunId(run_id), TaskId(task_id), attempt)
+    return await _until_kept(run_id, lambda: _runtime().cards.run_attempt(RunId(run_id), TaskId(task_id), attempt))
 
 
 @DBOS.step(name="pas.settle_run")
 async def settle_run(run_id: str) -> str:
     """Return how the cards ended."""
-    return await _runtime().runs.settle(RunId(run_id))
+    return await _until_kept(run_id, lambda: _runtime().runs.settle(RunId(run_id)))
 
 
 @DBOS.step(name="pas.merge_result")
 async def merge_result(run_id: str) -> list[str]:
     """Return ["tree", id] or ["refused", one line]."""
     try:
-        return ["tree", await _runtime().runs.merge_result(RunId(run_id))]
+        return ["tree", await _until_kept(run_id, lambda: _runtime().runs.merge_result(RunId(run_id)))]
     except Exception as error:  # noqa: BLE001 - a step's boundary: the run must end with a reason
         return ["refused", explain_error(error)]
 
@@ -92,7 +110,7 @@ async def merge_result(run_id: str) -> list[str]:
 async def validate(run_id: str, name: str, tree: str) -> str:
     """Judge one KPI; return "" or the reason why the run cannot go on."""
     try:
-        await _runtime().runs.validate(RunId(run_id), name, GitOid(tree))
+        await _until_kept(run_id, lambda: _runtime().runs.validate(RunId(run_id), name, GitOid(tree)))
     except Exception as error:  # noqa: BLE001 - a step's boundary: the run must end with a reason
         return explain_error(error)
     return ""
@@ -102,7 +120,7 @@ async def validate(run_id: str, name: str, tree: str) -> str:
 async def publish(run_id: str, tree: str) -> str:
     """Write branch and diff; return "" or the reason why that failed."""
     try:
-        await _runtime().runs.publish(RunId(run_id), GitOid(tree))
+        await _until_kept(run_id, lambda: _runtime().runs.publish(RunId(run_id), GitOid(tree)))
     except Exception as error:  # noqa: BLE001 - a step's boundary: the run must end with a reason
         return explain_error(error)
     return ""
@@ -111,7 +129,7 @@ async def publish(run_id: str, tree: str) -> str:
 @DBOS.step(name="pas.finish_run")
 async def finish_run(run_id: str, settled: str, reason: str) -> str:
     """Move the run to its final state with its passport."""
-    return await _runtime().runs.finish(RunId(run_id), Settled(settled), reason)
+    return await _until_kept(run_id, lambda: _runtime().runs.finish(RunId(run_id), Settled(settled), reason))
 
 
 @DBOS.workflow(name="pas.card", max_recovery_attempts=None)

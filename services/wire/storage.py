@@ -33,5 +33,5 @@ def refuse_unwritable(context: sa.engine.ExceptionContext) -> None:
         return
     place = "its database" if context.engine is None else f"its database {context.engine.url.database}"
     raise StorageUnwritableError(
-        f"the platform cannot write {place} ({error}); nothing was kept: free some space, then say it again"
+        f"the platform cannot write {place} ({error}); free some space on that disk"
     ) from error

@@ -23,7 +23,7 @@ from services.direng.core.telling import (
     tell_tick,
 )
 from services.direng.models import TurnEventKind, TurnState
-from services.kernel.clock import Clock
+from services.kernel.clock import Clock, to_iso
 from services.kernel.errors import PlatformError, UnavailableError
 from services.kernel.ids import DelegationId, RunId
 from services.kernel.vocabulary import (
@@ -43,6 +43,7 @@ E = TypeVar("E")
 DIFF_PATH = "artifacts/diff.patch"
 TICK_S = 5.0
 RECONNECT_S = 0.5
+STORAGE_UNWRITABLE = "wire.storage_unwritable"
 _RENAME = "recipe/rename-symbol"
 _OWN_STEPS = frozenset({2, 7})
 """Steps that DirEng tells itself."""
@@ -78,6 +79,9 @@ class Follower:
                     following, is_over = await self._follow_run(turn, following)
             except UnavailableError as error:
                 LOG.warning("%s %s is out of sight: %s", following.kind, following.id, error.detail)
+                if error.code == STORAGE_UNWRITABLE:
+                    line = f"{error.detail}; {following.kind} {following.id} goes on then: `direng status`"
+                    self._notebook.interrupt(turn, line, to_iso(self._parts.clock.now()))
                 is_over = False
                 following = await self._notebook.read_following(turn) or following
             if is_over:

@@ -14,10 +14,12 @@ class Notebook:
     def __init__(self, store: Store, bell: Bell) -> None:
         self.store = store
         self._bell = bell
+        self._interrupted: dict[SessionId, tuple[TurnEvent, TurnEvent]] = {}
 
     async def tell(self, turn: OpenTurn, *events: EventDraft, following: Following | None = None) -> None:
         """Keep events, together with the cursor of what is followed."""
         await self.store.tell(turn, events, following)
+        self._interrupted.pop(turn.session_id, None)
         self._bell.ring()
 
     async def close(
@@ -31,6 +33,21 @@ class Notebook:
         """End a turn with its last events."""
         end = EventDraft(TurnEventKind.END, state.value, data={"state": state.value, "exit_code": exit_code})
         await self.store.end_turn(turn, state, (*events, end), pending)
+        self._interrupted.pop(turn.session_id, None)
+        self._bell.ring()
+
+    def interrupt(self, turn: OpenTurn, reason: str, at: str) -> None:
+        """Send those who watch away with one clear line: what the turn tells cannot be kept now (a full disk).
+
+        Nothing is stored. The turn goes on as soon as it can be kept again, and whoever comes then sees all of it.
+        """
+        told = {"session_id": turn.session_id, "turn_index": turn.turn_index, "at": at, "trace_id": turn.trace_id}
+        code, state = {"code": "direng.interrupted"}, TurnState.FAILED.value
+        end = {"state": state, "exit_code": 1}
+        self._interrupted[turn.session_id] = (
+            TurnEvent(**told, seq=0, kind=TurnEventKind.ERROR, text=reason, data=code),
+            TurnEvent(**told, seq=0, kind=TurnEventKind.END, text=state, data=end),
+        )
         self._bell.ring()
 
     async def refuse(self, turn: OpenTurn, reason: str, code: str, state: TurnState = TurnState.REFUSED) -> None:
@@ -55,6 +72,10 @@ class Notebook:
                     yield event
                     if event.kind is TurnEventKind.END:
                         return
+            if (interruption := self._interrupted.get(session_id)) is not None:
+                for last in interruption:
+                    yield last
+                return
             await wait_for_ring(rung)
 
     async def watch_session(self, session_id: SessionId, after_seq: int) -> AsyncIterator[TurnEvent]:
@@ -67,6 +88,9 @@ class Notebook:
             for event in await self.store.list_events(session_id, after_seq):
                 after_seq = event.seq
                 yield event
-            if not is_running:
+            interruption = self._interrupted.get(session_id) if is_running else None
+            for last in interruption or ():
+                yield last
+            if not is_running or interruption is not None:
                 return
             await wait_for_ring(rung)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from services.direng.calls.pas import PasEdge
 from services.direng.calls.vector_ops import VectorOpsEdge
-from services.direng.core.following import DIFF_PATH, Follower
+from services.direng.core.following import DIFF_PATH, RECONNECT_S, Follower
 from services.direng.core.grants import GRANTS
 from services.direng.core.notebook import Notebook
 from services.direng.core.ports import OpenTurn, Worktree
@@ -33,7 +33,7 @@ from services.direng.protocol import (
 )
 from services.kernel.caller import Caller
 from services.kernel.clock import Clock, to_iso
-from services.kernel.errors import PlatformError
+from services.kernel.errors import PlatformError, UnavailableError
 from services.kernel.ids import RunId, SessionId, TraceId, new_trace_id
 from services.kernel.log import trace
 from services.kernel.vocabulary import RunState, Scope
@@ -218,6 +218,18 @@ class DirEngService:
         reason = "the server stopped during this turn; nothing was changed; say it again"
         await self._parts.notebook.refuse(turn, reason, "direng.interrupted", TurnState.FAILED)
 
+    async def _fail(self, turn: OpenTurn, reason: str, code: str) -> None:
+        """End a turn with one line; while even that cannot be kept, who watches is told at least."""
+        while True:
+            try:
+                await self._parts.notebook.refuse(turn, reason, code, TurnState.FAILED)
+            except UnavailableError as error:
+                LOG.warning("the end of turn %s of %s cannot be kept yet: %s", turn.turn_index, turn.session_id, reason)
+                self._parts.notebook.interrupt(turn, error.detail, to_iso(self._parts.clock.now()))
+                await asyncio.sleep(RECONNECT_S)
+            else:
+                return
+
     def _spawn(self, turn: OpenTurn, work: Awaitable[None]) -> None:
         """Run a turn in a task of its own: it goes on when the client leaves."""
 
@@ -226,13 +238,13 @@ class DirEngService:
                 try:
                     await work
                 except PlatformError as error:
-                    await self._parts.notebook.refuse(turn, error.detail, error.code, TurnState.FAILED)
+                    await self._fail(turn, error.detail, error.code)
                 except asyncio.CancelledError:
                     raise
                 except Exception:  # the edge of a turn: a bug must end it with one line, or its session hangs for ever
                     LOG.exception("a bug ended turn %s of %s", turn.turn_index, turn.session_id)
                     line = f"internal error; the server's log has the details under trace {turn.trace_id}"
-                    await self._parts.notebook.refuse(turn, line, "internal", TurnState.FAILED)
+                    await self._fail(turn, line, "internal")
 
         task = asyncio.create_task(run(), name=f"direng:{turn.session_id}:{turn.turn_index}")
         self._tasks.add(task)

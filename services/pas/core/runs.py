@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from services.kernel.clock import Clock, to_iso
-from services.kernel.errors import PlatformError
+from services.kernel.errors import PlatformError, UnavailableError
 from services.kernel.ids import GitOid, RunId, TaskId
 from services.kernel.vocabulary import RUN_TRANSITIONS, RunState, TaskState, Verdict, is_final
 from services.pas.core.control import Gatekeeper
@@ -139,6 +139,17 @@ class RunKeeper:
         await self._fill_jacket(run_id)
         self._parts.bell.ring()
         return change.state
+
+    async def note_delay(self, run_id: RunId, why: str) -> bool:
+        """Tell those who watch why a run does not go on; return whether at least that could be kept."""
+        LOG.warning("%s waits: %s", run_id, why)
+        note = EventDraft(EventKind.NOTE, f"the run waits: {why}")
+        try:
+            await self._parts.store.add_events(run_id, to_iso(self._parts.clock.now()), [note])
+        except UnavailableError:
+            return False
+        self._parts.bell.ring()
+        return True
 
     async def _final_change(self, run: RunRecord, settled: Settled, reason: str) -> RunChange:
         at = to_iso(self._parts.clock.now())
