@@ -4,6 +4,7 @@ import argparse
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from cli import exits, render
@@ -12,6 +13,11 @@ from cli.launch import ensure_server, find_server, start_server, stop_server
 from cli.wire import Wire, as_mapping, as_sequence
 from services.home import find_home
 from services.kernel.errors import PlatformError
+
+HOW_TO_ANSWER: dict[tuple[str, ...], str] = {
+    ("handle it yourself", "delegate to PEX"): "nothing was run; run it again with --direct (A) or --delegate (B)",
+    ("resume", "terminate"): "the run keeps waiting: see `vp resume` and `vp terminate`",
+}
 
 
 def _open(arguments: argparse.Namespace) -> Conversation:
@@ -40,6 +46,8 @@ def do_work(arguments: argparse.Namespace) -> int:
     if ending.waits_for_approval and ending.state == "waiting":
         render.note("nobody can be asked here; run it again with --yes, or approve it in the REPL (`direng`)")
         return exits.USAGE
+    if ending.state == "waiting" and ending.options:
+        render.note(HOW_TO_ANSWER.get(ending.options, "nothing was run; say it again in the words of one option"))
     return ending.exit_code
 
 
@@ -65,7 +73,11 @@ def do_undo(arguments: argparse.Namespace) -> int:
 
 def do_diff(arguments: argparse.Namespace) -> int:
     """`direng diff [RUN]`."""
-    render.print_diff(_open(arguments).diff(arguments.run))
+    found = _open(arguments).diff(arguments.run)
+    if arguments.json:
+        render.print_json(found)
+    else:
+        render.print_diff(str(found["patch"]))
     return exits.OK
 
 
@@ -88,7 +100,7 @@ def do_status(arguments: argparse.Namespace) -> int:
         talk.session_id = active[0]
         return talk.follow(0).exit_code
     runs = talk.runs()
-    if not runs:
+    if not runs and arguments.run is None:
         render.say("no runs of this repository yet")
         return exits.OK
     run_id = str(runs[0]["run_id"]) if arguments.run is None else talk.full_run_id(arguments.run)
@@ -96,12 +108,12 @@ def do_status(arguments: argparse.Namespace) -> int:
     if arguments.json:
         render.print_json(run)
     else:
-        print_run(run)
+        print_run(run, talk.left_alone(run_id))
     return exits.OK
 
 
-def print_run(run: dict[str, object]) -> None:
-    """Print a run with its cards and findings."""
+def print_run(run: dict[str, object], left_alone: Sequence[str] = ()) -> None:
+    """Print a run with its cards and findings, what it left alone, and how to take its result."""
     render.say(f"run {run['run_id']}: {run['state']}{' (' + str(run['badge']) + ')' if run['badge'] else ''}", "bold")
     if run["reason"]:
         render.say(f"  {run['reason']}")
@@ -123,6 +135,11 @@ def print_run(run: dict[str, object]) -> None:
         render.say(
             f"  branch {run['branch']}: {run['files_changed']} files, +{run['lines_added']} -{run['lines_deleted']}"
         )
+    if left_alone:
+        render.say("  left alone:")
+        render.say("\n".join(f"    {line}" for line in left_alone))
+    if run["state"] in {"completed", "needs_review"} and run["files_changed"]:
+        render.say(f"  read it: direng diff {run['run_id']}; merge it: direng accept {run['run_id']}", "cyan")
 
 
 def _summary(card: dict[str, object]) -> str:

@@ -12,12 +12,16 @@ FINAL_RUN_STATES = frozenset({"completed", "needs_review", "failed", "terminated
 
 @dataclass
 class Ending:
-    """How a turn ended: `state` as in services.direng.models.TurnState; `seq` of its last event."""
+    """How a turn ended: `state` as in services.direng.models.TurnState; `seq` of its last event.
+
+    `options` are those of the question it ended with.
+    """
 
     state: str = "failed"
     exit_code: int = exits.FAILED
     seq: int = 0
     waits_for_approval: bool = False
+    options: tuple[str, ...] = ()
 
 
 @dataclass
@@ -29,6 +33,8 @@ class Conversation:
     repo: str
     is_json: bool = False
     last: Ending = field(default_factory=Ending)
+    reported_run_id: str | None = None
+    """The run with changes, or without success, that was last reported here: what `/diff` and `/accept` mean."""
 
     @classmethod
     def open(cls, wire: Wire, folder: str, *, is_json: bool = False) -> "Conversation":
@@ -54,8 +60,11 @@ class Conversation:
                 render.print_json(data)
             else:
                 render.print_event(data)
+            self._keep_report(data)
             if data["kind"] == "approval_required":
                 ending.waits_for_approval = True
+            if data["kind"] == "question":
+                ending.options = tuple(str(option) for option in as_mapping(data["data"]).get("options") or ())  # type: ignore[attr-defined]  # a JSON list
             if data["kind"] == "end":
                 has_ended = True
                 end = as_mapping(data["data"])
@@ -85,33 +94,53 @@ class Conversation:
         """Return this repository's runs, newest first."""
         return as_sequence(self.wire.get("pas", "/pas/v1/runs", {"repo": self.repo}))
 
-    def session_of_newest_run(self, run_id: str | None) -> str:
-        """Return the session that owns `run_id` (None: the newest run of the repository)."""
-        for session in self.sessions():
-            if session.get("run_id") and (run_id is None or str(session["run_id"]).startswith(run_id)):
-                return str(session["session_id"])
-        raise NotFoundError(
-            "no run of this repository to act on; see `direng runs`"
-            if run_id is None
-            else f"no session of this repository has run {run_id}; see `direng runs`"
-        )
-
     def accept(self, run_id: str | None) -> dict[str, object]:
-        """Merge a run's hunks; return what was done."""
-        full = None if run_id is None else self.full_run_id(run_id)
-        owner = self.session_id if full is not None else self.session_of_newest_run(None)
-        return as_mapping(self.wire.post("direng", f"/sessions/{owner}/accept", {"run_id": full}))
+        """Merge a run's hunks; return what was done. None: the run that `pick_run` names."""
+        body = {"run_id": self.pick_run(run_id)}
+        return as_mapping(self.wire.post("direng", f"/sessions/{self.session_id}/accept", body))
 
     def undo(self) -> dict[str, object]:
-        """Take the last accept back."""
-        return as_mapping(self.wire.post("direng", f"/sessions/{self.session_of_newest_run(None)}/undo", {}))
+        """Take the repository's last accept back, whoever accepted it."""
+        owners = (str(session["session_id"]) for session in self.sessions() if session.get("run_id"))
+        return as_mapping(self.wire.post("direng", f"/sessions/{next(owners, self.session_id)}/undo", {}))
 
-    def diff(self, run_id: str | None) -> str:
-        """Return a run's patch."""
-        full = None if run_id is None else self.full_run_id(run_id)
-        owner = self.session_id if full is not None else self.session_of_newest_run(None)
-        query = {"run_id": full} if full else None
-        return str(as_mapping(self.wire.get("direng", f"/sessions/{owner}/diff", query))["patch"])
+    def diff(self, run_id: str | None) -> dict[str, object]:
+        """Return a run's id and patch. None: the run that `pick_run` names."""
+        query = {"run_id": self.pick_run(run_id)}
+        return as_mapping(self.wire.get("direng", f"/sessions/{self.session_id}/diff", query))
+
+    def pick_run(self, prefix: str | None) -> str:
+        """Return the full id of the named run, else of the one last reported here, else of the repository's newest.
+
+        Runs that completed without a change are passed over. A run that was neither named nor reported here is told.
+        """
+        if prefix is not None:
+            return self.full_run_id(prefix)
+        if self.reported_run_id is not None:
+            return self.reported_run_id
+        for run in self.runs():
+            if run["state"] != "completed" or run["files_changed"]:
+                render.note(f"run {run['run_id']}: {run['title']}")
+                return str(run["run_id"])
+        raise NotFoundError("no run of this repository to act on; see `direng runs`")
+
+    def left_alone(self, run_id: str) -> list[str]:
+        """Return what the report of a run told as left alone; nothing for a run of no session, as of `vp`."""
+        for session in self.sessions():
+            if session.get("run_id") == run_id:
+                path = f"/sessions/{session['session_id']}/events"
+                for event in self.wire.stream("direng", "GET", path, after=0):
+                    data = as_mapping(event.data["data"])
+                    if event.data["kind"] == "report" and data.get("run_id") == run_id:
+                        return [str(line) for line in data.get("left_alone") or ()]  # type: ignore[attr-defined]  # a JSON list
+        return []
+
+    def _keep_report(self, event: dict[str, object]) -> None:
+        """Remember the run of a report, unless it completed without a change: there is nothing to take from it."""
+        if event["kind"] == "report":
+            data = as_mapping(event["data"])
+            if data["state"] != "completed" or data["files"]:
+                self.reported_run_id = str(data["run_id"])
 
     def full_run_id(self, prefix: str) -> str:
         """Return the one run of the repository whose id starts with `prefix`."""

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 if __name__ == "__main__":  # run as a script: the folder `cli` itself must not be importable
     sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != Path(__file__).resolve().parent]
@@ -13,6 +14,7 @@ from cli import exits, render
 from services.kernel.errors import PlatformError
 from services.kernel.version import VERSION
 
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - has no public name
 EPILOG = """\
 exit codes: 0 ok, 1 failed, 2 usage, 3 budget, 4 auth, 5 low confidence, 6 conflict
 examples:
@@ -40,13 +42,13 @@ def build_parser() -> argparse.ArgumentParser:
         ("implement", "have something changed"),
         ("fix", "have something mended"),
     ):
-        _add_work(commands.add_parser(name, help=text))
+        _add_work(_add_command(commands, name, text))
     for name, text in (
         ("accept", "merge a run's changes into your tree"),
         ("diff", "show a run's changes"),
         ("status", "follow a run, or show how it ended"),
     ):
-        commands.add_parser(name, help=text).add_argument(
+        _add_command(commands, name, text).add_argument(
             "run", nargs="?", help="run id or unique prefix (default: the newest)"
         )
     for name, text in (
@@ -57,15 +59,21 @@ def build_parser() -> argparse.ArgumentParser:
         ("doctor", "say what is missing and how to get it"),
         ("config", "show where things are"),
     ):
-        commands.add_parser(name, help=text)
+        _add_command(commands, name, text)
+    return parser
+
+
+def _add_command(commands: Subparsers, name: str, text: str) -> argparse.ArgumentParser:
+    """Return the parser of a sub-command; it takes the common options behind its name too."""
+    parser = commands.add_parser(name, help=text)
+    parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    parser.add_argument("--repo", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser
 
 
 def _add_work(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", help="what you want, in plain words")
     parser.add_argument("--yes", action="store_true", help="approve up to the estimate's upper bound")
-    parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-    parser.add_argument("--repo", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     who = parser.add_mutually_exclusive_group()
     who.add_argument(
         "--delegate",

@@ -10,10 +10,10 @@ from prompt_toolkit.completion import WordCompleter
 from prompt_toolkit.history import FileHistory
 
 from cli import exits, render
-from cli.commands import ask_for_approval
+from cli.commands import ask_for_approval, print_run
 from cli.conversation import Conversation, run_rows
 from cli.launch import ensure_server
-from cli.wire import Wire
+from cli.wire import Wire, as_mapping
 from services.kernel.errors import PlatformError
 from services.kernel.version import VERSION
 
@@ -23,7 +23,7 @@ Say what you want in plain words, for example:
   rename load_cfg to load_config                            format the code
   fix the lint findings                                     run the tests
 Commands:
-  /status        follow the run that is going on, or show how the newest ended
+  /status [RUN]  follow the run that is going on, or show how the newest or the named one ended
   /runs          list this repository's runs
   /diff [RUN]    show a run's changes
   /accept [RUN]  merge a run's changes into your tree and branch
@@ -33,6 +33,9 @@ Commands:
 Ctrl-C leaves the turn you are watching; the run goes on. Ctrl-D quits."""
 
 
+LEAVING = frozenset({"/quit", "/exit", "quit", "exit"})
+
+
 class Repl:
     """One interactive conversation."""
 
@@ -40,9 +43,9 @@ class Repl:
         self._talk = talk
         self._commands: dict[str, Callable[[str | None], None]] = {
             "/help": lambda _: render.say(HELP),
-            "/status": lambda _: self._status(),
+            "/status": self._status,
             "/runs": lambda _: self._runs(),
-            "/diff": lambda run: render.print_diff(self._talk.diff(run)),
+            "/diff": lambda run: render.print_diff(str(self._talk.diff(run)["patch"])),
             "/accept": lambda run: render.say(str(self._talk.accept(run)["text"]), "green"),
             "/undo": lambda _: render.say(str(self._talk.undo()["text"]), "green"),
         }
@@ -60,10 +63,16 @@ class Repl:
 
     def handle(self, line: str) -> None:
         """Act on one line of input."""
+        if line.lower() in {"help", "?"}:
+            line = "/help"
         if not line.startswith("/"):
             self._talk.work({"text": line}, ask_for_approval)
             return
         name, _, argument = line.partition(" ")
+        name = name.lower()
+        if name in LEAVING:
+            render.fail(f"{name} takes nothing after it")
+            return
         command = self._commands.get(name)
         if command is None:
             render.fail(f"there is no command {name}; /help lists them")
@@ -74,16 +83,22 @@ class Repl:
         runs = self._talk.runs()
         render.say(run_rows(runs) if runs else "no runs of this repository yet")
 
-    def _status(self) -> None:
-        active = self._talk.active_session()
-        if active is None:
-            runs = self._talk.runs()
-            render.say(
-                f"nothing is going on; newest run:\n{run_rows(runs[:1])}" if runs else "no runs of this repository yet"
-            )
+    def _status(self, run_id: str | None) -> None:
+        active = self._talk.active_session() if run_id is None else None
+        if active is not None:
+            watched = Conversation(self._talk.wire, active[0], self._talk.repo)
+            watched.follow(0)
+            self._talk.reported_run_id = watched.reported_run_id or self._talk.reported_run_id
             return
-        watched = Conversation(self._talk.wire, active[0], self._talk.repo)
-        watched.follow(0)
+        runs = self._talk.runs()
+        if not runs and run_id is None:
+            render.say("no runs of this repository yet")
+            return
+        named = str(runs[0]["run_id"]) if run_id is None else self._talk.full_run_id(run_id)
+        if run_id is None:
+            render.say("nothing is going on; the newest run:")
+        run = as_mapping(self._talk.wire.get("pas", "/pas/v1/runs/status", {"run_id": named}))
+        print_run(run, self._talk.left_alone(named))
 
 
 def run_repl(folder: str) -> int:
@@ -92,6 +107,8 @@ def run_repl(folder: str) -> int:
     talk = Conversation.open(Wire(home), str(Path(folder).absolute()))
     repl = Repl(talk)
     repl.greet()
+    if not sys.stdin.isatty():
+        return _handle_piped(repl)
     prompt: PromptSession[str] = PromptSession(
         history=FileHistory(str(home.path / "history")),
         completer=WordCompleter(repl.names(), sentence=True),
@@ -104,10 +121,20 @@ def run_repl(folder: str) -> int:
             continue
         except EOFError:
             return exits.OK
-        if line in {"/quit", "/exit"}:
+        if line.lower() in LEAVING:
             return exits.OK
         if line:
             _handle_safely(repl, line)
+
+
+def _handle_piped(repl: Repl) -> int:
+    """Act on the lines of a pipe: no prompt, no history, and nobody who could approve."""
+    for line in map(str.strip, sys.stdin):
+        if line.lower() in LEAVING:
+            break
+        if line:
+            _handle_safely(repl, line)
+    return exits.OK
 
 
 def _handle_safely(repl: Repl, line: str) -> None:

@@ -33,7 +33,7 @@ app = typer.Typer(
 )
 
 ProjectName = Annotated[
-    str | None, typer.Argument(metavar="[PROJECT]", help="id, unique prefix, or nothing for the current one")
+    str | None, typer.Argument(metavar="PROJECT", help="id, unique prefix, or nothing for the current one")
 ]
 Output = Annotated[str, typer.Option("-o", "--output", metavar="table|json", help="how to print")]
 Fields = Annotated[
@@ -195,7 +195,7 @@ def start(
     output: Output = "table",
     fields: Fields = None,
 ) -> None:
-    """Run an approved project; with --yes an estimated one is approved first."""
+    """Run an approved project (--yes: approve it too)."""
     ledger = Ledger.open()
     found = ledger.find(project)
     if found["state"] == "pending_approval":
@@ -218,7 +218,8 @@ def status(project: ProjectName = None, output: Output = "table", fields: Fields
     found = ledger.find(project)
     result = ledger.status(found)
     if fields is not None or output == "json":
-        show(result, output, fields, str)
+        about = {name: found[name] for name in ("project_id", "title", "state", "reason")}
+        show({**about, **result}, output, fields, str)
         return
     why = f" ({found['reason']})" if found["reason"] else ""
     render.say(f"project {found['project_id']}: {found['state']}{why}", "bold")
@@ -283,8 +284,9 @@ def terminate(
 
 def _steer(project: str | None, verb: str, reason: str) -> None:
     ledger = Ledger.open()
-    run = ledger.command(ledger.find(project), verb, reason)["run"]
-    render.say(f"run {as_mapping(run)['run_id']}: {as_mapping(run)['state']}")
+    run = as_mapping(ledger.command(ledger.find(project), verb, reason)["run"])
+    is_ending = verb == "terminate" and run["state"] != "terminated"
+    render.say(f"run {run['run_id']}: {'ending; see vp status' if is_ending else run['state']}")
 
 
 @app.command()

@@ -81,8 +81,10 @@ def format_answer(question: IndexQuestion, answer: IndexAnswer) -> str:
         head = "no model is configured, so this is a search for your words, no answer; nearest places"
     lines = [f"  {format_hit(hit)}" for hit in answer.hits[:MAX_LINES]]
     rest = len(answer.hits) - MAX_LINES
-    if rest > 0 or answer.is_truncated:
-        lines.append(f"  ... and {max(rest, 0)}{' or more' if answer.is_truncated else ''} more")
+    if rest > 0:
+        lines.append(f"  ... and {'at least ' if answer.is_truncated else ''}{rest} more")
+    elif answer.is_truncated:
+        lines.append("  ... and more")
     return "\n".join([f"{head}:", *lines, f"({stamp})"])
 
 

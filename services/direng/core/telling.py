@@ -119,13 +119,14 @@ def tell_tick(run: RunView, estimate: Estimate | None, now: datetime, step: int 
     eta_s = find_eta_s(estimate, run)
     cap = estimate.cost_microusd_p95 if estimate else 0
     active = ", ".join(card.title for card in run.cards if card.state is TaskState.RUNNING)
-    eta = "ETA unknown (no estimate)" if eta_s is None else f"ETA {format_duration(eta_s)}"
+    eta = "" if eta_s is None else f"ETA {format_duration(eta_s)}"  # a direct run has no estimate and no cap
     if is_final(RUN_TRANSITIONS, run.state):
         active, eta = "", "ended"
     elif done == len(run.cards):
         active, eta = "judging the result", "ETA soon"
-    spend = f"${run.cost_microusd / 1e6:.2f} of ${cap / 1e6:.2f}"
-    text = f"{done}/{len(run.cards)} cards, {format_duration(elapsed_s)} elapsed, {eta}, {spend}"
+    spend = f"${run.cost_microusd / 1e6:.2f} of ${cap / 1e6:.2f}" if estimate else ""
+    parts = (f"{done}/{len(run.cards)} cards", f"{format_duration(elapsed_s)} elapsed", eta, spend)
+    text = ", ".join(part for part in parts if part)
     data: dict[str, JsonValue] = {
         "state": run.state.value,
         "done": done,
@@ -147,14 +148,14 @@ def tell_report(run: RunView, left_alone: tuple[str, ...], files: tuple[str, ...
         if _is_told(finding, run)
     ]
     if run.files_changed:
-        lines.append(f"  {run.files_changed} files changed, +{run.lines_added} -{run.lines_deleted} lines")
+        lines.append(f"  {_count(run.files_changed, 'file')} changed, +{run.lines_added} -{run.lines_deleted} lines")
         lines += [f"    {path}" for path in files[:MAX_FILES_SHOWN]]
-        lines += _rest(len(files) - MAX_FILES_SHOWN, "files")
+        lines += _rest(len(files) - MAX_FILES_SHOWN, "file")
         lines.append(f"  branch: {run.branch or 'none (the result overlaps with your uncommitted edits)'}")
     if left_alone:
-        lines.append(f"  left alone, {len(left_alone)} occurrence{'' if len(left_alone) == 1 else 's'}:")
+        lines.append(f"  left alone, {_count(len(left_alone), 'occurrence')}:")
         lines += [f"    {line}" for line in left_alone[:MAX_LEFT_ALONE_SHOWN]]
-        lines += _rest(len(left_alone) - MAX_LEFT_ALONE_SHOWN, "occurrences")
+        lines += _rest(len(left_alone) - MAX_LEFT_ALONE_SHOWN, "occurrence")
     data: dict[str, JsonValue] = {
         "run_id": str(run.run_id),
         "state": run.state.value,
@@ -185,7 +186,11 @@ def _is_told(finding: Finding, run: RunView) -> bool:
 
 
 def _rest(count: int, what: str) -> list[str]:
-    return [f"    ... and {count} more {what}"] if count > 0 else []
+    return [f"    ... and {_count(count, f'more {what}')}"] if count > 0 else []
+
+
+def _count(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def tell_offer(run: RunView, step: int | None) -> EventDraft | None:
@@ -195,7 +200,7 @@ def tell_offer(run: RunView, step: int | None) -> EventDraft | None:
     caution = "" if run.state in _GOOD else "look at the findings first; "
     return EventDraft(
         _K.OFFER,
-        f"{caution}type /diff to read the change, /accept to merge it",
+        f"{caution}/diff shows the change, /accept merges it (outside the REPL: direng diff, direng accept)",
         step=step,
         data={"run_id": str(run.run_id)},
     )

@@ -80,10 +80,8 @@ class TurnTaker:
         text, handling = said.text, said.handling
         if pending is not None and pending.kind in {"question", "handling"}:
             text, handling = _complete(said, pending)
-        if not text.strip():
-            await self._notebook.refuse(
-                turn, "nothing was said; say what to do, or ask where something is", "direng.empty"
-            )
+        if reason := _find_fault(text, pending):
+            await self._notebook.refuse(turn, f"{reason}; say what to do, or ask where something is", "direng.empty")
             return
         question = read_question(text)
         if question is not None or said.purpose == "ask":
@@ -266,6 +264,15 @@ class TurnTaker:
 def _is_alike(run: RunView, configuration: str) -> bool:
     ended_well = run.state in {RunState.COMPLETED, RunState.NEEDS_REVIEW}
     return ended_well and any(card.configuration == configuration for card in run.cards)
+
+
+def _find_fault(text: str, pending: Pending | None) -> str:
+    """Return why the words ask for nothing: there are none, or they answer a question that nobody asked."""
+    plain = text.strip()
+    if not plain:
+        return "nothing was said"
+    is_reply = _YES.match(plain) or _NO.match(plain) or _LETTER.match(plain)
+    return "nothing waits for an answer" if is_reply and pending is None else ""
 
 
 def _choose(text: str, pending: Pending) -> str:

@@ -1,5 +1,7 @@
 """The words of a report."""
 
+import pytest
+
 from services.direng.core.telling import CardDetail, list_files, list_left_alone, tell_offer, tell_report
 from services.kernel.ids import GitOid, ProjectId, RunId
 from services.kernel.vocabulary import Lane, RunKind, RunState, Verdict
@@ -78,10 +80,15 @@ def test_prose_that_the_code_part_leaves_is_told_by_the_mentions_part():
 
 
 def test_only_a_run_with_changes_is_offered():
-    assert tell_offer(make_run(), 14).text == "type /diff to read the change, /accept to merge it"
+    assert tell_offer(make_run(), 14).text.startswith("/diff shows the change, /accept merges it")
     assert tell_offer(make_run(files_changed=0), 14) is None
     assert tell_offer(make_run(state=RunState.FAILED), 14) is None
     assert "findings first" in tell_offer(make_run(state=RunState.NEEDS_REVIEW), 14).text
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "  1 file changed, "), (2, "  2 files changed, ")])
+def test_files_are_counted_in_words(count, words):
+    assert words in tell_report(make_run(files_changed=count), (), (), None).text
 
 
 def test_files_of_a_diff_come_in_order():

@@ -64,6 +64,14 @@ async def test_words_that_no_recipe_fits_end_with_one_line_and_exit_one(world):
     assert not world.pas.runs
 
 
+@pytest.mark.parametrize("words", ["yes", "No.", "B", "(a)"])
+async def test_answer_that_nothing_waits_for_is_told_so(world, words):
+    session = await world.open_session()
+    events = await world.say(session, words)
+    assert end_of(events) == ("refused", 1)
+    assert text_of(events, "error").startswith("nothing waits for an answer; ")
+
+
 async def test_small_work_runs_directly_and_offers_the_result(world):
     session = await world.open_session()
     events = await world.say(session, "rename load_config to read_config")
@@ -187,7 +195,8 @@ async def test_quiet_run_is_told_by_ticks(world):
         if event.kind.value == "tick":
             break
     assert event.data["total"] == 4
-    assert "ETA unknown" in event.text
+    assert "ETA" not in event.text  # a direct run has no estimate
+    assert "$" not in event.text
     await stream.aclose()
 
 
