@@ -1,6 +1,6 @@
 """A full disk under the platform's home: one clear line, nothing half-written, the same server goes on afterwards."""
 
-import errno
+import contextlib
 import hashlib
 import http.client
 import json
@@ -31,9 +31,10 @@ class SmallDisk(Platform):
 
     def fill(self, left_bytes=0):
         """Leave `left_bytes` free (0: not a block)."""
-        with self.filler.open("ab", buffering=0) as file, pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        with self.filler.open("ab", buffering=0) as file, contextlib.suppress(OSError):
             while True:
                 file.write(b"x" * 4096)
+        assert os.statvfs(self.home).f_bavail == 0
         os.truncate(self.filler, max(0, self.filler.stat().st_size - left_bytes))
 
     def free(self):
