@@ -35,7 +35,7 @@ def test_an_empty_repository_is_refused(platform, tmp_path):
 def test_a_detached_head_is_refused(platform, sample):
     git("checkout", "-q", "--detach", cwd=sample)
     assert_one_line(
-        platform.direng("implement", "rename net_amount to net_sum", "--delegate", "--yes", cwd=sample), 1, "HEAD"
+        platform.direng("implement", "rename net_amount to net_sum", "--delegate", "--yes", cwd=sample), 6, "HEAD"
     )
 
 

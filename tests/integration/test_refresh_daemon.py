@@ -171,7 +171,7 @@ def publish(home, port):
             started_at="",
             ports={name: port},
             tokens={name: ENGINEER.token},
-            tokens_expire_at=0,
+            tokens_expire_at=4_000_000_000,
         )
     )
 

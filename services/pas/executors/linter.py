@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from services.kernel.errors import PlatformError
+from services.kernel.errors import PlatformError, UnavailableError
 from services.kernel.ids import GitOid
 from services.kernel.vocabulary import Lane, Verdict
 from services.pas.core.isolation import WORKSPACE_TARGET
@@ -23,7 +23,7 @@ KPI = "linter_pass"
 SHOWN = 3
 
 
-class _LintFailedError(PlatformError):
+class _LintFailedError(UnavailableError):
     code = "pas.lint_failed"
 
 

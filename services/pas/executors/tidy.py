@@ -7,7 +7,7 @@ files that were formatted before. Everything runs in the card's own sandbox and 
 import asyncio
 from dataclasses import dataclass
 
-from services.kernel.errors import PlatformError
+from services.kernel.errors import UnavailableError
 from services.pas.core.isolation import WORKSPACE_TARGET
 from services.pas.core.ports import CardWork
 from services.pas.executors.ruff import read_lines, uses_ruff
@@ -17,7 +17,7 @@ from services.pas.recipes.lint import new_findings
 from services.pas.recipes.models import PathsParams
 
 
-class TidyFailedError(PlatformError):
+class TidyFailedError(UnavailableError):
     """Ruff could not look at the tree; the transformation stands as it is, and the linter's check will say so."""
 
     code = "pas.tidy_failed"

@@ -29,6 +29,7 @@ PLATFORM_PROCESSES = 3
 
 _CPU_PERIOD_US = 100_000
 _GROUP_PREFIX = "direng-lane"
+_SWEEP_AGE_S = 3600.0
 _CONTROLLERS = ("memory", "pids", "cpu")
 _NEEDED_CONTROLLERS = ("memory", "pids")
 """systemd delegates these to every user session, `cpu` only to some."""
@@ -164,8 +165,11 @@ def sweep_groups(base: CgroupBase) -> None:
     for parent in set(base.directories.values()):
         for directory in parent.glob(f"{_GROUP_PREFIX}-*"):
             owner = directory.name.removeprefix(f"{_GROUP_PREFIX}-").partition("-")[0]
-            if not Path("/proc", owner).exists():
-                with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):
+                # A process id says little across containers that share the control groups, and a group is empty for
+                # a moment before its first member joins: only groups that have been there for long are left-overs.
+                is_old = time.time() - directory.stat().st_mtime > _SWEEP_AGE_S
+                if is_old and not Path("/proc", owner).exists():
                     directory.rmdir()
 
 
