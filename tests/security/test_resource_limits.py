@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from lane_attack import LIMITS
 
 from services.pas.sandbox import execution
 from services.pas.sandbox.bubblewrap import BubblewrapIsolation
+from services.pas.sandbox.limits import _SWEEP_AGE_S
 
 pytestmark = pytest.mark.sandbox
 
@@ -170,11 +172,18 @@ async def test_no_control_group_is_left_behind_and_those_of_dead_servers_are_swe
     dead = await asyncio.create_subprocess_exec("/usr/bin/true")
     await dead.wait()
     for place in set(base.directories.values()) if base else ():
-        (place / f"direng-lane-{dead.pid}-stale").mkdir()
+        for name, age_s in (("stale", 2 * _SWEEP_AGE_S), ("young", 0)):
+            group = place / f"direng-lane-{dead.pid}-{name}"
+            group.mkdir()
+            os.utime(group, (time.time() - age_s,) * 2)
     await lane.run("/usr/bin/true")
     assert [path for path in groups_of(base) if f"-{os.getpid()}-" in path.name] == []
     assert BubblewrapIsolation().describe().is_available
     assert [path for path in groups_of(base) if path.name.endswith("-stale")] == []
+    young = [path for path in groups_of(base) if path.name.endswith("-young")]
+    assert bool(young) == bool(base), "a group that was just made may be about to get its first member"
+    for path in young:
+        path.rmdir()
 
 
 async def test_lane_does_not_see_its_control_group(lane):
