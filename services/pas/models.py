@@ -10,7 +10,7 @@ from services.kernel.ids import ID_PATTERN, EstimateId, GitOid, ProjectId, Recei
 from services.kernel.vocabulary import BreachPolicy, Lane, RunKind, RunState, TaskState, Verdict
 
 CONTRACT_VERSION = "2026-11-21-001"
-"""Version of docs/contracts/PEX_SYSTEM_PROMPT.md that this engine was built for; stamped on every receipt."""
+"""Version of the contract between PEX and the executors that this engine was built for; stamped on every receipt."""
 
 
 class _Frozen(BaseModel):
