@@ -33,7 +33,6 @@ def check(name, text, *replacements):
     assert folded == golden.read_text()
 
 
-@pytest.mark.xdist_group("golden")
 def test_one_repl_delegation_with_approval(platform, sample):
     assert platform.direng("up", cwd=sample).code == 0
     terminal = Terminal(["direng"], cwd=sample, environment=platform.environment())
@@ -44,7 +43,7 @@ def test_one_repl_delegation_with_approval(platform, sample):
     terminal.send(RENAME)
     terminal.expect("Approve?")
     terminal.send("y")
-    terminal.expect("/accept to merge")
+    terminal.expect("/accept merges it")
     terminal.expect("direng> ")
     terminal.send("/accept")
     terminal.expect("accepted")
@@ -57,7 +56,6 @@ def test_one_repl_delegation_with_approval(platform, sample):
     check("repl_delegation.txt", terminal.text, (str(sample), "REPO"), (str(platform.home), "HOME"))
 
 
-@pytest.mark.xdist_group("golden")
 def test_one_kill_and_recovery(platform, sample):
     server = subprocess.Popen(
         [sys.executable, str(FAULTY), str(platform.home), "between_cards"], env=platform.environment()
