@@ -12,7 +12,6 @@ from services.direng.api import add_routes
 from services.direng.calls.pas import PasEdge
 from services.direng.calls.pex import PexEdge
 from services.direng.calls.vector_ops import VectorOpsEdge
-from services.direng.core.bell import Bell
 from services.direng.core.following import TICK_S, Follower, FollowerParts
 from services.direng.core.notebook import Notebook
 from services.direng.core.ports import Worktree
@@ -32,6 +31,7 @@ from services.kernel.vocabulary import ServiceName
 from services.pas.protocol import Pas
 from services.pex.protocol import Pex
 from services.vector_ops.protocol import VectorOps
+from services.wire.bell import Bell
 from services.wire.idempotency import SqlIdempotencyStore
 from services.wire.storage import open_engine
 

@@ -19,7 +19,6 @@ from services.pex.api import add_routes
 from services.pex.calls.pas import PasEdge
 from services.pex.calls.plms import PlmsEdge
 from services.pex.calls.vector_ops import VectorOpsEdge
-from services.pex.core.bell import Bell
 from services.pex.core.driver import Driver, DriverParts
 from services.pex.core.intents import IntentMatcher, PhraseTable
 from services.pex.core.journal import Journal
@@ -30,6 +29,7 @@ from services.pex.store import SqlStore, prepare_schema
 from services.pex.tables import IDEMPOTENCY
 from services.plms.protocol import Plms
 from services.vector_ops.protocol import VectorOps
+from services.wire.bell import Bell
 from services.wire.idempotency import SqlIdempotencyStore
 from services.wire.storage import open_engine
 

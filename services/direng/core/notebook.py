@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator
 
-from services.direng.core.bell import Bell, wait_for_ring
 from services.direng.core.ports import EventDraft, Following, OpenTurn, Pending, Store
 from services.direng.models import TurnEvent, TurnEventKind, TurnState
 from services.kernel.ids import SessionId
+from services.wire.bell import Bell, wait_for_ring
 
 
 class Notebook:

@@ -203,7 +203,7 @@ class ArtifactBox(Protocol):
     """Content-addressed bytes."""
 
     async def put(self, content: bytes) -> Sha256:
-        """Store bytes and return their digest; raise LimitExceededError when the disk is full."""
+        """Store bytes and return their digest; raise a retryable error when the disk is full."""
         ...
 
     async def get(self, sha256: Sha256) -> bytes:

@@ -12,10 +12,10 @@ from services.kernel.vocabulary import (
     check_transition,
     is_final,
 )
-from services.pex.core.bell import Bell, wait_for_ring
 from services.pex.core.ports import EventDraft, Record, Store
 from services.pex.models import DelegationEvent
 from services.pex.protocol import DelegationNotFoundError
+from services.wire.bell import Bell, wait_for_ring
 
 
 class Journal:
