@@ -33,7 +33,7 @@ arch: setup ## import contracts, arrows, sizes
 
 test: setup ## the whole test suite
 	@bash scripts/check_test_tools.sh
-	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadgroup
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 contracts: setup ## generate contracts/*.json and say whether they changed
 	$(PY) scripts/contracts.py

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.fakes.ports import claim_fixed_ports
+
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = str(ROOT / ".venv/bin/python")
 LANES = {"Code-Impl", "Code-API-Design", "Data-Schema", "Vector-Ops", "Graph-Ops", "Narrative"}
 SHELLS = ("sh", "bash", "dash", "zsh")
 SECRET_GLOBS = {".env*", "secrets/**", "*.pem", "*.key"}
-
-pytestmark = pytest.mark.xdist_group("acceptance")  # test 1 uses the fixed ports: one at a time
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,9 @@ def user(tmp_path_factory):
         "GIT_COMMITTER_NAME": "Test",
         "GIT_COMMITTER_EMAIL": "test@localhost",
     }
-    yield environment
-    run(["direng", "down"], environment)
+    with claim_fixed_ports():
+        yield environment
+        run(["direng", "down"], environment)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from tests.fakes.commands import git
+from tests.fakes.ports import claim_fixed_ports
 
 
 def assert_one_line(done, code, *words):
@@ -112,11 +113,10 @@ def test_a_second_server_on_one_home_is_refused(platform, sample):
     assert platform.direng("runs", cwd=sample).code == 0, "the first one goes on"
 
 
-@pytest.mark.xdist_group("acceptance")
 def test_a_taken_port_is_named_with_the_way_out(platform, sample, tmp_path):
     user = tmp_path / "user"
     user.mkdir()
-    with socket.create_server(("127.0.0.1", 6300)):
+    with claim_fixed_ports(), socket.create_server(("127.0.0.1", 6300)):
         environment = {**platform.environment(), "HOME": str(user)}
         del environment["DIRENG_HOME"]
         done = platform.run(
@@ -129,11 +129,10 @@ def test_without_bubblewrap_nothing_runs_and_doctor_says_the_cure(platform, samp
     """The server's PATH finds no bwrap: no isolation, no run."""
     hidden = tmp_path / "hide"
     hidden.mkdir()
-    if os.geteuid() != 0:
-        pytest.fail("this test hides /usr/bin/bwrap with a mount; run the suite as root")
+    own_mounts = ("unshare", "-m") if os.geteuid() == 0 else ("unshare", "-r", "-m")
     hide = f"mount --bind {hidden} /usr/bin/bwrap 2>/dev/null || mount --bind /dev/null /usr/bin/bwrap"
     work = "direng doctor; direng implement 'run the tests' --delegate --yes; code=$?; direng down; exit $code"
-    done = platform.run("unshare", "-m", "sh", "-c", f"{hide}; {work}", cwd=sample)
+    done = platform.run(*own_mounts, "sh", "-c", f"{hide}; {work}", cwd=sample)
     assert done.code == 1, done.out + done.err
     assert "MISSING" in done.out
     assert "bubblewrap" in done.out + done.err

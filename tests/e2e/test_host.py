@@ -210,9 +210,9 @@ def test_a_server_file_that_is_a_folder_is_one_line(platform, tmp_path):
     (platform.home / "server.json").rmdir()
 
 
-def as_ordinary_user(platform, *argv, home=None):
-    """Run a command as a user without rights; as ourselves when we are one."""
-    drop = ("setpriv", f"--reuid={NOBODY_UID}", f"--regid={NOBODY_UID}", "--clear-groups")
+def without_rights(platform, *argv, home=None):
+    """Run a command without root's rights over other users' files (the checkout may lie in root's own folder)."""
+    drop = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--clear-groups")
     other = Platform(home or platform.home)
     return other.run(*(drop if os.geteuid() == 0 else ()), *argv, cwd="/")
 
@@ -220,19 +220,21 @@ def as_ordinary_user(platform, *argv, home=None):
 @pytest.mark.parametrize("command", [("direng", "up"), ("direng", "runs"), ("direng", "down"), ("vp", "list")])
 @pytest.mark.parametrize("mode", [0o700, 0o000])
 def test_a_home_that_the_user_cannot_read_is_one_line(platform, tmp_path, command, mode):
-    """Root's home for an ordinary user, or (who runs this as an ordinary user) a home without any rights."""
+    """Somebody else's home, or (who runs this as an ordinary user) a home without any rights."""
     tmp_path.chmod(0o755)
     platform.home.mkdir(mode=0o700)
     platform.home.chmod(mode if os.geteuid() == 0 else 0o000)
+    if os.geteuid() == 0:
+        os.chown(platform.home, NOBODY_UID, NOBODY_UID)
     try:
-        done = as_ordinary_user(platform, *command)
+        done = without_rights(platform, *command)
         assert_one_line(done, 4, str(platform.home))
     finally:
         platform.home.chmod(0o700)
 
 
 def test_a_home_below_a_folder_that_cannot_be_written_is_one_line(platform):
-    assert_one_line(as_ordinary_user(platform, "direng", "up", home=Path("/proc/home")), 4, "/proc/home", "DIRENG_HOME")
+    assert_one_line(without_rights(platform, "direng", "up", home=Path("/proc/home")), 4, "/proc/home", "DIRENG_HOME")
 
 
 def test_down_without_a_server_says_so_and_makes_no_home(platform, tmp_path):

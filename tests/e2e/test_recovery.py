@@ -47,7 +47,6 @@ def undisturbed_tree(tmp_path_factory):
     return {}
 
 
-@pytest.mark.xdist_group("recovery")
 @pytest.mark.parametrize("point", ["none", "card_running", "between_cards", "reporting"])
 def test_a_killed_server_loses_nothing_and_repeats_no_completed_step(platform, sample, point, undisturbed_tree):
     server = start_faulty(platform, point)

@@ -15,7 +15,7 @@ import pytest
 
 from tests.fakes.commands import ROOT, git
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("wheel")]
+pytestmark = pytest.mark.sandbox
 
 DATABASES = ("direng.db", "pas.db", "pex.db", "plms.db")
 INTENT = "rename stockbook.pricing.compute_total to price_lines everywhere and run the tests"
