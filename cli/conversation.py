@@ -52,14 +52,15 @@ class Conversation:
 
     def _show(self, events: Iterator[object]) -> Ending:
         ending = self.last = Ending(seq=self.last.seq)
-        has_ended = False
+        has_ended, tick = False, ""
         for event in events:
             data = event.data  # type: ignore[attr-defined]  # StreamedEvent
             ending.seq = event.seq or ending.seq  # type: ignore[attr-defined]
             if self.is_json:
                 render.print_json(data)
-            else:
+            elif data["kind"] != "tick" or data["text"] != tick:
                 render.print_event(data)
+            tick = str(data["text"]) if data["kind"] == "tick" else tick
             self._keep_report(data)
             if data["kind"] == "approval_required":
                 ending.waits_for_approval = True

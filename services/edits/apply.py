@@ -116,10 +116,13 @@ class PlanRunner:
     def _check_head(self, plan: ChangePlan) -> None:
         head = read_head(self.repository)
         if (head.branch, head.commit) != (plan.branch, plan.old_commit):
-            raise HeadMovedError(
-                f"HEAD is now {head.branch} at {head.commit[:12]}, expected {plan.branch} at {plan.old_commit[:12]}; "
-                "nothing was changed"
+            old = plan.old_commit[:12]
+            cure = (
+                f"{plan.branch} is not checked out, but {head.branch}; `git switch {plan.branch}`, then again"
+                if head.branch != plan.branch
+                else f"{plan.branch} went on from {old} to {head.commit[:12]}; `git revert {old}` takes that commit back"
             )
+            raise HeadMovedError(f"{cure}; nothing was changed")
 
     def _check_files(self, plan: ChangePlan) -> None:
         for change in plan.files:

@@ -12,6 +12,7 @@ from services.direng.core.grants import GRANTS
 from services.direng.core.notebook import Notebook
 from services.direng.core.ports import OpenTurn, Worktree
 from services.direng.core.questions import describe_stamp
+from services.direng.core.telling import count_of
 from services.direng.core.turns import TurnTaker, read_word
 from services.direng.models import (
     Accept,
@@ -141,14 +142,14 @@ class DirEngService:
         )
         await self._store.note_accept(session_id, session.repo, run.run_id)
         what = f"commit {merged.commit[:10]} on {merged.branch}" if merged.commit else "untracked files only, no commit"
-        text = f"accepted: {len(merged.paths)} files, {what}; /undo takes it back"
+        text = f"accepted: {count_of(len(merged.paths), 'file')}, {what}; /undo takes it back"
         return Change(run_id=run.run_id, commit=merged.commit, paths=merged.paths, text=text)
 
     async def undo(self, caller: Caller, session_id: SessionId) -> Change:
         session = await self.get_session(caller, session_id)
         run_id = await self._find_accepted(session)
         merged = await self._parts.worktree.undo(session.repo, run_id)
-        text = f"undone: {len(merged.paths)} files are as they were before; /accept takes the run again"
+        text = f"undone: {count_of(len(merged.paths), 'file')} as before; /accept takes the run again"
         return Change(run_id=run_id, commit=merged.commit, paths=merged.paths, text=text)
 
     async def _find_accepted(self, session: Session) -> RunId:
@@ -200,14 +201,21 @@ class DirEngService:
         try:
             root = await self._parts.worktree.locate(repo)
         except PlatformError as error:
-            return Check(name="repository", is_good=False, detail=error.detail, cure="follow the line above")
+            return Check(
+                name="repository", is_good=False, detail=error.detail, cure="do what the line says, then ask again"
+            )
         return Check(name="repository", is_good=True, detail=root)
 
     async def _examine_index(self, repo: str) -> Check:
         try:
             snapshot = await self._parts.index.snapshot(repo)
         except PlatformError as error:
-            return Check(name="index", is_good=False, detail=error.detail, cure="ask a question, which builds it")
+            return Check(
+                name="index",
+                is_good=False,
+                detail=error.detail,
+                cure="mend the repository first; a question then builds it",
+            )
         size = f"{snapshot.files} files, {snapshot.symbols} symbols"
         return Check(name="index", is_good=True, detail=f"{size}; {describe_stamp(snapshot.stamp)}")
 

@@ -148,12 +148,12 @@ def tell_report(run: RunView, left_alone: tuple[str, ...], files: tuple[str, ...
         if _is_told(finding, run)
     ]
     if run.files_changed:
-        lines.append(f"  {_count(run.files_changed, 'file')} changed, +{run.lines_added} -{run.lines_deleted} lines")
+        lines.append(f"  {count_of(run.files_changed, 'file')} changed, +{run.lines_added} -{run.lines_deleted} lines")
         lines += [f"    {path}" for path in files[:MAX_FILES_SHOWN]]
         lines += _rest(len(files) - MAX_FILES_SHOWN, "file")
         lines.append(f"  branch: {run.branch or 'none (the result overlaps with your uncommitted edits)'}")
     if left_alone:
-        lines.append(f"  left alone, {_count(len(left_alone), 'occurrence')}:")
+        lines.append(f"  left alone, {count_of(len(left_alone), 'occurrence')}:")
         lines += [f"    {line}" for line in left_alone[:MAX_LEFT_ALONE_SHOWN]]
         lines += _rest(len(left_alone) - MAX_LEFT_ALONE_SHOWN, "occurrence")
     data: dict[str, JsonValue] = {
@@ -186,10 +186,11 @@ def _is_told(finding: Finding, run: RunView) -> bool:
 
 
 def _rest(count: int, what: str) -> list[str]:
-    return [f"    ... and {_count(count, f'more {what}')}"] if count > 0 else []
+    return [f"    ... and {count_of(count, f'more {what}')}"] if count > 0 else []
 
 
-def _count(count: int, what: str) -> str:
+def count_of(count: int, what: str) -> str:
+    """Return `1 file`, `2 files`."""
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
