@@ -63,6 +63,15 @@ def test_1_pas_serves_6200_and_a_repeated_key_returns_the_same_run(user, repo):
         "project_id": "test",
         "run_kind": "baseline",
         "passport_basis": {"repo": str(repo), "prd_sha256": "0" * 64, "contract_version": "2026-11-21-001"},
+        "cards": [
+            {
+                "task_id": "tests",
+                "lane": "Code-Impl",
+                "title": "Tests",
+                "configuration": "recipe/run-tests",
+                "payload": {"kind": "tests"},
+            }
+        ],
     }
     command = [
         "curl", "-s", "-i", "-X", "POST", "http://localhost:6200/pas/v1/runs/start",
@@ -70,7 +79,7 @@ def test_1_pas_serves_6200_and_a_repeated_key_returns_the_same_run(user, repo):
         "-H", "Content-Type: application/json", "-H", "Idempotency-Key: test-001",
     ]  # fmt: skip
     first, second = (run([*command, "-d", json.dumps(body)], user).stdout for _ in range(2))
-    run_ids = {json.loads(answer.split("\r\n\r\n", 1)[1])["run_id"] for answer in (first, second)}
+    run_ids = {json.loads(answer.split("\n\n", 1)[1])["run_id"] for answer in (first, second)}
     assert len(run_ids) == 1
     assert "idempotent-replay: true" in second.lower()
     assert "idempotent-replay" not in first.lower()

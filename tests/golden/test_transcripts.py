@@ -11,8 +11,6 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 from tests.fakes.terminal import Terminal, normalise
 
 HERE = Path(__file__).parent
