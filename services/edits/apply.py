@@ -120,7 +120,7 @@ class PlanRunner:
             cure = (
                 f"{plan.branch} is not checked out, but {head.branch}; `git switch {plan.branch}`, then again"
                 if head.branch != plan.branch
-                else f"{plan.branch} went on from {old} to {head.commit[:12]}; `git revert {old}` takes that commit back"
+                else f"{plan.branch} went on from {old} to {head.commit[:12]}; `git revert {old}` takes it back"
             )
             raise HeadMovedError(f"{cure}; nothing was changed")
 
