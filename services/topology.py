@@ -204,6 +204,8 @@ async def _check_isolation(isolation: Isolation) -> tuple[Check, ...]:
     return tuple(
         Check(name="sandbox", is_good=False, detail=problem.what, cure=problem.cure)
         if problem.is_fatal
-        else Check(name="sandbox", is_good=True, detail=f"bubblewrap works, but {problem.what} (better: {problem.cure})")
+        else Check(
+            name="sandbox", is_good=True, detail=f"bubblewrap works, but {problem.what} (better: {problem.cure})"
+        )
         for problem in report.problems
     )
