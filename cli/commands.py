@@ -112,6 +112,16 @@ def do_status(arguments: argparse.Namespace) -> int:
     return exits.OK
 
 
+def do_stop(arguments: argparse.Namespace) -> int:
+    """`direng stop [RUN]`."""
+    named = _open(arguments).stop(arguments.run)
+    if arguments.json:
+        render.print_json({"run_id": named})
+    else:
+        render.say(f"ending run {named}; your files are as they were")
+    return exits.OK
+
+
 def print_run(run: dict[str, object], left_alone: Sequence[str] = ()) -> None:
     """Print a run with its cards and findings, what it left alone, and how to take its result."""
     render.say(f"run {run['run_id']}: {run['state']}{' (' + str(run['badge']) + ')' if run['badge'] else ''}", "bold")
@@ -207,10 +217,11 @@ def do_doctor(arguments: argparse.Namespace) -> int:
 
 def examine(repo: str) -> list[dict[str, object]]:
     """Return the findings of this side (can a server start?) and of the server, if one does."""
-    checks: list[dict[str, object]] = []
-    for program, cure in (("git", "apt-get install git"), ("bwrap", "apt-get install bubblewrap")):
-        place = shutil.which(program)
-        checks.append({"name": program, "is_good": place is not None, "detail": place or "not on PATH", "cure": cure})
+    git = shutil.which("git")
+    cure = "apt-get install git"
+    checks: list[dict[str, object]] = [
+        {"name": "git", "is_good": git is not None, "detail": git or "not on PATH", "cure": cure}
+    ]
     try:
         wire = Wire(ensure_server(os.environ))
         checks += as_sequence(wire.get("direng", "/doctor", {"repo": str(Path(repo).absolute())}))

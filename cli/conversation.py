@@ -160,6 +160,18 @@ class Conversation:
                 return str(session["session_id"]), str(session["run_id"])
         return None
 
+    def stop(self, run_id: str | None) -> str:
+        """End a run now (None: the one that is going on); return its id. Nothing of the user's changes."""
+        if run_id is None:
+            active = self.active_session()
+            if active is None:
+                raise NotFoundError("no run is going on; see `direng runs`")
+            named = active[1]
+        else:
+            named = self.full_run_id(run_id)
+        self.wire.post("pas", "/pas/v1/runs/terminate", {"run_id": named, "reason": "stopped by the user"})
+        return named
+
 
 def run_rows(runs: list[dict[str, object]]) -> str:
     """Return the runs as a table."""

@@ -47,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("accept", "merge a run's changes into your tree"),
         ("diff", "show a run's changes"),
         ("status", "follow a run, or show how it ended"),
+        ("stop", "end a run now (default: the one that is going on)"),
     ):
         _add_command(commands, name, text).add_argument(
             "run", nargs="?", help="run id or unique prefix (default: the newest)"
@@ -118,6 +119,7 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         "accept": commands.do_accept,
         "diff": commands.do_diff,
         "status": commands.do_status,
+        "stop": commands.do_stop,
         "undo": commands.do_undo,
         "runs": commands.do_runs,
         "up": commands.do_up,

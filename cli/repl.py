@@ -25,6 +25,7 @@ Say what you want in plain words, for example:
 Commands:
   /status [RUN]  follow the run that is going on, or show how the newest or the named one ended
   /runs          list this repository's runs
+  /stop [RUN]    end the run that is going on, or the named one
   /diff [RUN]    show a run's changes
   /accept [RUN]  merge a run's changes into your tree and branch
   /undo          take the last accept back
@@ -45,6 +46,7 @@ class Repl:
             "/help": lambda _: render.say(HELP),
             "/status": self._status,
             "/runs": lambda _: self._runs(),
+            "/stop": lambda run: render.say(f"ending run {self._talk.stop(run)}; your files are as they were"),
             "/diff": lambda run: render.print_diff(str(self._talk.diff(run)["patch"])),
             "/accept": lambda run: render.say(str(self._talk.accept(run)["text"]), "green"),
             "/undo": lambda _: render.say(str(self._talk.undo()["text"]), "green"),
@@ -144,7 +146,7 @@ def _handle_safely(repl: Repl, line: str) -> None:
         render.fail(error)
     except KeyboardInterrupt:
         sys.stdout.write("\n")
-        render.note("left the turn; a run that was started goes on: /status follows it")
+        render.note("left the turn; a run that was started goes on: /status follows it, /stop ends it")
     except EOFError:
         render.note("no answer; the plan keeps waiting for your word")
     except Exception as error:  # noqa: BLE001 - the REPL loop outlives a bug: say it in one line, keep the session

@@ -185,8 +185,8 @@ class IllegalTransitionError(ConflictError):
 def check_transition(table: Mapping[S, frozenset[S]], current: S, target: S) -> None:
     """Raise IllegalTransitionError unless `table` has an arrow from `current` to `target`."""
     if target not in table[current]:
-        allowed = ", ".join(sorted(table[current])) or "nothing: it is final"
-        raise IllegalTransitionError(f"cannot go from {current} to {target}; from {current} comes {allowed}")
+        after = f"next can be {', '.join(sorted(table[current]))}" if table[current] else "that is final"
+        raise IllegalTransitionError(f"it is {current} and cannot become {target}: {after}")
 
 
 def is_final(table: Mapping[S, frozenset[S]], state: S) -> bool:

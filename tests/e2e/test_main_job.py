@@ -1,6 +1,7 @@
 """The main job through the real commands: plan, estimate, approve, run in the sandbox, report, accept, undo."""
 
 import json
+import subprocess
 import time
 
 from tests.fakes.commands import git
@@ -132,3 +133,33 @@ def test_a_repository_with_folders_named_services_and_cli_is_worked_on_not_impor
     assert "1 of 1 tests passed" in done.out
     assert platform.direng("accept", cwd=repo).code == 0
     assert "from services.core import new_name" in (repo / "cli/main.py").read_text()
+
+
+def test_a_direct_run_is_stopped_on_request_and_changes_nothing(platform, sample):
+    (sample / "tests/test_slow.py").write_text("import time\n\n\ndef test_slow():\n    time.sleep(60)\n")
+    before = tree_of(sample)
+    told = subprocess.Popen(
+        ["direng", "implement", "run the tests", "--direct"],
+        cwd=sample,
+        env=platform.environment(),
+        stdin=subprocess.DEVNULL,
+    )
+    wait_until(lambda: any(run["state"] == "executing" for run in runs_of(platform, sample)))
+    stopped = platform.direng("stop", cwd=sample)
+    assert stopped.code == 0, stopped.err
+    assert told.wait(timeout=30) == 1, "a stopped run is no success"
+    assert [run["state"] for run in runs_of(platform, sample)] == ["terminated"]
+    assert tree_of(sample) == before
+    again = platform.direng("stop", cwd=sample)
+    assert (again.code, "no run is going on" in again.err) == (1, True)
+
+
+def runs_of(platform, repo):
+    return json.loads(platform.direng("runs", "--json", cwd=repo).out)
+
+
+def wait_until(is_true, timeout_s=60):
+    deadline = time.monotonic() + timeout_s
+    while not is_true():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)

@@ -50,11 +50,6 @@ class TestRecord:
     """Passed, failed or broken; skipped tests do not count."""
     failing: frozenset[str]
 
-    @property
-    def pass_rate(self) -> float:
-        """Passed over ran, 0 to 1; 0 when none ran."""
-        return self.passed / self.ran if self.ran else 0.0
-
 
 def sum_reports(reports: Sequence[TestReport]) -> TestRecord:
     """Return one record over several reports."""
@@ -65,15 +60,25 @@ def sum_reports(reports: Sequence[TestReport]) -> TestRecord:
 
 
 def judge_tests(base: TestRecord | None, result: TestRecord) -> Finding:
-    """Return the finding: pass iff the rate is at least the threshold and no test fails that did not fail before."""
-    new = result.failing - (base.failing if base is not None else frozenset())
-    rate = result.pass_rate
-    is_pass = rate >= GATES["test_pass_rate"].threshold and not new
+    """Return the finding: pass iff the rate is at least the threshold and no test fails that did not fail before.
+
+    Deltas against the base commit, not absolutes (SPEC.md section 1): tests that failed before and still fail are named
+    in the detail and set aside from the rate, so that a repository's old failures do not make its every run look bad.
+    """
+    failing_before = base.failing if base is not None else frozenset[str]()
+    new, old = result.failing - failing_before, result.failing & failing_before
+    ran = result.ran - len(old)
     detail = f"{result.passed} of {result.ran} tests passed, {len(new)} newly failing"
     if base is None:
         detail += "; no run on the base to compare with"
+    if old:
+        detail += f", {len(old)} failed before too"
     if new:
         detail += ": " + ", ".join(sorted(new)[:SHOWN])
+    if ran <= 0:
+        return make_finding("test_pass_rate", Verdict.UNKNOWN, None, detail)
+    rate = result.passed / ran
+    is_pass = rate >= GATES["test_pass_rate"].threshold and not new
     return make_finding("test_pass_rate", Verdict.PASS if is_pass else Verdict.FAIL, round(rate, 4), detail)
 
 

@@ -34,9 +34,20 @@ def test_rate_just_at_the_threshold_passes_when_the_failure_is_old():
     assert _judge(_report(9, 1, failing=old), _report(9, 1, failing=old)).verdict is Verdict.PASS
 
 
-def test_rate_below_the_threshold_fails_even_when_all_failures_are_old():
+def test_failures_that_were_there_before_are_set_aside_and_told():
     old = ("t::a", "t::b")
-    assert _judge(_report(8, 2, failing=old), _report(8, 2, failing=old)).verdict is Verdict.FAIL
+    finding = _judge(_report(8, 2, failing=old), _report(8, 2, failing=old))
+    assert (finding.verdict, finding.value) == (Verdict.PASS, 1.0)
+    assert finding.detail == "8 of 10 tests passed, 0 newly failing, 2 failed before too"
+
+
+def test_rate_below_the_threshold_fails_without_a_base():
+    assert _judge(None, _report(8, 2, failing=("t::a", "t::b"))).verdict is Verdict.FAIL
+
+
+def test_nothing_is_known_when_all_that_ran_failed_before_too():
+    old = ("t::a", "t::b")
+    assert _judge(_report(0, 2, failing=old), _report(0, 2, failing=old)).verdict is Verdict.UNKNOWN
 
 
 def test_one_newly_failing_test_among_many_fails_and_is_named():
@@ -62,7 +73,7 @@ def test_several_test_cards_count_together():
 
 
 def test_nothing_run_is_no_pass():
-    assert sum_reports([_report(skipped=4)]).pass_rate == 0.0
+    assert _judge(None, _report(skipped=4)).verdict is Verdict.UNKNOWN
 
 
 def _finding(name, verdict):
