@@ -222,6 +222,7 @@ def _to_run(row: sa.RowMapping) -> Run:
 def _from_scored(run_id: RunId, scored: ScoredActual) -> dict[str, Any]:
     return scored.actual.model_dump(mode="json") | {
         "run_id": run_id,
+        "repo": scored.repo,
         "predicted": None if scored.predicted is None else scored.predicted.model_dump(),
         "is_counted": scored.is_counted,
         "is_learned": scored.is_learned,
@@ -230,6 +231,7 @@ def _from_scored(run_id: RunId, scored: ScoredActual) -> dict[str, Any]:
 
 def _to_scored(row: sa.RowMapping) -> ScoredActual:
     return ScoredActual(
+        repo=row["repo"],
         actual=Actual.model_validate(_pick(row, Actual.model_fields)),
         predicted=None if row["predicted"] is None else Quantiles.model_validate(row["predicted"]),
         is_counted=row["is_counted"],

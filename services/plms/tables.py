@@ -101,6 +101,7 @@ ACTUALS = sa.Table(
     METADATA,
     _sequence(),
     sa.Column("run_id", sa.ForeignKey(RUNS.c.run_id), nullable=False),
+    sa.Column("repo", sa.Text, nullable=False),
     sa.Column("task_id", sa.Text, nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("lane", sa.String(32), nullable=False),
@@ -119,6 +120,7 @@ ACTUALS = sa.Table(
 POSTERIORS = sa.Table(
     "posteriors",
     METADATA,
+    sa.Column("repo", sa.Text, primary_key=True),
     sa.Column("lane", sa.String(32), primary_key=True),
     sa.Column("configuration", sa.Text, primary_key=True),
     sa.Column("outcome", sa.String(16), primary_key=True),

@@ -335,6 +335,16 @@ async def test_failed_attempts_leave_successes_alone_and_lengthen_the_total(plms
     assert after.time_s.p95 > before.time_s.p95
 
 
+async def test_one_repository_teaches_nothing_about_another(plms):
+    await plms.create_project(ENGINEER, new_project())
+    other = ProjectId("prj-elsewhere")
+    await plms.create_project(ENGINEER, new_project(project_id=other, repo="/srv/elsewhere"))
+    before = await plms.estimate(ENGINEER, other, PLAN)
+    await plms.record_actuals(ENGINEER, RUN, run_actuals(*(attempt(time_s=900.0, attempt=n) for n in range(1, 9))))
+    assert (await plms.estimate(ENGINEER, other, PLAN)).cards == before.cards
+    assert (await plms.estimate(ENGINEER, PROJECT, PLAN)).cards != before.cards
+
+
 async def test_discarded_attempts_teach_nothing(plms):
     await plms.create_project(ENGINEER, new_project())
     before = await plms.estimate(ENGINEER, PROJECT, PLAN)

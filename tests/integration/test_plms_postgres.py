@@ -33,7 +33,7 @@ from tests.fakes.postgres import new_database, serve_postgres
 
 PROJECT = ProjectId("prj-one")
 RECIPE = "recipe/format"
-KEY = PosteriorKey(Lane.CODE_IMPL, RECIPE, Outcome.SUCCESS)
+KEY = PosteriorKey("/srv/repo", Lane.CODE_IMPL, RECIPE, Outcome.SUCCESS)
 PLAN = EstimateRequest(cards=(PlannedCard(task_id="format", lane=Lane.CODE_IMPL, configuration=RECIPE),))
 
 

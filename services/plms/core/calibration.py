@@ -12,10 +12,10 @@ from services.plms.models import Actual, Label, LaneAccuracy, Metrics, Project, 
 _LEARNING_KINDS = frozenset({RunKind.BASELINE, RunKind.HOTFIX})
 
 
-def key_of(actual: Actual) -> PosteriorKey:
-    """Return the posterior that an attempt belongs to."""
+def key_of(repo: str, actual: Actual) -> PosteriorKey:
+    """Return the posterior that an attempt in a repository belongs to."""
     outcome = Outcome.SUCCESS if actual.is_success else Outcome.FAILURE
-    return PosteriorKey(actual.lane, actual.configuration, outcome)
+    return PosteriorKey(repo, actual.lane, actual.configuration, outcome)
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,18 @@ class Calibration:
         """Return the state of `key`, or its prior."""
         return ledger.find_posterior(key, self.priors.version) or self.priors.find(key.configuration)
 
-    def score(self, ledger: Ledger, actuals: RunActuals) -> tuple[ScoredActual, ...]:
+    def score(self, ledger: Ledger, repo: str, actuals: RunActuals) -> tuple[ScoredActual, ...]:
         """Return a run's attempts with what was predicted for them before the run (prequential)."""
-        return tuple(self._score(ledger, actuals, actual) for actual in actuals.actuals)
+        return tuple(self._score(ledger, repo, actuals, actual) for actual in actuals.actuals)
 
-    def _score(self, ledger: Ledger, run: RunActuals, actual: Actual) -> ScoredActual:
+    def _score(self, ledger: Ledger, repo: str, run: RunActuals, actual: Actual) -> ScoredActual:
         if actual.is_discarded:
-            return ScoredActual(actual, predicted=None, is_counted=False, is_learned=False)
+            return ScoredActual(repo, actual, predicted=None, is_counted=False, is_learned=False)
         is_counted = run.run_kind in _LEARNING_KINDS
         return ScoredActual(
+            repo,
             actual,
-            predicted=predict(self.read(ledger, key_of(actual))),
+            predicted=predict(self.read(ledger, key_of(repo, actual))),
             is_counted=is_counted,
             # A failed attempt took its time whatever became of the run; a success counts only when its run is known
             # to be one (invariant 7).
@@ -51,7 +52,7 @@ class Calibration:
         for entry in scored:
             if not entry.is_counted:
                 continue
-            key = key_of(entry.actual)
+            key = key_of(entry.repo, entry.actual)
             posterior = count_attempt(moved[key] if key in moved else self.read(ledger, key))
             moved[key] = observe(posterior, entry.actual.time_s) if entry.is_learned else posterior
         for key, posterior in moved.items():
@@ -77,7 +78,7 @@ class Calibration:
             total_time_s=sum(entry.actual.time_s for entry in scored),
             total_cost_microusd=sum(entry.actual.cost_microusd for entry in scored),
             lanes=tuple(
-                self._measure_lane(ledger, PosteriorKey(lane, configuration, Outcome.SUCCESS), scored)
+                self._measure_lane(ledger, PosteriorKey(project.repo, lane, configuration, Outcome.SUCCESS), scored)
                 for lane, configuration in sorted(groups)
             ),
         )

@@ -1,10 +1,10 @@
 """From a plan to an estimate."""
 
-from services.kernel.ids import EstimateId, ProjectId
+from services.kernel.ids import EstimateId
 from services.plms.core.calibration import Calibration, weakest_label
 from services.plms.core.ledger import Ledger, PosteriorKey
 from services.plms.core.posterior import Outcome, Posterior, label_of, predict
-from services.plms.models import CardEstimate, Estimate, EstimateRequest, PlannedCard
+from services.plms.models import CardEstimate, Estimate, EstimateRequest, PlannedCard, Project
 
 
 def estimate_plan(
@@ -12,7 +12,7 @@ def estimate_plan(
     calibration: Calibration,
     request: EstimateRequest,
     *,
-    project_id: ProjectId,
+    project: Project,
     estimate_id: EstimateId,
     created_at: str,
 ) -> Estimate:
@@ -25,17 +25,21 @@ def estimate_plan(
 
     forecasts: dict[PosteriorKey, Forecast] = {}
     for card in request.cards:
-        key = PosteriorKey(card.lane, card.configuration, Outcome.SUCCESS)
+        key = PosteriorKey(project.repo, card.lane, card.configuration, Outcome.SUCCESS)
         if key not in forecasts:
             success = calibration.read(ledger, key)
-            failure = calibration.read(ledger, PosteriorKey(card.lane, card.configuration, Outcome.FAILURE))
+            failure = calibration.read(
+                ledger, PosteriorKey(project.repo, card.lane, card.configuration, Outcome.FAILURE)
+            )
             odds = calibration.priors.failure_odds(failure.attempts, success.attempts)
             forecasts[key] = Forecast(success, failure, odds)
-    by_card = [forecasts[PosteriorKey(card.lane, card.configuration, Outcome.SUCCESS)] for card in request.cards]
+    by_card = [
+        forecasts[PosteriorKey(project.repo, card.lane, card.configuration, Outcome.SUCCESS)] for card in request.cards
+    ]
     cards = tuple(_estimate_card(card, forecast.success) for card, forecast in zip(request.cards, by_card, strict=True))
     return Estimate(
         estimate_id=estimate_id,
-        project_id=project_id,
+        project_id=project.project_id,
         time_s=draw_total(estimate_id, request.cards, by_card),
         cost_microusd_p95=0,
         tokens_p95=0,

@@ -47,6 +47,7 @@ class ScoredActual:
     `is_counted` says that it counts for the odds of failure, `is_learned` that it moved the posterior of its outcome.
     """
 
+    repo: str
     actual: Actual
     predicted: Quantiles | None
     is_counted: bool
@@ -55,8 +56,9 @@ class ScoredActual:
 
 @dataclass(frozen=True)
 class PosteriorKey:
-    """What a posterior is about."""
+    """What a posterior is about: times are learned per repository, whose tests and size they depend on most."""
 
+    repo: str
     lane: Lane
     configuration: str
     outcome: Outcome

@@ -104,7 +104,7 @@ class PlmsService:
                 ledger,
                 self._calibration,
                 request,
-                project_id=project_id,
+                project=project,
                 estimate_id=estimate_id,
                 created_at=move.at,
             )
@@ -133,10 +133,10 @@ class PlmsService:
         run = Run(run_id, actuals.project_id, actuals.run_kind, actuals.final_state, actuals.is_verified, recorded_at)
 
         def use_case(ledger: Ledger) -> None:
-            get_project(ledger, actuals.project_id)
+            repo = get_project(ledger, actuals.project_id).repo
             if ledger.find_run(run_id) is not None:
                 return
-            scored = self._calibration.score(ledger, actuals)
+            scored = self._calibration.score(ledger, repo, actuals)
             ledger.add_run(run, scored)
             self._calibration.learn(ledger, scored)
 

@@ -63,6 +63,7 @@ def _create_idempotency() -> None:
 def _create_posteriors() -> None:
     op.create_table(
         "posteriors",
+        sa.Column("repo", sa.Text(), nullable=False),
         sa.Column("lane", sa.String(length=32), nullable=False),
         sa.Column("configuration", sa.Text(), nullable=False),
         sa.Column("outcome", sa.String(length=16), nullable=False),
@@ -73,7 +74,7 @@ def _create_posteriors() -> None:
         sa.Column("observations", sa.Integer(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("prior_version", sa.String(length=64), nullable=False),
-        sa.PrimaryKeyConstraint("lane", "configuration", "outcome", name=op.f("pk_posteriors")),
+        sa.PrimaryKeyConstraint("repo", "lane", "configuration", "outcome", name=op.f("pk_posteriors")),
     )
 
 
@@ -179,6 +180,7 @@ def _create_actuals() -> None:
         "actuals",
         _sequence(),
         sa.Column("run_id", sa.Text(), nullable=False),
+        sa.Column("repo", sa.Text(), nullable=False),
         sa.Column("task_id", sa.Text(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("lane", sa.String(length=32), nullable=False),
