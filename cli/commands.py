@@ -38,11 +38,17 @@ def ask_for_approval() -> bool | None:
             return False
 
 
+def approve_unasked() -> bool:
+    """Say yes for `--yes`, visibly."""
+    render.note("approved up to that bound (--yes)")
+    return True
+
+
 def do_work(arguments: argparse.Namespace) -> int:
     """`direng ask|implement|fix`: one turn, with the approval where one is needed."""
     talk = _open(arguments)
     body: dict[str, object] = {"text": arguments.text, "purpose": arguments.command, "handling": arguments.handling}
-    ending = talk.work(body, (lambda: True) if arguments.yes else ask_for_approval)
+    ending = talk.work(body, approve_unasked if arguments.yes else ask_for_approval)
     if ending.waits_for_approval and ending.state == "waiting":
         render.note("nobody can be asked here; run it again with --yes, or approve it in the REPL (`direng`)")
         return exits.USAGE

@@ -1,5 +1,7 @@
 """From a plan to an estimate."""
 
+from dataclasses import replace
+
 from services.kernel.ids import EstimateId
 from services.plms.core.calibration import Calibration, weakest_label
 from services.plms.core.ledger import Ledger, PosteriorKey
@@ -25,17 +27,13 @@ def estimate_plan(
 
     forecasts: dict[PosteriorKey, Forecast] = {}
     for card in request.cards:
-        key = PosteriorKey(project.repo, card.lane, card.configuration, Outcome.SUCCESS)
+        key = _key(project, card)
         if key not in forecasts:
             success = calibration.read(ledger, key)
-            failure = calibration.read(
-                ledger, PosteriorKey(project.repo, card.lane, card.configuration, Outcome.FAILURE)
-            )
+            failure = calibration.read(ledger, replace(key, outcome=Outcome.FAILURE))
             odds = calibration.priors.failure_odds(failure.attempts, success.attempts)
             forecasts[key] = Forecast(success, failure, odds)
-    by_card = [
-        forecasts[PosteriorKey(project.repo, card.lane, card.configuration, Outcome.SUCCESS)] for card in request.cards
-    ]
+    by_card = [forecasts[_key(project, card)] for card in request.cards]
     cards = tuple(_estimate_card(card, forecast.success) for card, forecast in zip(request.cards, by_card, strict=True))
     return Estimate(
         estimate_id=estimate_id,
@@ -48,6 +46,10 @@ def estimate_plan(
         cards=cards,
         created_at=created_at,
     )
+
+
+def _key(project: Project, card: PlannedCard) -> PosteriorKey:
+    return PosteriorKey(project.repo, card.lane, card.configuration, Outcome.SUCCESS)
 
 
 def _estimate_card(card: PlannedCard, success: Posterior) -> CardEstimate:
