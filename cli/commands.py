@@ -221,12 +221,24 @@ def do_doctor(arguments: argparse.Namespace) -> int:
     return exits.OK if all(check["is_good"] for check in checks) else exits.FAILED
 
 
+def examine_interpreter(repo: str) -> dict[str, object]:
+    """Return which interpreter would run the repository's tests, and whether it can."""
+    own = Path(repo).absolute() / ".venv"
+    has_pytest = any((own / "lib").glob("python3*/site-packages/pytest/__init__.py"))
+    python, prefix = (own / "bin/python", own) if has_pytest else (Path(sys.executable), Path(sys.prefix))
+    whose = "the repository's" if has_pytest else "the platform's: the repository has no .venv with pytest"
+    is_good = any((prefix / "lib").glob("python3*/site-packages/pytest/__init__.py"))
+    detail = f"{python} ({whose})" if is_good else f"{python} has no pytest"
+    return {"name": "interpreter", "is_good": is_good, "detail": detail, "cure": "reinstall the package: make setup"}
+
+
 def examine(repo: str) -> list[dict[str, object]]:
     """Return the findings of this side (can a server start?) and of the server, if one does."""
     git = shutil.which("git")
     cure = "apt-get install git"
     checks: list[dict[str, object]] = [
-        {"name": "git", "is_good": git is not None, "detail": git or "not on PATH", "cure": cure}
+        {"name": "git", "is_good": git is not None, "detail": git or "not on PATH", "cure": cure},
+        examine_interpreter(repo),
     ]
     try:
         wire = Wire(ensure_server(os.environ))
