@@ -52,11 +52,6 @@ class Wire:
         """GET and return the decoded JSON."""
         return self._exchange(service, _Request("GET", _with_query(path, query)))
 
-    def get_bytes(self, service: str, path: str) -> bytes:
-        """GET and return the raw body."""
-        with self._open(service, _Request("GET", path)) as answer:
-            return answer.read()
-
     def post(self, service: str, path: str, body: Json, idempotency_key: str | None = None) -> object:
         """POST with an idempotency key (a new one unless given) and return the decoded JSON."""
         return self._exchange(service, _Request("POST", path, body, {KEY_HEADER: idempotency_key or new_id("key")}))

@@ -38,10 +38,10 @@ def test_every_make_target_that_the_documents_name_exists():
         assert named <= targets, f"{document.name} names {named - targets}"
 
 
-def test_every_path_that_the_readme_names_exists():
-    text = (ROOT / "README.md").read_text()
-    for path in re.findall(r"`((?:docs|services|cli|contracts|tests)/[^`*]*)`", text):
-        assert (ROOT / path).exists(), path
+def test_every_path_that_a_document_names_exists():
+    for document in DOCUMENTS:
+        for path in re.findall(r"`((?:docs|services|cli|contracts|scripts|tests)/[^` *]*)`", document.read_text()):
+            assert (ROOT / path).exists(), f"{document.name} names {path}"
 
 
 def test_no_block_of_commands_is_left_unrun():

@@ -182,11 +182,6 @@ def unformatted_files(findings: tuple[Finding, ...]) -> tuple[str, ...]:
     return tuple(sorted({each.path for each in findings if each.code == _UNFORMATTED_CODE}))
 
 
-def fixable_files(findings: tuple[Finding, ...]) -> tuple[str, ...]:
-    """Return the files that hold a safely fixable finding, sorted."""
-    return tuple(sorted({each.path for each in findings if each.is_safely_fixable}))
-
-
 def parse_test_output(output: str) -> TestReport:
     """Return the report in the output of driver.py: its last marked line. Without one, the status is `failed`.
 

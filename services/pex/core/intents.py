@@ -6,7 +6,7 @@ carries its own leading space, so optional parts need no special care.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict
@@ -276,8 +276,3 @@ def _element(token: str, seen: set[str]) -> str:
         seen.add(name)
         return rf"\ (?P<{name}>{SLOTS[name]})"
     return rf"\ {re.escape(token)}"
-
-
-def iterate_recipe_names(table: PhraseTable) -> Iterator[str]:
-    """Yield the recipes that the table knows."""
-    yield from table.templates

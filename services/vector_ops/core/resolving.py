@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass, replace
 
-from services.vector_ops.core.facts import Definition, DefinitionAt, dotted_of
+from services.vector_ops.core.facts import Definition, dotted_of
 from services.vector_ops.core.ports import Reader
 
 _MAX_HOPS = 24
@@ -232,8 +232,3 @@ def _marks(step: str) -> list[str]:
 
 def _key(place: Place) -> tuple[str, str]:
     return place.path, place.definition.qualname if place.definition else ""
-
-
-def place_of(found: DefinitionAt) -> Place:
-    """Return the place of a definition."""
-    return Place(found.path, found.definition)
