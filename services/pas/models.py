@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from services.kernel.ids import ID_PATTERN, EstimateId, GitOid, ProjectId, ReceiptId, RunId, Sha256, TaskId
+from services.kernel.ids import ID_PATTERN, EstimateId, GitOid, ProjectId, ReceiptId, RunId, SessionId, Sha256, TaskId
 from services.kernel.vocabulary import BreachPolicy, Lane, RunKind, RunState, TaskState, Verdict
 
-CONTRACT_VERSION = "2026-11-21-001"
+CONTRACT_VERSION = "2026-11-21-002"
 """Version of the contract between PEX and the executors that this engine was built for; stamped on every receipt."""
 
 
@@ -50,7 +50,58 @@ class CommandPayload(_Frozen):
     tree: TreeRef = TreeRef.INPUT
 
 
-Payload = Annotated[RecipePayload | TestsPayload | CommandPayload, Field(discriminator="kind")]
+class AgentPayload(_Frozen):
+    """Have a model change the tree until the goal is met: plan, act, observe, with native tool calls.
+
+    `acceptance` says how to know that it is done; `files_hint` where to begin; `test_paths` empty means the project's
+    own tests. The first tests are those of the untouched tree; the verdict comes from recorded execution alone.
+    `alias` None means the lane's model by the broker's policy.
+    """
+
+    kind: Literal["agent"] = "agent"
+    goal: str = Field(min_length=1, max_length=20_000, pattern=r"\S")
+    acceptance: str = Field(default="", max_length=4000)
+    files_hint: tuple[str, ...] = Field(default=(), max_length=50)
+    test_paths: tuple[str, ...] = Field(default=(), max_length=50)
+    alias: str | None = None
+    max_turns: int = Field(default=40, ge=1, le=200)
+
+
+class PlanPayload(_Frozen):
+    """Have a model turn an intent into a task tree; the outcome's detail is a `TaskTree` as JSON."""
+
+    kind: Literal["plan"] = "plan"
+    intent: str = Field(min_length=1, max_length=20_000, pattern=r"\S")
+    context: str = Field(default="", max_length=100_000)
+    alias: str | None = None
+    max_tasks: int = Field(default=12, ge=1, le=40)
+
+
+class PlannedTask(_Frozen):
+    """One node of a task tree; `deps` name tasks before it."""
+
+    task_id: TaskId = Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")
+    lane: Lane
+    title: str = Field(min_length=1, max_length=120)
+    goal: str = Field(min_length=1, max_length=8000)
+    acceptance: str = Field(default="", max_length=2000)
+    files: tuple[str, ...] = Field(default=(), max_length=50)
+    deps: tuple[TaskId, ...] = Field(default=(), max_length=40)
+    complexity: Literal["small", "medium", "large"] = "medium"
+
+
+class TaskTree(_Frozen):
+    """What a plan card found: tasks, or the one question that must be answered first (with up to three options)."""
+
+    summary: str = Field(default="", max_length=200)
+    tasks: tuple[PlannedTask, ...] = Field(default=(), max_length=40)
+    question: str = Field(default="", max_length=1000)
+    options: tuple[str, ...] = Field(default=(), max_length=3)
+
+
+Payload = Annotated[
+    RecipePayload | TestsPayload | CommandPayload | AgentPayload | PlanPayload, Field(discriminator="kind")
+]
 
 
 class JobCard(_Frozen):
@@ -64,6 +115,7 @@ class JobCard(_Frozen):
     priority: int = Field(default=3, ge=1, le=5)
     payload: Payload
     max_attempts: int = Field(default=1, ge=1, le=4)
+    max_cost_microusd: int | None = Field(default=None, ge=0)
 
 
 class CardSubmission(_Frozen):
@@ -93,7 +145,11 @@ class PassportBasis(_Frozen):
 
 
 class StartRun(_Frozen):
-    """Start a run. The same run_id twice is one run. `cards` are added to those submitted before."""
+    """Start a run. The same run_id twice is one run. `cards` are added to those submitted before.
+
+    `max_cost_microusd` is the ceiling of what its model calls may cost together, `max_project_cost_microusd` that of
+    all runs of the project (None leaves it as it is); a session's own cap holds too when `session_id` names one.
+    """
 
     project_id: ProjectId = Field(pattern=ID_PATTERN)
     run_id: RunId | None = Field(default=None, pattern=ID_PATTERN)
@@ -103,15 +159,23 @@ class StartRun(_Frozen):
     cards: tuple[JobCard, ...] = ()
     max_time_s: float | None = Field(default=None, gt=0)
     max_cost_microusd: int = Field(default=0, ge=0)
+    max_project_cost_microusd: int | None = Field(default=None, ge=0)
+    session_id: SessionId | None = Field(default=None, pattern=ID_PATTERN)
     breach_policy: BreachPolicy = BreachPolicy.PAUSE
 
 
 class RunCommand(_Frozen):
-    """Pause, resume or terminate a run, or cancel one card of it; always with a reason."""
+    """Pause, resume or terminate a run, or cancel one card of it; always with a reason.
+
+    For resume alone: `max_cost_microusd` is the run's new ceiling of spend (None leaves it), `is_downshift` passes over
+    the model used so far for the next of the broker's chain.
+    """
 
     run_id: RunId = Field(pattern=ID_PATTERN)
     reason: str = Field(min_length=1, max_length=2000, pattern=r"\S")
     task_id: TaskId | None = None
+    max_cost_microusd: int | None = Field(default=None, ge=0)
+    is_downshift: bool = False
 
 
 class ArtifactRef(_Frozen):
@@ -210,6 +274,7 @@ class RunView(_Frozen):
     artifacts: tuple[ArtifactRef, ...] = ()
     cost_microusd: int = 0
     tokens: int = 0
+    cap_microusd: int = 0
     created_at: str
     started_at: str = ""
     finished_at: str = ""
@@ -217,12 +282,19 @@ class RunView(_Frozen):
 
 
 class Receipt(_Frozen):
-    """The proof of one step (SPEC.md section 6). Recipes use no provider, model, tokens or money."""
+    """The proof of one step (SPEC.md section 6). Recipes use no provider, model, tokens or money.
+
+    `step` 0 is the card's attempt as a whole, its time included and no tokens or money; `step` n is the n-th model
+    attempt within it (a fallback or retry is one of its own), named by the broker's `call_id`.
+    """
 
     receipt_id: ReceiptId
     run_id: RunId
     task_id: TaskId
     attempt: int
+    step: int = 0
+    call_id: str = ""
+    fallback_from: str | None = None
     lane: Lane
     configuration: str
     provider: str = "none"
@@ -253,6 +325,8 @@ class EventKind(StrEnum):
     RECEIPT = "receipt"
     FINDING = "kpi"
     DENIED = "denied"
+    AGENT = "agent"
+    BUDGET = "budget"
     NOTE = "note"
 
 
@@ -310,6 +384,25 @@ class Passport(_Frozen):
     final_state: RunState
     started_at: str
     platform_version: str
+
+
+class LaneModel(_Frozen):
+    """The model that a lane's agent and plan cards would use now.
+
+    `configuration_alias` completes `agent/` and `plan/`; prices are micro-USD per million tokens. `problem` says in one
+    line why cards of this lane cannot run; the other fields are empty then.
+    """
+
+    lane: Lane
+    alias: str = ""
+    provider: str = ""
+    model: str = ""
+    input_microusd: int = 0
+    output_microusd: int = 0
+    context_tokens: int = 0
+    price_table_version: str = ""
+    chain: tuple[str, ...] = ()
+    problem: str = ""
 
 
 class LaneLoad(_Frozen):

@@ -3,7 +3,8 @@
 PlatformError
 ├── InvalidRequestError
 │   ├── PassportBasisMissingError   pas.passport_basis_missing   no basis, or one that names no usable repository
-│   └── CardGraphError              pas.card_graph               unknown dependency, cycle, duplicate task id
+│   ├── CardGraphError              pas.card_graph               unknown dependency, cycle, duplicate task id
+│   └── ModelMissingError           pas.model_missing            a card needs a model; says what to configure
 ├── NotFoundError
 │   ├── RunNotFoundError            pas.run_not_found
 │   ├── TaskNotFoundError           pas.task_not_found
@@ -25,6 +26,7 @@ from services.pas.models import (
     ArtifactRef,
     CardAccepted,
     CardSubmission,
+    LaneModel,
     Portfolio,
     Receipt,
     RunCommand,
@@ -45,6 +47,12 @@ class CardGraphError(InvalidRequestError):
     """The cards do not form an acyclic graph over known task ids."""
 
     code = "pas.card_graph"
+
+
+class ModelMissingError(InvalidRequestError):
+    """A card of the run needs a model and its lane has none."""
+
+    code = "pas.model_missing"
 
 
 class RunNotFoundError(NotFoundError):
@@ -87,7 +95,8 @@ class Runs(Protocol):
     async def start_run(self, caller: Caller, start: StartRun) -> RunView:
         """Snapshot the repository and start the run durably; returns at once. Needs pas.submit.
 
-        Raises PassportBasisMissingError, CardGraphError, RunExistsError, IsolationUnavailableError.
+        Raises PassportBasisMissingError, CardGraphError, ModelMissingError, RunExistsError,
+        IsolationUnavailableError.
         """
         ...
 
@@ -135,6 +144,10 @@ class RunControl(Protocol):
 
     async def get_portfolio(self, caller: Caller) -> Portfolio:
         """Return the load of all lanes; needs pas.read_status."""
+        ...
+
+    async def list_lane_models(self, caller: Caller) -> tuple[LaneModel, ...]:
+        """Return the model of every lane, or why it has none; needs pas.read_status."""
         ...
 
 

@@ -5,8 +5,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.kernel.ids import DelegationId, EstimateId, ProjectId, RunId, Sha256
-from services.kernel.vocabulary import DelegationState
-from services.pas.models import JobCard, RunView
+from services.kernel.vocabulary import DelegationState, Lane
+from services.pas.models import JobCard, Receipt, RunView
 from services.plms.models import Estimate
 
 MAX_INTENT_CHARS = 20_000
@@ -68,9 +68,9 @@ class DelegationContext(_Frozen):
 
 
 class Constraints(_Frozen):
-    """What the user allows at most."""
+    """What the user allows at most; `max_cost_usd` None means the estimate's upper bound (P95)."""
 
-    max_cost_usd: str = Field(default="0", pattern=r"^\d{1,9}(\.\d{1,6})?$")
+    max_cost_usd: str | None = Field(default=None, pattern=r"^\d{1,9}(\.\d{1,6})?$")
     timeout_minutes: float = Field(default=60, gt=0, le=24 * 60)
 
 
@@ -94,6 +94,35 @@ class ApprovalReply(_Frozen):
     rationale: str = Field(min_length=1, max_length=2000, pattern=r"\S")
 
 
+class LaneOverrun(_Frozen):
+    """How far one lane is above its estimate: spent and projected micro-USD, and seconds."""
+
+    lane: Lane
+    spent_microusd: int
+    projected_microusd: int
+    estimated_microusd: int
+    spent_s: float
+    estimated_s: float
+
+
+class BudgetState(_Frozen):
+    """What the budget guard sees of a run (SPEC.md section 4).
+
+    `projected_overrun_pct` is against the approved upper bound, of cost, or of time where no cost was estimated;
+    `t_minus_depletion_min` the minutes until the cap is spent at the present rate (None: nothing is being spent).
+    `options` are what a paused run can be told: `resume`, `raise`, `downshift`, `terminate`, each as a line for people.
+    """
+
+    spent_microusd: int
+    cap_microusd: int
+    projected_microusd: int
+    projected_overrun_pct: float | None
+    t_minus_depletion_min: float | None
+    top_lanes: tuple[LaneOverrun, ...] = ()
+    last_receipts: tuple[Receipt, ...] = ()
+    options: tuple[str, ...] = ()
+
+
 class Report(_Frozen):
     """Step 13: summary, artifacts, KPIs and spend are in `run`; `left_alone` lists occurrences not changed, and why."""
 
@@ -102,6 +131,7 @@ class Report(_Frozen):
     left_alone: tuple[str, ...]
     diff_sha256: Sha256 | None
     projected_overrun_pct: float | None
+    budget: BudgetState | None = None
 
 
 class Delegation(_Frozen):
@@ -143,13 +173,17 @@ class EstimateProject(_Frozen):
 class StartProject(_Frozen):
     """Run an approved project."""
 
+    max_cost_usd: str | None = Field(default=None, pattern=r"^\d{1,9}(\.\d{1,6})?$")
+
     rationale: str = Field(min_length=1, max_length=2000, pattern=r"\S")
 
 
 class ProjectRunCommand(_Frozen):
-    """Pause, resume or terminate the project's present run."""
+    """Pause, resume or terminate the project's present run; the last two are for resume (services.pas RunCommand)."""
 
     reason: str = Field(min_length=1, max_length=2000, pattern=r"\S")
+    max_cost_usd: str | None = Field(default=None, pattern=r"^\d{1,9}(\.\d{1,6})?$")
+    is_downshift: bool = False
 
 
 class ProjectStatus(_Frozen):
@@ -159,7 +193,33 @@ class ProjectStatus(_Frozen):
     delegation: Delegation | None
     run: RunView | None
     projected_overrun_pct: float | None
+    t_minus_depletion_min: float | None = None
+    budget: BudgetState | None = None
     approved_estimate_id: EstimateId | None
+
+
+class SimulateProject(_Frozen):
+    """Rehearse a fraction of the project's cards, at least one per stratum (kind x complexity x lane)."""
+
+    rehearsal: float = Field(ge=0.001, le=0.05)
+    max_cost_usd: str | None = Field(default=None, pattern=r"^\d{1,9}(\.\d{1,6})?$")
+    rationale: str = Field(min_length=1, max_length=2000, pattern=r"\S")
+
+
+class Simulation(_Frozen):
+    """What a rehearsal came to: the estimates before and after it; no run when nothing could be rehearsed.
+
+    `note` says in one line what was rehearsed, or why nothing was.
+    """
+
+    project_id: ProjectId
+    rehearsal: float
+    strata: int
+    cards_rehearsed: int
+    run: RunView | None
+    before: Estimate
+    after: Estimate
+    note: str
 
 
 class Health(_Frozen):

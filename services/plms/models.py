@@ -49,10 +49,19 @@ class StateChange(_Frozen):
     rationale: str = Field(min_length=1, max_length=2000, pattern=r"\S")
 
 
+class ModelPrice(_Frozen):
+    """The price of the model behind a card, micro-USD per million tokens, pinned into the estimate."""
+
+    input_microusd: int = Field(ge=0)
+    output_microusd: int = Field(ge=0)
+    price_table_version: str = Field(min_length=1, max_length=128)
+
+
 class PlannedCard(_Frozen):
     """What the estimator may know of a card.
 
-    `configuration` is `recipe/<name>`; `size_units` counts the files it will touch.
+    `configuration` is `recipe/<name>`, `agent/<model alias>` or `plan/<model alias>`; `size_units` counts the files it
+    will touch. `price` None on an agent or plan card: no model is configured, the prior alone speaks.
     """
 
     task_id: TaskId
@@ -60,6 +69,7 @@ class PlannedCard(_Frozen):
     configuration: str = Field(pattern=r"^(recipe|agent|plan)/[a-z0-9][a-z0-9._-]*$")
     deps: tuple[TaskId, ...] = ()
     size_units: int = Field(default=1, ge=0)
+    price: ModelPrice | None = None
 
 
 class EstimateRequest(_Frozen):
@@ -89,13 +99,21 @@ class Quantiles(_Frozen):
     p95: float
 
 
+ZERO = Quantiles(p05=0, p10=0, p25=0, p50=0, p75=0, p80=0, p90=0, p95=0)
+"""What a recipe costs in tokens and money."""
+
+
 class CardEstimate(_Frozen):
-    """One card: seconds of wall time; tokens and cost are zero by construction for recipes."""
+    """One card: seconds of wall time, micro-USD and tokens; both zero by construction for recipes."""
 
     task_id: TaskId
     lane: Lane
     configuration: str
     time_s: Quantiles
+    cost_microusd: Quantiles = ZERO
+    tokens_in: Quantiles = ZERO
+    tokens_out: Quantiles = ZERO
+    tokens_think: Quantiles = ZERO
     attempts_observed: int
     label: Label
 
@@ -103,12 +121,19 @@ class CardEstimate(_Frozen):
 class Estimate(_Frozen):
     """A plan's estimate.
 
-    `label` is the weakest of its cards'; `uses_model` False means "no model used": 0 tokens, $0.
+    `label` is the weakest of its cards'; `uses_model` False means "no model used": 0 tokens, $0. `rehearsed_cards`
+    counts the project's rehearsal attempts that moved it; `price_table_version` names the pinned prices.
     """
 
     estimate_id: EstimateId
     project_id: ProjectId
     time_s: Quantiles
+    cost_microusd: Quantiles = ZERO
+    tokens_in: Quantiles = ZERO
+    tokens_out: Quantiles = ZERO
+    tokens_think: Quantiles = ZERO
+    rehearsed_cards: int = 0
+    price_table_version: str = ""
     cost_microusd_p95: int
     tokens_p95: int
     uses_model: bool
@@ -139,6 +164,9 @@ class Actual(_Frozen):
     configuration: str
     time_s: float = Field(ge=0)
     tokens: int = Field(default=0, ge=0)
+    tokens_in: int = Field(default=0, ge=0)
+    tokens_out: int = Field(default=0, ge=0)
+    tokens_think: int = Field(default=0, ge=0)
     cost_microusd: int = Field(default=0, ge=0)
     is_success: bool
     is_discarded: bool = False

@@ -20,8 +20,8 @@ ON_REQUEST_ONLY = frozenset({_S.AUTH_ADMIN})
 
 SERVICE_GRANTS: Mapping[ServiceName, frozenset[Scope]] = {
     ServiceName.PEX: _PLMS | _PAS | _INDEX | _ARTIFACT,
-    ServiceName.DIRENG: _PLMS | _PAS | _INDEX | {_S.PEX_START, _S.ARTIFACT_READ},
-    ServiceName.PAS: _INDEX | _ARTIFACT | {_S.MODEL_CALL},
+    ServiceName.DIRENG: _PLMS | _PAS | _INDEX | {_S.PEX_START, _S.ARTIFACT_READ, _S.MODEL_CALL},
+    ServiceName.PAS: _INDEX | _ARTIFACT | {_S.MODEL_CALL, _S.PAS_SUBMIT},
     ServiceName.HMI: frozenset({_S.PLMS_READ_METRICS, _S.PAS_READ_STATUS, _S.ARTIFACT_READ, _S.INDEX_READ}),
     ServiceName.VECTOR_OPS: frozenset({_S.MODEL_CALL}),
     ServiceName.PLMS: frozenset(),
