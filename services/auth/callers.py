@@ -97,9 +97,15 @@ def mint_user_tokens(
     *,
     ttl_s: int = MAX_SERVICE_TTL_S,
 ) -> Mapping[ServiceName, Token]:
-    """Return the tokens for the home file, one per audience that a user may call without asking for more by name."""
+    """Return the tokens for the home file, one per audience that a user may call without asking for more by name.
+
+    For the broker the administration of models is asked for: whose home it is configures the models.
+    """
+    allowed = {audience: scopes_of_client(subject, audience, is_run_bound=False) for audience in audiences}
     return {
-        audience: auth.mint_token(subject, audience, ttl_s=ttl_s)
-        for audience in audiences
-        if scopes_of_client(subject, audience, is_run_bound=False) - ON_REQUEST_ONLY
+        audience: auth.mint_token(
+            subject, audience, tuple(scopes) if audience is ServiceName.BROKER else (), ttl_s=ttl_s
+        )
+        for audience, scopes in allowed.items()
+        if scopes - ON_REQUEST_ONLY
     }

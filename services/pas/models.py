@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from services.kernel.ids import ID_PATTERN, EstimateId, GitOid, ProjectId, ReceiptId, RunId, SessionId, Sha256, TaskId
 from services.kernel.vocabulary import BreachPolicy, Lane, RunKind, RunState, TaskState, Verdict
 
-CONTRACT_VERSION = "2026-11-21-002"
+CONTRACT_VERSION = "2026-11-21-001"
 """Version of the contract between PEX and the executors that this engine was built for; stamped on every receipt."""
 
 
