@@ -21,13 +21,19 @@ ON_REQUEST_ONLY = frozenset({_S.AUTH_ADMIN})
 SERVICE_GRANTS: Mapping[ServiceName, frozenset[Scope]] = {
     ServiceName.PEX: _PLMS | _PAS | _INDEX | _ARTIFACT,
     ServiceName.DIRENG: _PLMS | _PAS | _INDEX | {_S.PEX_START, _S.ARTIFACT_READ, _S.MODEL_CALL},
-    ServiceName.PAS: _INDEX | _ARTIFACT | {_S.MODEL_CALL, _S.PAS_SUBMIT},
+    ServiceName.PAS: _INDEX | _ARTIFACT | {_S.MODEL_CALL},
     ServiceName.HMI: frozenset({_S.PLMS_READ_METRICS, _S.PAS_READ_STATUS, _S.ARTIFACT_READ, _S.INDEX_READ}),
     ServiceName.VECTOR_OPS: frozenset({_S.MODEL_CALL}),
     ServiceName.PLMS: frozenset(),
     ServiceName.BROKER: frozenset(),
     ServiceName.AUTH: frozenset(),
 }
+
+GRANTS_BY_AUDIENCE: Mapping[tuple[ServiceName, ServiceName], frozenset[Scope]] = {
+    # PAS sets the caps of the runs it starts; it submits no run, so nowhere else.
+    (ServiceName.PAS, ServiceName.BROKER): frozenset({_S.PAS_SUBMIT}),
+}
+"""What a service may have for one audience alone."""
 
 RUN_GRANT = frozenset({_S.INDEX_READ, _S.MODEL_CALL, _S.ARTIFACT_READ, _S.ARTIFACT_WRITE})
 """The most that a token bound to a run may carry: enough for a card's executor, nothing that steers runs."""
@@ -55,7 +61,7 @@ def scopes_of_client(subject: str, audience: ServiceName, *, is_run_bound: bool)
     if kind == "user":
         granted = USER_GRANT
     elif name in set(ServiceName):
-        granted = SERVICE_GRANTS[ServiceName(name)]
+        granted = SERVICE_GRANTS[ServiceName(name)] | GRANTS_BY_AUDIENCE.get((ServiceName(name), audience), frozenset())
     if is_run_bound:
         granted &= RUN_GRANT
     return granted & scopes_of_audience(audience)
