@@ -8,7 +8,9 @@ from random import Random, SystemRandom
 import sqlalchemy as sa
 from fastapi import FastAPI
 
+from services.broker.protocol import Broker
 from services.direng.api import add_routes
+from services.direng.calls.broker import BrokerEdge
 from services.direng.calls.pas import PasEdge
 from services.direng.calls.pex import PexEdge
 from services.direng.calls.vector_ops import VectorOpsEdge
@@ -18,6 +20,7 @@ from services.direng.core.ports import Worktree
 from services.direng.core.service import DirEngParts, DirEngService, HealthCheck
 from services.direng.core.turns import TurnParts, TurnTaker
 from services.direng.models import Health
+from services.direng.settings import DirEngSettings
 from services.direng.store import SqlStore, prepare_schema
 from services.direng.tables import IDEMPOTENCY
 from services.direng.worktree import GitWorktree
@@ -58,26 +61,32 @@ def create_service(
     pex: Pex,
     pas: Pas,
     vector_ops: VectorOps,
+    broker: Broker,
     callers: CallerSource,
     clock: Clock,
+    settings: DirEngSettings | None = None,
     checks: Sequence[HealthCheck] = (),
     random: Random | None = None,
     tick_s: float = TICK_S,
 ) -> OpenDirEng:
-    """Open the database, bring its schema up to date and return DirEng over its three neighbours.
+    """Open the database, bring its schema up to date and return DirEng over its four neighbours.
 
     `home` is the platform's home: `trees` below it is the store that PAS keeps the runs' trees in, `accepts` the crash
     journal. `callers` gives DirEng's own identity, `service:direng`. `checks` are what `examine` tells first.
+    `settings` None are those of the environment.
     """
     engine = open_engine(database_url)
     revision = prepare_schema(engine)
     chance = random or SystemRandom()
     notebook = Notebook(SqlStore(engine, clock), Bell())
     edges = _Edges(
-        PexEdge(pex, callers, chance), PasEdge(pas, callers, chance), VectorOpsEdge(vector_ops, callers, chance)
+        PexEdge(pex, callers, chance),
+        PasEdge(pas, callers, chance),
+        VectorOpsEdge(vector_ops, callers, chance),
+        BrokerEdge(broker, callers, chance),
     )
     worktree = GitWorktree(home / "trees", AcceptJournal(home / "accepts"), clock)
-    service = _compose(notebook, edges, worktree, clock, tick_s, tuple(checks))
+    service = _compose(notebook, edges, worktree, clock, tick_s, tuple(checks), settings or DirEngSettings())
     idempotency = SqlIdempotencyStore(engine, IDEMPOTENCY, clock)
     idempotency.forget_unfinished()
     idempotency.forget_old()
@@ -89,6 +98,7 @@ class _Edges:
     pex: PexEdge
     pas: PasEdge
     index: VectorOpsEdge
+    broker: BrokerEdge
 
 
 def _compose(  # noqa: PLR0917 - called once, above
@@ -98,6 +108,7 @@ def _compose(  # noqa: PLR0917 - called once, above
     clock: Clock,
     tick_s: float,
     checks: tuple[HealthCheck, ...],
+    settings: DirEngSettings,  # noqa: ARG001 - the cap of a session is wired with the answers
 ) -> DirEngService:
     follower = Follower(FollowerParts(notebook, edges.pex, edges.pas, clock, tick_s))
     return DirEngService(

@@ -20,6 +20,7 @@ from tests.fakes.callers import FixedCallers
 from tests.fakes.identity import ENGINEER, NOBODY, STRANGER, KnownCallers
 from tests.fakes.memory_pas import FakePas
 from tests.fakes.plms import FakePlms
+from tests.fakes.scripted_broker import ScriptedBroker
 from tests.fakes.sockets import serve
 from tests.fakes.vector_ops import FakeVectorOps, make_hit
 from tests.unit.direng.conftest import make_repository
@@ -37,7 +38,12 @@ async def direng(request, tmp_path):
     pex = create_pex(sqlite_url(tmp_path / "pex.db"), plms=plms, **shared)
     (tmp_path / "home").mkdir()
     parts = create_service(
-        sqlite_url(tmp_path / "direng.db"), home=tmp_path / "home", pex=pex.service, checks=(_is_well,), **shared
+        sqlite_url(tmp_path / "direng.db"),
+        home=tmp_path / "home",
+        pex=pex.service,
+        broker=ScriptedBroker(),
+        checks=(_is_well,),
+        **shared,
     )
     if request.param == "embedded":
         yield parts.service

@@ -24,6 +24,7 @@ from services.vector_ops.app import open_vector_ops
 from tests.fakes import pas as fake
 from tests.fakes.callers import FixedCallers
 from tests.fakes.identity import ENGINEER
+from tests.fakes.scripted_broker import ScriptedBroker
 
 pytestmark = pytest.mark.sandbox
 WAIT_S = 90
@@ -53,7 +54,9 @@ async def running_platform(home: Path, repository: Path):
         shared = {"callers": FixedCallers(), "clock": SystemClock(), "random": Random(1)}
         near = {"pas": pas.service, "vector_ops": index.service, **shared}
         pex = create_pex(sqlite_url(home / "pex.db"), plms=plms.service, **near)
-        direng = create_direng(sqlite_url(home / "direng.db"), home=home, pex=pex.service, **near)
+        direng = create_direng(
+            sqlite_url(home / "direng.db"), home=home, pex=pex.service, broker=ScriptedBroker(), **near
+        )
         await pex.service.recover()
         await direng.service.recover()
         platform = Platform(direng.service, pex.service, plms.service)
