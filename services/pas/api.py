@@ -14,6 +14,7 @@ from services.pas.models import (
     ArtifactRef,
     CardAccepted,
     CardSubmission,
+    LaneModel,
     Portfolio,
     Receipt,
     RunCommand,
@@ -127,6 +128,10 @@ def _add_control(app: FastAPI, service: RunControl) -> None:
     @app.get("/pas/v1/portfolio/status")
     async def get_portfolio(caller: CallerOf) -> Portfolio:
         return await service.get_portfolio(caller)
+
+    @app.get("/pas/v1/models")
+    async def list_lane_models(caller: CallerOf) -> tuple[LaneModel, ...]:
+        return await service.list_lane_models(caller)
 
 
 def _add_artifacts(app: FastAPI, service: Artifacts) -> None:

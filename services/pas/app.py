@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from random import Random, SystemRandom
 
 import sqlalchemy as sa
 from fastapi import FastAPI
 
-from services.kernel.caller import Authenticator
+from services.broker.protocol import Broker
+from services.kernel.caller import Authenticator, CallerSource
 from services.kernel.clock import Clock
 from services.kernel.db import upgrade_schema
 from services.kernel.errors import InternalError
@@ -20,7 +22,9 @@ from services.kernel.http import make_app
 from services.kernel.version import VERSION
 from services.kernel.vocabulary import Lane, ServiceName
 from services.pas.api import Health, add_routes
+from services.pas.calls.broker import BrokerEdge
 from services.pas.core.allowlist import Allowlist, load_lane_allowlists
+from services.pas.core.budgets import RunBudgets
 from services.pas.core.cards import CardParts, CardRunner
 from services.pas.core.control import Gatekeeper, LaneSlots
 from services.pas.core.events import Bell
@@ -28,6 +32,7 @@ from services.pas.core.isolation import Isolation
 from services.pas.core.jacket import Jacket
 from services.pas.core.passports import PassportFacts, PassportOffice
 from services.pas.core.ports import ArtifactBox, CardExecutor, FaultPoints, NoFaults, Signer
+from services.pas.core.routes import LaneRoutes
 from services.pas.core.runs import RunKeeper, RunParts
 from services.pas.core.service import PasService, ServiceParts
 from services.pas.core.stage import Stage
@@ -42,6 +47,7 @@ from services.pas.schema import IDEMPOTENCY
 from services.pas.store import SqlPasStore
 from services.pas.trees import RepositoryTrees
 from services.pas.workflows import PasRuntime, bind_runtime, launch_run, stop_workflows
+from services.vector_ops.protocol import VectorOps
 from services.wire.idempotency import SqlIdempotencyStore
 from services.wire.storage import open_engine
 
@@ -58,6 +64,12 @@ class PasPorts:
     artifacts: ArtifactBox
     faults: FaultPoints = NoFaults()  # noqa: RUF009 - stateless
     allowlists: Mapping[Lane, Allowlist] | None = None
+    broker: Broker | None = None
+    """None: this PAS calls no model, so runs with agent or plan cards are refused."""
+    vector_ops: VectorOps | None = None
+    """None: agent cards are offered no tool that asks the index."""
+    callers: CallerSource | None = None
+    random: Random = SystemRandom()  # noqa: RUF009 - stateless
 
 
 @dataclass(frozen=True)
@@ -126,11 +138,14 @@ class _Shared:
     allowlists: Mapping[Lane, Allowlist]
     programs: Programs
     stage: Stage
+    broker: BrokerEdge | None
+    budgets: RunBudgets
 
 
 def _compose(ports: PasPorts, engine: sa.Engine, idempotency: SqlIdempotencyStore, store: SqlPasStore) -> PasParts:
     allowlists = ports.allowlists or load_lane_allowlists()
     bell, programs, trees = Bell(), find_programs(), RepositoryTrees(ports.home / "trees")
+    broker = _make_broker_edge(ports)
     slots = LaneSlots({lane: allowlist.limits.max_parallel for lane, allowlist in allowlists.items()})
     shared = _Shared(
         store=store,
@@ -141,12 +156,31 @@ def _compose(ports: PasPorts, engine: sa.Engine, idempotency: SqlIdempotencyStor
         allowlists=allowlists,
         programs=programs,
         stage=Stage(ports.home / "stage", trees, ports.isolation),
+        broker=broker,
+        budgets=RunBudgets(broker),
     )
     bind_runtime(PasRuntime(_make_cards(ports, shared), _make_runs(ports, shared), ports.faults))
     service = PasService(
-        ServiceParts(store, shared.trees, ports.artifacts, ports.isolation, slots, bell, ports.clock, launch_run)
+        ServiceParts(
+            store=store,
+            trees=trees,
+            artifacts=ports.artifacts,
+            isolation=ports.isolation,
+            slots=slots,
+            bell=bell,
+            clock=ports.clock,
+            launch=launch_run,
+            routes=LaneRoutes(broker),
+            budgets=shared.budgets,
+        )
     )
     return PasParts(service, store, idempotency, bell, ports.isolation, engine)
+
+
+def _make_broker_edge(ports: PasPorts) -> BrokerEdge | None:
+    if ports.broker is None or ports.callers is None:
+        return None
+    return BrokerEdge(ports.broker, ports.callers, ports.random)
 
 
 def _make_cards(ports: PasPorts, shared: _Shared) -> CardRunner:
@@ -178,6 +212,7 @@ def _make_runs(ports: PasPorts, shared: _Shared) -> RunKeeper:
             jacket=Jacket(ports.home / "runs", shared.store, ports.artifacts),
             seal=PassportOffice(ports.signer, _gather_facts(shared.allowlists)).seal,
             stage=shared.stage,
+            budgets=shared.budgets,
         )
     )
 

@@ -16,6 +16,7 @@ from services.pas.models import (
     ArtifactRef,
     CardAccepted,
     CardSubmission,
+    LaneModel,
     Portfolio,
     Receipt,
     RunCommand,
@@ -98,6 +99,9 @@ class HttpPas:
 
     async def get_portfolio(self, caller: Caller) -> Portfolio:
         return Portfolio.model_validate_json(await self._call.send("GET", "/pas/v1/portfolio/status", caller))
+
+    async def list_lane_models(self, caller: Caller) -> tuple[LaneModel, ...]:
+        return await self._read_all(LaneModel, "/pas/v1/models", caller, {})
 
     async def put_artifact(self, caller: Caller, content: bytes) -> ArtifactRef:
         answer = await self._call.send("POST", "/pas/v1/artifacts", caller, content=content)

@@ -1,11 +1,22 @@
 """Rows of the PAS tables as values."""
 
+from dataclasses import dataclass
+
 import sqlalchemy as sa
 
 from services.kernel.ids import GitOid, RunId, TaskId
 from services.kernel.vocabulary import RunState, TaskState
-from services.pas.core.records import CardRecord, RunRecord, RunResult, Snapshot
+from services.pas.core.records import CardRecord, ModelFacts, RunRecord, RunResult, Snapshot
 from services.pas.models import ArtifactRef, Badge, CardOutcome, CardView, Finding, JobCard, RunView, StartRun
+
+
+@dataclass(frozen=True)
+class Spend:
+    """What a run's receipts sum up to, and the ceiling it was given when it was resumed."""
+
+    cost_microusd: int
+    tokens: int
+    cap_microusd: int | None
 
 
 def _outcome(row: sa.RowMapping) -> CardOutcome | None:
@@ -32,6 +43,7 @@ def run_record(row: sa.RowMapping) -> RunRecord:
         finished_at=row["finished_at"],
         last_seq=row["last_seq"],
         body_sha256=row["body_sha256"],
+        models=ModelFacts.model_validate_json(row["models"]) if row["models"] else None,
     )
 
 
@@ -71,6 +83,7 @@ def run_view(
     cards: tuple[CardView, ...],
     findings: tuple[Finding, ...],
     artifacts: tuple[ArtifactRef, ...],
+    spend: Spend,
 ) -> RunView:
     """Return the run of a `runs` row as others see it."""
     run, result = run_record(row), _result(row)
@@ -96,6 +109,9 @@ def run_view(
         lines_added=result.lines_added if result else 0,
         lines_deleted=result.lines_deleted if result else 0,
         artifacts=artifacts,
+        cost_microusd=spend.cost_microusd,
+        tokens=spend.tokens,
+        cap_microusd=run.start.max_cost_microusd if spend.cap_microusd is None else spend.cap_microusd,
         created_at=run.created_at,
         started_at=run.started_at,
         finished_at=run.finished_at,

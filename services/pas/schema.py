@@ -25,6 +25,7 @@ RUNS = sa.Table(
     sa.Column("started_at", sa.String(40), nullable=False, server_default=""),
     sa.Column("finished_at", sa.String(40), nullable=False, server_default=""),
     sa.Column("last_seq", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("models", sa.Text, nullable=True),
 )
 
 
@@ -70,8 +71,28 @@ RECEIPTS = sa.Table(
     _run_id(is_key=False),
     sa.Column("task_id", sa.String(128), nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("step", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("cost_microusd", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("tokens", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("receipt", sa.Text, nullable=False),
-    sa.UniqueConstraint("run_id", "task_id", "attempt"),
+    sa.UniqueConstraint("run_id", "task_id", "attempt", "step"),
+)
+
+STEPS = sa.Table(
+    "steps",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True),
+    _run_id(is_key=False),
+    sa.Column("task_id", sa.String(128), nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("key", sa.String(128), nullable=False),
+    sa.Column("request_sha256", sa.String(64), nullable=False),
+    sa.Column("result", sa.Text, nullable=False),
+    sa.Column("tree", sa.String(64), nullable=False),
+    sa.Column("at", sa.String(40), nullable=False),
+    sa.UniqueConstraint("run_id", "task_id", "attempt", "position"),
 )
 
 FINDINGS = sa.Table(
@@ -105,6 +126,7 @@ CONTROLS = sa.Table(
     sa.Column("is_terminated", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("is_limit_spent", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("cap_microusd", sa.BigInteger, nullable=True),
 )
 
 CANCELLATIONS = sa.Table(

@@ -24,6 +24,7 @@ from services.pas.core.records import (
     Controls,
     EventDraft,
     Journal,
+    ModelFacts,
     NewRun,
     RunChange,
     RunRecord,
@@ -43,17 +44,16 @@ from services.pas.models import (
 from services.pas.protocol import RunNotFoundError
 from services.pas.rows import card_record, run_record
 from services.pas.schema import (
-    ARTIFACTS,
     CANCELLATIONS,
     CARDS,
     CONTROLS,
-    EVENTS,
     FINDINGS,
     PASSPORTS,
     RECEIPTS,
     RUNS,
     SUBMISSIONS,
 )
+from services.pas.writing import append_events, keep_artifacts, keep_receipts
 
 R = TypeVar("R")
 ACTIVE_STATES = [state.value for state in RunState if not is_final(RUN_TRANSITIONS, state)]
@@ -99,7 +99,7 @@ class SqlPasStore:
             connection.execute(sa.insert(RUNS).values(_new_run_row(run)))
             connection.execute(sa.insert(CARDS), [_new_card_row(run, at, card) for at, card in enumerate(run.cards)])
             connection.execute(sa.insert(CONTROLS).values(run_id=run.run_id))
-            _append(connection, run.run_id, run.created_at, [_state_event(RunState.PENDING, "run accepted")])
+            append_events(connection, run.run_id, run.created_at, [_state_event(RunState.PENDING, "run accepted")])
             return True
 
         return await self._do(work)
@@ -137,8 +137,8 @@ class SqlPasStore:
             if connection.execute(sa.select(RUNS.c.result).where(key)).scalar() is not None:
                 return
             connection.execute(sa.update(RUNS).where(key).values(result=result.model_dump_json()))
-            _keep_artifacts(connection, run_id, artifacts)
-            _append(connection, run_id, at, events)
+            keep_artifacts(connection, run_id, artifacts)
+            append_events(connection, run_id, at, events)
 
         await self._do(work)
 
@@ -160,13 +160,16 @@ class SqlPasStore:
 
     async def find_receipt(self, run_id: RunId, task_id: TaskId, attempt: int) -> Receipt | None:
         query = sa.select(RECEIPTS.c.receipt).where(
-            RECEIPTS.c.run_id == run_id, RECEIPTS.c.task_id == task_id, RECEIPTS.c.attempt == attempt
+            RECEIPTS.c.run_id == run_id,
+            RECEIPTS.c.task_id == task_id,
+            RECEIPTS.c.attempt == attempt,
+            RECEIPTS.c.step == 0,
         )
         row = await self._do(lambda connection: connection.execute(query).scalar())
         return None if row is None else Receipt.model_validate_json(row)
 
     async def add_events(self, run_id: RunId, at: str, events: Sequence[EventDraft]) -> None:
-        await self._do(lambda connection: _append(connection, run_id, at, events))
+        await self._do(lambda connection: append_events(connection, run_id, at, events))
 
     async def add_finding(self, run_id: RunId, at: str, finding: Finding) -> None:
         def work(connection: sa.Connection) -> None:
@@ -176,7 +179,7 @@ class SqlPasStore:
             row = {"run_id": run_id, "name": finding.name, "finding": finding.model_dump_json()}
             connection.execute(sa.insert(FINDINGS).values(row))
             text = f"{finding.name}: {finding.verdict.value} ({finding.detail})"
-            _append(connection, run_id, at, [EventDraft(EventKind.FINDING, text, finding.verdict.value)])
+            append_events(connection, run_id, at, [EventDraft(EventKind.FINDING, text, finding.verdict.value)])
 
         await self._do(work)
 
@@ -189,21 +192,18 @@ class SqlPasStore:
     async def read_events(self, run_id: RunId, after_seq: int) -> tuple[RunEvent, ...]:
         return await self._do(lambda connection: reading.read_events(connection, run_id, after_seq))
 
+    async def keep_models(self, run_id: RunId, models: ModelFacts) -> None:
+        key = sa.and_(RUNS.c.run_id == run_id, RUNS.c.models.is_(None))
+        statement = sa.update(RUNS).where(key).values(models=models.model_dump_json())
+        await self._do(lambda connection: connection.execute(statement).close())
+
     async def read_passport(self, run_id: RunId) -> SignedPassport | None:
         query = sa.select(PASSPORTS.c.passport).where(PASSPORTS.c.run_id == run_id)
         row = await self._do(lambda connection: connection.execute(query).scalar())
         return None if row is None else SignedPassport.model_validate_json(row)
 
     async def read_controls(self, run_id: RunId) -> Controls:
-        def work(connection: sa.Connection) -> Controls:
-            row = connection.execute(sa.select(CONTROLS).where(CONTROLS.c.run_id == run_id)).first()
-            query = sa.select(CANCELLATIONS.c.task_id, CANCELLATIONS.c.reason).where(CANCELLATIONS.c.run_id == run_id)
-            cancelled = {TaskId(task_id): str(reason) for task_id, reason in connection.execute(query)}
-            if row is None:
-                return Controls(cancelled=cancelled)
-            return Controls(row.is_paused, row.is_terminated, row.reason, cancelled, row.is_limit_spent)
-
-        return await self._do(work)
+        return await self._do(lambda connection: reading.read_controls(connection, run_id))
 
     async def set_terminated(self, run_id: RunId, reason: str) -> None:
         values = {"is_terminated": True, "reason": reason}
@@ -283,30 +283,6 @@ def _state_event(state: RunState, text: str) -> EventDraft:
     return EventDraft(EventKind.RUN_STATE, text, state)
 
 
-def _append(connection: sa.Connection, run_id: RunId, at: str, events: Sequence[EventDraft]) -> None:
-    """Append events; numbers are taken from the run's row, whose update is also the lock."""
-    for event in events:
-        statement = (
-            sa.update(RUNS)
-            .where(RUNS.c.run_id == run_id)
-            .values(last_seq=RUNS.c.last_seq + 1)
-            .returning(RUNS.c.last_seq, RUNS.c.trace_id)
-        )
-        seq, trace_id = connection.execute(statement).one()
-        connection.execute(
-            sa.insert(EVENTS).values(
-                run_id=run_id,
-                seq=seq,
-                at=at,
-                trace_id=trace_id,
-                kind=event.kind,
-                state=event.state,
-                task_id=event.task_id,
-                text=event.text,
-            )
-        )
-
-
 def _change_run(connection: sa.Connection, change: RunChange) -> bool:
     row = connection.execute(sa.select(RUNS.c.state, RUNS.c.started_at).where(RUNS.c.run_id == change.run_id)).first()
     if row is None:
@@ -322,13 +298,22 @@ def _change_run(connection: sa.Connection, change: RunChange) -> bool:
     if change.badge is not None:
         values["badge"] = change.badge
     connection.execute(sa.update(RUNS).where(RUNS.c.run_id == change.run_id).values(values))
-    if change.is_paused is not None:
-        gate: dict[str, bool] = {"is_paused": change.is_paused}
-        if change.is_limit_spent:
-            gate["is_limit_spent"] = True
+    gate = _gate_of(change)
+    if gate:
         connection.execute(sa.update(CONTROLS).where(CONTROLS.c.run_id == change.run_id).values(gate))
-    _append(connection, change.run_id, change.at, [_state_event(change.state, change.text)])
+    append_events(connection, change.run_id, change.at, [_state_event(change.state, change.text)])
     return True
+
+
+def _gate_of(change: RunChange) -> dict[str, bool | int]:
+    gate: dict[str, bool | int] = {}
+    if change.is_paused is not None:
+        gate["is_paused"] = change.is_paused
+    if change.is_limit_spent:
+        gate["is_limit_spent"] = True
+    if change.cap_microusd is not None:
+        gate["cap_microusd"] = change.cap_microusd
+    return gate
 
 
 def _change_card(connection: sa.Connection, change: CardChange) -> bool:
@@ -348,25 +333,8 @@ def _change_card(connection: sa.Connection, change: CardChange) -> bool:
         values["tree_out"] = change.tree_out
     if change.receipt is not None:
         values["time_s"] = change.receipt.time_ms / 1000
-        connection.execute(sa.insert(RECEIPTS).values(_receipt_row(change.receipt)))
+        keep_receipts(connection, [change.receipt])
     connection.execute(sa.update(CARDS).where(key).values(values))
-    _keep_artifacts(connection, change.run_id, change.artifacts)
-    _append(connection, change.run_id, change.at, change.events)
+    keep_artifacts(connection, change.run_id, change.artifacts)
+    append_events(connection, change.run_id, change.at, change.events)
     return True
-
-
-def _receipt_row(receipt: Receipt) -> dict[str, str | int]:
-    return {
-        "receipt_id": receipt.receipt_id,
-        "run_id": receipt.run_id,
-        "task_id": receipt.task_id,
-        "attempt": receipt.attempt,
-        "receipt": receipt.model_dump_json(),
-    }
-
-
-def _keep_artifacts(connection: sa.Connection, run_id: RunId, artifacts: Sequence[ArtifactRef]) -> None:
-    for artifact in artifacts:
-        key = sa.and_(ARTIFACTS.c.run_id == run_id, ARTIFACTS.c.path == artifact.path)
-        connection.execute(sa.delete(ARTIFACTS).where(key))
-        connection.execute(sa.insert(ARTIFACTS).values(run_id=run_id, **artifact.model_dump()))

@@ -1,11 +1,13 @@
 """The engine's `Trees` port over the edits library: blocking git work in worker threads, one merge of many trees."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from services.edits import models as edits
 from services.edits.errors import list_paths
+from services.edits.graft import graft, restore_folder
+from services.edits.objects import ObjectStore
 from services.edits.repository import UserRepository, open_repository
 from services.kernel.db import in_thread
 from services.kernel.ids import GitOid
@@ -42,6 +44,12 @@ class RepositoryTrees:
         repository = await self._open(repo)
         return (await in_thread(repository.import_tree, folder, base)).tree
 
+    async def patch(self, repo: str, base: GitOid, changes: Mapping[str, bytes | None]) -> GitOid:
+        return await in_thread(lambda: graft(self._store_of(repo), base, changes))
+
+    async def restore(self, repo: str, folder: Path, old: GitOid, new: GitOid) -> None:
+        await in_thread(lambda: restore_folder(self._store_of(repo), folder, old, new))
+
     async def merge(self, repo: str, base: GitOid, trees: Sequence[GitOid]) -> GitOid:
         distinct = [tree for tree in dict.fromkeys(trees) if tree != base]
         if not distinct:
@@ -74,6 +82,9 @@ class RepositoryTrees:
             repository.publish, run.run_id, _edits_snapshot(run), tree, title, body, moment=moment
         )
         return Published(published.branch or "", published.commit, _notes(published))
+
+    def _store_of(self, repo: str) -> ObjectStore:
+        return open_repository(Path(repo), self._store_dir).open_store()
 
     async def _open(self, repo: str) -> UserRepository:
         return await in_thread(open_repository, Path(repo), self._store_dir)

@@ -22,6 +22,7 @@ from services.pas.models import (
     CardView,
     EventKind,
     Finding,
+    LaneModel,
     Portfolio,
     Receipt,
     RunCommand,
@@ -64,6 +65,7 @@ class FakePas:
         self.final = final
         self.failures: list[UnavailableError] = []
         self.refusal: Exception | None = None
+        self.models: dict[Lane, LaneModel] = {}
         self._changed = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -285,6 +287,12 @@ class FakePas:
 
     async def get_portfolio(self, caller: Caller) -> Portfolio:
         return Portfolio(active_runs=0, lanes=())
+
+    async def list_lane_models(self, caller: Caller) -> tuple[LaneModel, ...]:
+        caller.require(Scope.PAS_READ_STATUS)
+        return tuple(
+            self.models.get(lane, LaneModel(lane=lane, problem=f"no model is configured for {lane}")) for lane in Lane
+        )
 
     async def put_artifact(self, caller: Caller, content: bytes) -> ArtifactRef:
         return await self.keep("artifact", content)

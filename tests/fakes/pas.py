@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from dbos import DBOS
 
 from services.artifacts.store import ObstoreArtifactStore
+from services.broker.protocol import Broker
 from services.home import Home
 from services.kernel.clock import SystemClock
 from services.kernel.db import sqlite_url
@@ -40,6 +41,8 @@ from services.pas.models import (
 )
 from services.pas.passport.signature import ARCHIVE, RingSigner
 from services.pas.sandbox.bubblewrap import BubblewrapIsolation
+from services.vector_ops.protocol import VectorOps
+from tests.fakes.callers import FixedCallers
 from tests.fakes.identity import ENGINEER
 
 WAIT_S = 60
@@ -132,6 +135,8 @@ async def running_pas(
     isolation: Isolation | None = None,
     artifacts: ArtifactBox | None = None,
     *,
+    broker: Broker | None = None,
+    vector_ops: VectorOps | None = None,
     is_launching: bool = True,
 ) -> AsyncIterator[PasParts]:
     """Open PAS with its durable engine on this event loop; drain and close it when the block ends."""
@@ -145,6 +150,9 @@ async def running_pas(
         artifacts=artifacts or await ObstoreArtifactStore.open_folder(home / "artifacts"),
         faults=faults or NoFaults(),
         allowlists=allowlists,
+        broker=broker,
+        vector_ops=vector_ops,
+        callers=FixedCallers(),
     )
     parts = open_pas(ports)
     if not is_launching:

@@ -46,6 +46,7 @@ class Jacket:
             "plan/cards.json": _encode([card.card.model_dump(mode="json") for card in cards]),
             "evidence/findings.json": _encode([finding.model_dump(mode="json") for finding in findings]),
             "state/receipts.json": _encode([receipt.model_dump(mode="json") for receipt in journal.receipts]),
+            "state/steps.json": _encode([step.model_dump(mode="json") for step in journal.steps]),
             "state/events.json": _encode([event.model_dump(mode="json") for event in journal.events]),
         }
         passport = await self._store.read_passport(run_id)

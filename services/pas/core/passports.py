@@ -43,15 +43,14 @@ def _dump(model: BaseModel) -> JsonValue:
 
 
 def digest_journal(journal: Journal) -> Sha256:
-    """Return one digest over all receipts and events, in order."""
-    return digest_of(
-        canonical_json(
-            {
-                "receipts": [_dump(receipt) for receipt in journal.receipts],
-                "events": [_dump(event) for event in journal.events],
-            }
-        )
-    )
+    """Return one digest over all receipts, events and steps, in order (a run without steps has no such part)."""
+    parts: dict[str, JsonValue] = {
+        "receipts": [_dump(receipt) for receipt in journal.receipts],
+        "events": [_dump(event) for event in journal.events],
+    }
+    if journal.steps:
+        parts["steps"] = [_dump(step) for step in journal.steps]
+    return digest_of(canonical_json(parts))
 
 
 class PassportOffice:
@@ -72,7 +71,7 @@ class PassportOffice:
         )
 
     def _build(self, run: RunRecord, journal: Journal, cards: tuple[JobCard, ...]) -> Passport:
-        start, basis, result = run.start, run.start.passport_basis, run.result
+        start, basis, result, models = run.start, run.start.passport_basis, run.result, run.models
         if basis is None:
             raise ValueError(f"the run {run.run_id} was started without a passport basis")
         return Passport(
@@ -88,13 +87,13 @@ class PassportOffice:
             result_commit=result.commit if result else None,
             dirty_paths=run.snapshot.dirty_paths,
             untracked_paths=run.snapshot.untracked_paths,
-            provider_matrix=basis.provider_matrix,
-            broker_policy_sha256=None,
+            provider_matrix=models.provider_matrix if models else basis.provider_matrix,
+            broker_policy_sha256=models.policy_sha256 if models else None,
             allowlist_sha256=self._facts.allowlist_sha256,
             contract_versions={"pex": basis.contract_version, "pas": CONTRACT_VERSION},
             env_snapshot=self._facts.env_snapshot,
             tool_versions=self._facts.tool_versions,
-            price_table_version=basis.price_table_version,
+            price_table_version=models.price_table_version if models else basis.price_table_version,
             estimate_id=basis.estimate_id,
             cards=cards,
             artifact_manifest=journal.artifacts,

@@ -1,7 +1,7 @@
 """What the engine needs of the outside: the store, trees of a git repository, artifacts, signatures, fault points."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +14,7 @@ from services.pas.core.records import (
     Controls,
     EventDraft,
     Journal,
+    ModelFacts,
     NewRun,
     RunChange,
     RunRecord,
@@ -92,7 +93,7 @@ class Store(Protocol):
         ...
 
     async def find_receipt(self, run_id: RunId, task_id: TaskId, attempt: int) -> Receipt | None:
-        """Return the receipt of one attempt."""
+        """Return the receipt of one attempt as a whole."""
         ...
 
     async def add_events(self, run_id: RunId, at: str, events: Sequence[EventDraft]) -> None:
@@ -113,6 +114,10 @@ class Store(Protocol):
 
     async def read_events(self, run_id: RunId, after_seq: int) -> tuple[RunEvent, ...]:
         """Return the events after `after_seq`."""
+        ...
+
+    async def keep_models(self, run_id: RunId, models: ModelFacts) -> None:
+        """Store what the broker was when the run began, once; a repeated call changes nothing."""
         ...
 
     async def read_passport(self, run_id: RunId) -> SignedPassport | None:
@@ -186,6 +191,14 @@ class Trees(Protocol):
         """Record the folder as a tree."""
         ...
 
+    async def patch(self, repo: str, base: GitOid, changes: Mapping[str, bytes | None]) -> GitOid:
+        """Return `base` with these files changed (None: gone); raise UnsafePathError for a path through a link."""
+        ...
+
+    async def restore(self, repo: str, folder: Path, old: GitOid, new: GitOid) -> None:
+        """Turn the folder, which holds `old`, into `new`, touching only what differs."""
+        ...
+
     async def merge(self, repo: str, base: GitOid, trees: Sequence[GitOid]) -> GitOid:
         """Return the three-way merge of `trees` over `base`; raise MergeConflictError."""
         ...
@@ -225,7 +238,11 @@ class Signer(Protocol):
 
 
 class FaultPoints(Protocol):
-    """Named places where a recovery test may stop the process: card_running, between_cards, reporting."""
+    """Named places where a recovery test may stop the process.
+
+    card_running, between_cards, reporting; in an agent card agent_model_called and agent_tool_ran (done, not recorded),
+    agent_checked (tests ran, not recorded) and agent_step_recorded.
+    """
 
     async def hit(self, name: str) -> None:
         """Do what the test wants when the engine passes the place."""
@@ -266,6 +283,10 @@ class CardResult:
     changes_tree: bool = True
     artifacts: tuple[ArtifactRef, ...] = ()
     denied: tuple[str, ...] = ()
+    tree: GitOid | None = None
+    """What the folder must hold by the recorded steps; None: whatever it holds is the result."""
+    idle_s: float = 0.0
+    """How long of its time the card stood still because its run was paused."""
     tools: tuple[tuple[str, str], ...] = ()
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
-from services.kernel.ids import GitOid, RunId, TaskId
+from services.kernel.ids import GitOid, RunId, Sha256, TaskId
 from services.kernel.vocabulary import RunState, TaskState
 from services.pas.models import (
     ArtifactRef,
@@ -45,6 +46,16 @@ class RunResult(BaseModel):
     lines_deleted: int = 0
 
 
+class ModelFacts(BaseModel):
+    """What the broker was when a run that calls models began; its passport says so."""
+
+    model_config = ConfigDict(frozen=True)
+
+    policy_sha256: Sha256
+    price_table_version: str
+    provider_matrix: Mapping[str, str]
+
+
 @dataclass(frozen=True)
 class RunRecord:
     """A run as stored."""
@@ -62,6 +73,7 @@ class RunRecord:
     finished_at: str
     last_seq: int
     body_sha256: str
+    models: ModelFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +100,34 @@ class CardRecord:
     reason: str
     tree_out: GitOid | None
     outcome: CardOutcome | None
+
+
+class StepKind(StrEnum):
+    """What a step of an attempt is: a call of a model, a call of a tool, or a look of the platform itself."""
+
+    MODEL = "model"
+    TOOL = "tool"
+    CHECK = "check"
+
+
+class Step(BaseModel):
+    """One recorded step of an attempt; a restarted attempt takes it from here instead of doing it again.
+
+    `request_sha256` is the digest of what was asked: a loop that asks for something else has diverged. `result` is
+    JSON; `tree` what the card's folder held after the step.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    task_id: TaskId
+    attempt: int
+    position: int
+    kind: StepKind
+    key: str
+    request_sha256: Sha256
+    result: str
+    tree: GitOid
+    at: str
 
 
 @dataclass(frozen=True)
@@ -118,6 +158,17 @@ class CardChange:
 
 
 @dataclass(frozen=True)
+class StepChange:
+    """One step with everything that is recorded in the same transaction."""
+
+    run_id: RunId
+    step: Step
+    receipts: tuple[Receipt, ...] = ()
+    artifacts: tuple[ArtifactRef, ...] = ()
+    events: tuple[EventDraft, ...] = ()
+
+
+@dataclass(frozen=True)
 class RunChange:
     """One run's step to another state."""
 
@@ -131,6 +182,8 @@ class RunChange:
     """Closes or opens the run's gate in the same transaction; None leaves it."""
     is_limit_spent: bool = False
     """Remembers that the time limit has acted."""
+    cap_microusd: int | None = None
+    """The run's new ceiling of spend; None leaves it."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +193,7 @@ class Journal:
     receipts: tuple[Receipt, ...]
     events: tuple[RunEvent, ...]
     artifacts: tuple[ArtifactRef, ...]
+    steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from services.kernel.clock import Clock, to_iso
 from services.kernel.errors import PlatformError, UnavailableError
 from services.kernel.ids import GitOid, RunId, TaskId
 from services.kernel.vocabulary import RUN_TRANSITIONS, RunState, TaskState, Verdict, is_final
+from services.pas.core.budgets import RunBudgets
 from services.pas.core.control import Gatekeeper
 from services.pas.core.events import Bell
 from services.pas.core.graph import find_leaves
@@ -45,6 +46,7 @@ class RunParts:
     jacket: Jacket
     seal: Seal
     stage: Stage
+    budgets: RunBudgets
 
 
 class RunKeeper:
@@ -59,9 +61,16 @@ class RunKeeper:
         return tuple(self._parts.validators)
 
     async def begin(self, run_id: RunId) -> tuple[tuple[TaskId, int], ...]:
-        """Start the run; return its cards in order, each with the attempts it may take."""
+        """Start the run; return its cards in order, each with the attempts it may take.
+
+        The caps of its spend are set first: whatever happens, no card of it can call a model without them.
+        """
+        run, cards = await self._read(run_id), await self._parts.store.read_cards(run_id)
+        if run.state is RunState.PENDING:
+            models = await self._parts.budgets.open(run, [record.card for record in cards])
+            if models is not None:
+                await self._parts.store.keep_models(run_id, models)
         await self._change(run_id, RunState.EXECUTING, "run started")
-        cards = await self._parts.store.read_cards(run_id)
         return tuple((record.card.task_id, record.card.max_attempts) for record in cards)
 
     async def settle(self, run_id: RunId) -> Settled:
@@ -133,6 +142,8 @@ class RunKeeper:
         change = await self._final_change(run, Settled.TERMINATED if controls.is_terminated else settled, reason)
         if change.state is RunState.FAILED and run.state is RunState.PAUSED:
             await self._change(run_id, RunState.EXECUTING, "run resumed")
+        cards = await self._parts.store.read_cards(run_id)
+        await self._parts.budgets.close(run_id, [record.card for record in cards])
         await self._fill_jacket(run_id)
         await self._parts.store.finish_run(change, self._parts.seal)
         await self._parts.stage.clear_run(run_id)

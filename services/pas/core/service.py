@@ -18,6 +18,7 @@ from services.kernel.vocabulary import (
     check_transition,
     is_final,
 )
+from services.pas.core.budgets import RunBudgets
 from services.pas.core.control import LaneSlots
 from services.pas.core.events import Bell, watch_events
 from services.pas.core.graph import order_cards
@@ -25,6 +26,7 @@ from services.pas.core.isolation import Isolation, IsolationUnavailableError
 from services.pas.core.passports import canonical_json, digest_of
 from services.pas.core.ports import ArtifactBox, Store, Trees
 from services.pas.core.records import EventDraft, NewRun, RunChange, RunRecord
+from services.pas.core.routes import LaneRoutes
 from services.pas.models import (
     CONTRACT_VERSION,
     ArtifactRef,
@@ -32,6 +34,7 @@ from services.pas.models import (
     CardSubmission,
     EventKind,
     JobCard,
+    LaneModel,
     PassportBasis,
     Portfolio,
     Receipt,
@@ -67,6 +70,8 @@ class ServiceParts:
     bell: Bell
     clock: Clock
     launch: Launch
+    routes: LaneRoutes
+    budgets: RunBudgets
 
 
 class PasService:
@@ -107,6 +112,7 @@ class PasService:
             lines = "; ".join(f"{problem.what}: {problem.cure}" for problem in report.problems if problem.is_fatal)
             raise IsolationUnavailableError(f"no isolation, no run: {lines}")
         cards = await self._gather_cards(run_id, start)
+        await self._parts.routes.check(cards)
         repo = await self._parts.trees.resolve(basis.repo)
         snapshot = await self._parts.trees.take_snapshot(repo)
         run = NewRun(
@@ -173,7 +179,12 @@ class PasService:
         run = await self._read(command.run_id)
         if run.state is not RunState.EXECUTING:
             check_transition(RUN_TRANSITIONS, run.state, RunState.EXECUTING)
-            await self._steer(run, RunState.EXECUTING, f"run resumed: {command.reason}")
+            cards = await self._parts.store.read_cards(run.run_id)
+            lines = await self._parts.budgets.change(run, [record.card for record in cards], command)
+            await self._tell(run, [EventDraft(EventKind.BUDGET, line) for line in lines])
+            await self._steer(
+                run, RunState.EXECUTING, f"run resumed: {command.reason}", cap_microusd=command.max_cost_microusd
+            )
         return await self._view(run.run_id)
 
     async def terminate_run(self, caller: Caller, command: RunCommand) -> RunView:
@@ -205,6 +216,10 @@ class PasService:
         lanes = tuple(load.model_copy(update={"max_parallel": self._parts.slots.limit_of(load.lane)}) for load in loads)
         return Portfolio(active_runs=await self._parts.store.count_active_runs(), lanes=lanes)
 
+    async def list_lane_models(self, caller: Caller) -> tuple[LaneModel, ...]:
+        caller.require(Scope.PAS_READ_STATUS)
+        return await self._parts.routes.list_models()
+
     async def put_artifact(self, caller: Caller, content: bytes) -> ArtifactRef:
         caller.require(Scope.ARTIFACT_WRITE)
         sha256 = await self._parts.artifacts.put(content)
@@ -231,7 +246,9 @@ class PasService:
             raise RunNotFoundError(f"no run {run_id}; `vp list` shows the runs there are")
         return view
 
-    async def _steer(self, run: RunRecord, state: RunState, text: str, reason: str = "") -> None:
+    async def _steer(
+        self, run: RunRecord, state: RunState, text: str, reason: str = "", cap_microusd: int | None = None
+    ) -> None:
         change = RunChange(
             run_id=run.run_id,
             state=state,
@@ -239,14 +256,16 @@ class PasService:
             text=text,
             reason=reason,
             is_paused=state is RunState.PAUSED,
+            cap_microusd=cap_microusd,
         )
         await self._parts.store.change_run(change)
         self._parts.bell.ring()
 
     async def _note(self, run: RunRecord, text: str) -> None:
-        await self._parts.store.add_events(
-            run.run_id, to_iso(self._parts.clock.now()), [EventDraft(EventKind.NOTE, text)]
-        )
+        await self._tell(run, [EventDraft(EventKind.NOTE, text)])
+
+    async def _tell(self, run: RunRecord, events: list[EventDraft]) -> None:
+        await self._parts.store.add_events(run.run_id, to_iso(self._parts.clock.now()), events)
         self._parts.bell.ring()
 
 
