@@ -15,6 +15,7 @@ from services.kernel.errors import PlatformError
 from services.kernel.version import VERSION
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - has no public name
+PROVIDERS = ("anthropic", "openai", "google", "local_llama")
 EPILOG = """\
 exit codes: 0 ok, 1 failed, 2 usage, 3 budget, 4 auth, 5 low confidence, 6 conflict
 examples:
@@ -61,6 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("config", "show where things are"),
     ):
         _add_command(commands, name, text)
+    _add_model(_add_command(commands, "model", "connect models, and see which are"))
     return parser
 
 
@@ -70,6 +72,32 @@ def _add_command(commands: Subparsers, name: str, text: str) -> argparse.Argumen
     parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     parser.add_argument("--repo", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    add = _add_command(actions, "add", "connect a model, or change one")
+    add.add_argument("name", metavar="NAME", help="what you call it, for example claude")
+    add.add_argument("--provider", required=True, choices=PROVIDERS, help="local_llama: any OpenAI-compatible URL")
+    add.add_argument("--model", required=True, metavar="ID", help="the provider's name of the model")
+    add.add_argument("--url", metavar="URL", help="where it is, up to /v1 (default: the provider's own)")
+    add.add_argument("--key", metavar="REF", help="where its key is: env:VARIABLE or vault:NAME (default: the usual)")
+    add.add_argument(
+        "--key-stdin", action="store_true", help="with vault:NAME: read the key (hidden) and keep it there"
+    )
+    add.add_argument("--price-in", metavar="USD", help="per million tokens of input (default: the public price)")
+    add.add_argument("--price-out", metavar="USD", help="per million tokens of output")
+    add.add_argument("--free", action="store_true", help="its calls cost nothing: your own machine")
+    add.add_argument("--context", type=int, metavar="TOKENS", help="size of its context (default: as published)")
+    add.add_argument("--tools", choices=("native", "text"), default="native", help="text: it knows no tool calls")
+    add.add_argument("--default", action="store_true", help="make it the default (the first one is)")
+    add.add_argument("--no-test", action="store_true", help="do not try it with one small call")
+    _add_command(actions, "list", "list them")
+    _add_command(actions, "test", "make one small real call").add_argument("name", metavar="NAME", nargs="?")
+    _add_command(actions, "default", "make one the default").add_argument("name", metavar="NAME")
+    remove = _add_command(actions, "remove", "forget one")
+    remove.add_argument("name", metavar="NAME")
+    remove.add_argument("--forget-key", action="store_true", help="remove its key from the vault too")
 
 
 def _add_work(parser: argparse.ArgumentParser) -> None:
@@ -127,6 +155,10 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         "doctor": commands.do_doctor,
         "config": commands.do_config,
     }
+    if arguments.command == "model":
+        from cli.models import do_model  # noqa: PLC0415 - as above
+
+        return do_model(arguments)
     if arguments.command is None:
         from cli.repl import run_repl  # noqa: PLC0415 - prompt_toolkit is for the REPL alone
 

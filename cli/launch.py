@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from services.home import RESTART, Home, ServerFile, ServerNotRunningError, find_home
@@ -16,9 +16,12 @@ START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 40.0
 POLL_S = 0.02
 MIN_FREE_BYTES = 4 * 1024 * 1024
-# The server executes with nothing of the user's environment but these: where things are, and its own settings.
+# The server executes with nothing of the user's environment but these: where things are, its own settings, and the keys
+# of models: the usual three, and those that the user named with `direng model add --key env:NAME`.
 KEPT_VARIABLES = ("HOME", "LANG", "PATH", "TMPDIR", "DIRENG_HOME")
-KEPT_PREFIXES = ("AUTH_", "PLMS_", "PAS_", "PEX_", "VECTOR_OPS_")
+KEPT_PREFIXES = ("AUTH_", "BROKER_", "PLMS_", "PAS_", "PEX_", "VECTOR_OPS_")
+USUAL_KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY")
+KEY_VARIABLES_FILE = "key_variables"
 
 
 def is_alive(pid: int) -> bool:
@@ -32,12 +35,28 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def server_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment for a server process."""
-    kept = {
-        name: value for name, value in environment.items() if name in KEPT_VARIABLES or name.startswith(KEPT_PREFIXES)
-    }
+def server_environment(environment: Mapping[str, str], named: Collection[str] = ()) -> dict[str, str]:
+    """Return the environment for a server process; `named` are the variables that hold keys of models."""
+    known = {*KEPT_VARIABLES, *USUAL_KEYS, *named}
+    kept = {name: value for name, value in environment.items() if name in known or name.startswith(KEPT_PREFIXES)}
     return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **kept}
+
+
+def key_variables(home: Home) -> tuple[str, ...]:
+    """Return the names of the variables that hold keys of models, as `keep_variable` kept them."""
+    file = home.path / KEY_VARIABLES_FILE
+    return tuple(file.read_text(encoding="utf-8").split()) if file.exists() else ()
+
+
+def keep_variable(environment: Mapping[str, str], name: str) -> None:
+    """Have every server that is started from now on get the variable `name`, if it is set then; only names are kept."""
+    home = find_home(environment)
+    home.create()
+    kept = key_variables(home)
+    if name not in {*kept, *USUAL_KEYS}:
+        draft = home.path / f"{KEY_VARIABLES_FILE}.{os.getpid()}.tmp"
+        draft.write_text("".join(f"{each}\n" for each in (*kept, name)), encoding="utf-8")
+        draft.replace(home.path / KEY_VARIABLES_FILE)
 
 
 def find_server(home: Home) -> ServerFile | None:
@@ -118,7 +137,7 @@ def _spawn(home: Home, environment: Mapping[str, str]) -> subprocess.Popen[bytes
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env=server_environment(environment),
+            env=server_environment(environment, key_variables(home)),
             start_new_session=True,
             cwd="/",
         )

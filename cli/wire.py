@@ -56,6 +56,10 @@ class Wire:
         """POST with an idempotency key (a new one unless given) and return the decoded JSON."""
         return self._exchange(service, _Request("POST", path, body, {KEY_HEADER: idempotency_key or new_id("key")}))
 
+    def put(self, service: str, path: str, body: Json) -> object:
+        """PUT with an idempotency key of its own and return the decoded JSON."""
+        return self._exchange(service, _Request("PUT", path, body, {KEY_HEADER: new_id("key")}))
+
     def delete(self, service: str, path: str) -> object:
         """DELETE and return the decoded JSON."""
         return self._exchange(service, _Request("DELETE", path, None, {KEY_HEADER: new_id("key")}))
