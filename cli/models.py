@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from urllib.parse import quote
 
 from cli import exits, render
@@ -19,6 +19,8 @@ from services.kernel.errors import InvalidRequestError, NotFoundError
 MICROUSD = 1_000_000
 ALIAS = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 KEY_REF = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]{0,127}|vault:[A-Za-z_][A-Za-z0-9_.-]{0,127}", re.ASCII)
+LOOKS_LIKE_KEY = re.compile(r"sk[-_]|AIza|gsk_|xai-|hf_")
+AMOUNT = re.compile(r"\$?[0-9]{1,7}(\.[0-9]{1,6})?", re.ASCII)
 USUAL_KEYS: Mapping[str, tuple[str, ...]] = {
     "anthropic": ("ANTHROPIC_API_KEY",),
     "openai": ("OPENAI_API_KEY",),
@@ -190,13 +192,9 @@ def _read_price(arguments: argparse.Namespace) -> dict[str, object] | None:
 
 def parse_usd(text: str, flag: str) -> int:
     """Return USD per million tokens as micro-USD per million tokens, exactly; raise UsageError."""
-    try:
-        microusd = Decimal(text.removeprefix("$")) * MICROUSD
-    except InvalidOperation:
-        raise UsageError(f"{flag} {text}: not a number; USD per million tokens, for example 3 or 0.25") from None
-    if not microusd.is_finite() or microusd < 0 or microusd != microusd.to_integral_value():
-        raise UsageError(f"{flag} {text}: USD per million tokens, not negative, with at most six decimals")
-    return int(microusd)
+    if not AMOUNT.fullmatch(text):
+        raise UsageError(f"{flag} {text}: write USD per million tokens, at most six decimals, for example 3 or 0.25")
+    return int(Decimal(text.removeprefix("$")) * MICROUSD)
 
 
 def _choose_key(arguments: argparse.Namespace) -> _Key:
@@ -209,7 +207,7 @@ def _choose_key(arguments: argparse.Namespace) -> _Key:
         return _Key(
             next((f"env:{name}" for name in usual if os.environ.get(name)), f"env:{usual[0]}" if usual else None)
         )
-    if not KEY_REF.fullmatch(ref):
+    if not is_reference(ref, os.environ):
         raise UsageError(
             "--key takes where the key is, env:VARIABLE or vault:NAME, never the key itself"
             " (if that was your key, it is in your shell's history now: clear it there)"
@@ -217,6 +215,14 @@ def _choose_key(arguments: argparse.Namespace) -> _Key:
     if arguments.key_stdin and not ref.startswith("vault:"):
         raise UsageError("--key-stdin stores the key in the vault: give --key vault:NAME")
     return _Key(ref, _read_secret(ref) if arguments.key_stdin else None)
+
+
+def is_reference(ref: str, environment: Mapping[str, str]) -> bool:
+    """Return whether `ref` says where a key is; what could be a key itself does not, for a reference is shown and kept."""
+    if not KEY_REF.fullmatch(ref) or LOOKS_LIKE_KEY.match(ref.partition(":")[2]):
+        return False
+    kind, _, name = ref.partition(":")
+    return kind == "vault" or name in environment or name == name.upper()
 
 
 def _read_secret(ref: str) -> str:
