@@ -218,7 +218,7 @@ def _choose_key(arguments: argparse.Namespace) -> _Key:
 
 
 def is_reference(ref: str, environment: Mapping[str, str]) -> bool:
-    """Return whether `ref` says where a key is; what could be a key itself does not, for a reference is shown and kept."""
+    """Return whether `ref` says where a key is. What could be a key itself is none: references are shown and kept."""
     if not KEY_REF.fullmatch(ref) or LOOKS_LIKE_KEY.match(ref.partition(":")[2]):
         return False
     kind, _, name = ref.partition(":")
