@@ -29,7 +29,6 @@ USUAL_KEYS: Mapping[str, tuple[str, ...]] = {
 USUAL_URLS = (
     "http://127.0.0.1:11434/v1 (Ollama), http://127.0.0.1:8080/v1 (llama-server), http://127.0.0.1:8000/v1 (vLLM)"
 )
-PRICE_FLAGS = "--price-in USD --price-out USD (per million tokens), or --free when calls cost you nothing"
 HEADERS = ("NAME", "PROVIDER", "MODEL", "URL", "KEY", "PRICE in/out", "CONTEXT", "TOOLS", "DEFAULT", "STATE")
 
 
@@ -93,7 +92,7 @@ def do_add(arguments: argparse.Namespace) -> int:
             _print_probe(probe)
     if probe is not None:
         return exits.OK if probe["is_good"] else exits.FAILED
-    return exits.OK if arguments.no_test and view["price"] is not None else exits.FAILED
+    return exits.OK if arguments.no_test else exits.FAILED
 
 
 def do_list(arguments: argparse.Namespace) -> int:
@@ -339,9 +338,7 @@ def _explain_problem(view: Json) -> None:
         return
     render.note(f"not ready: {view['problem']}", "yellow")
     variable = _Key(None if view["key_ref"] is None else str(view["key_ref"])).variable
-    if view["price"] is None:
-        render.note(f"  cure: the same command again with {PRICE_FLAGS}", "yellow")
-    elif variable is not None and variable in str(view["problem"]):
+    if variable is not None and variable in str(view["problem"]):
         render.note(f"  cure: {cure_variable(variable, os.environ)}", "yellow")
 
 

@@ -19,6 +19,11 @@ from tests.fakes.model_server.server import ScriptedModelServer
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 STOP_TIMEOUT_S = 10
+PROBE_RULE = {
+    "note": "what `direng model add` and `direng model test` ask",
+    "when": {"tools_include": "report_ready"},
+    "reply": {"tool_calls": [{"name": "report_ready", "arguments": {"word": "ready"}}]},
+}
 
 
 class RemoteModelServer:
