@@ -1,0 +1,258 @@
+"""SQL behind the broker's books: SQLite embedded, PostgreSQL when scaled.
+
+SQLite begins every transaction with the write lock. On PostgreSQL the budgets of a call are locked row by row in the
+order of their keys, so two calls never wait for each other in a circle, and what was read stays true until the commit.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from services.broker.core.ledger import (
+    Books,
+    Change,
+    KeptModel,
+    LastAttempt,
+    Ledger,
+    NewAttempt,
+    OpenAttempt,
+    Settlement,
+)
+from services.broker.models import AttemptState, NewModel, RoutingReceipt, SetBudget, Usage
+from services.broker.tables import (
+    ANSWERS,
+    ATTEMPT_SCOPES,
+    ATTEMPTS,
+    BUDGET_CHANGES,
+    BUDGETS,
+    MODELS,
+)
+from services.kernel.db import in_thread, upgrade_schema
+from services.kernel.errors import InvalidRequestError, UnavailableError
+
+R = TypeVar("R")
+PACKAGE = "services.broker"
+MAX_TRIES = 20
+RETRY_PAUSE_S = 0.01
+# PostgreSQL: serialization failure, deadlock, and the unique violation that a concurrent twin causes.
+_LOST_RACES = frozenset({"40001", "40P01", "23505"})
+
+_BOOKS = tuple(BUDGETS.c[name] for name in Books.__dataclass_fields__ if name != "key")
+_KEYS: sa.BindParameter[Any] = sa.bindparam("keys", expanding=True)
+_READ_BUDGETS = sa.select(BUDGETS.c.scope_key, *_BOOKS).where(BUDGETS.c.scope_key.in_(_KEYS))
+_LOCK_BUDGETS = _READ_BUDGETS.order_by(BUDGETS.c.scope_key).with_for_update()
+_FIND_CALL = (
+    sa.select(
+        ATTEMPTS.c.position,
+        ATTEMPTS.c.digest,
+        ATTEMPTS.c.state,
+        ATTEMPTS.c.owner,
+        ATTEMPTS.c.expires_at,
+        ANSWERS.c.body,
+    )
+    .outerjoin(ANSWERS, ANSWERS.c.call_id == ATTEMPTS.c.call_id)
+    .where(ATTEMPTS.c.call_id == sa.bindparam("call"))
+    .order_by(ATTEMPTS.c.position.desc())
+    .limit(1)
+)
+_CHANGED = tuple(Change.__dataclass_fields__)
+_CHANGE_BUDGETS = (
+    sa.update(BUDGETS)
+    .where(BUDGETS.c.scope_key.in_(_KEYS))
+    .values({name: BUDGETS.c[name] + sa.bindparam(f"more_{name}") for name in _CHANGED})
+)
+_ADD_ATTEMPT = sa.insert(ATTEMPTS).returning(ATTEMPTS.c.sequence)
+_USAGE = tuple(Usage.model_fields)
+_SETTLE = (
+    sa.update(ATTEMPTS)
+    .where(ATTEMPTS.c.sequence == sa.bindparam("number"), ATTEMPTS.c.state == sa.bindparam("expected"))
+    .values(
+        {
+            name: sa.bindparam(f"new_{name}")
+            for name in ("state", "outcome", "status", "cost_microusd", "is_estimated", "time_ms", "detail", *_USAGE)
+        }
+    )
+)
+_EMPTY_SETTLEMENT = dict.fromkeys(_USAGE, 0) | {
+    "status": None,
+    "cost_microusd": 0,
+    "is_estimated": False,
+    "time_ms": 0,
+}
+
+
+class SqlStore:
+    """Runs use cases on a database whose schema is current; the engine stays its owner's."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    async def transact(self, use_case: Callable[[Ledger], R]) -> R:
+        return await in_thread(self.transact_now, use_case)
+
+    def transact_now(self, use_case: Callable[[Ledger], R]) -> R:
+        """Do what `transact` does on this thread."""
+        for attempt in range(1, MAX_TRIES + 1):
+            try:
+                with self._engine.begin() as connection:
+                    return use_case(SqlLedger(connection))
+            except sa.exc.DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) not in _LOST_RACES:
+                    raise _translate(error) from error
+                time.sleep(RETRY_PAUSE_S * attempt)
+            except OverflowError as error:  # SQLite's driver says so itself
+                raise InvalidRequestError(f"a number is too large to be kept: {error}") from error
+        raise UnavailableError("too many transactions at once on the broker's database; try again")
+
+
+def _translate(error: sa.exc.DBAPIError) -> Exception:
+    reason = str(error.orig).partition("\n")[0]
+    if isinstance(error, sa.exc.OperationalError):
+        return UnavailableError(f"the broker's database does not answer ({reason}); try again")
+    if isinstance(error, sa.exc.DataError):
+        return InvalidRequestError(f"a value cannot be kept: {reason}")
+    return error
+
+
+def prepare_schema(engine: sa.Engine) -> str:
+    """Bring the database to the newest revision and return it."""
+    upgrade_schema(engine, PACKAGE)
+    with engine.begin() as connection:
+        return str(connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one())
+
+
+class SqlLedger:
+    """The books inside one open transaction; satisfies `core.ledger.Ledger`."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+        self._is_serial = connection.dialect.name == "sqlite"
+
+    def find_call(self, call_id: str) -> LastAttempt | None:
+        row = self._connection.execute(_FIND_CALL, {"call": call_id}).one_or_none()
+        return None if row is None else LastAttempt(row[0], row[1], AttemptState(row[2]), *row[3:])
+
+    def list_call(self, call_id: str) -> tuple[RoutingReceipt, ...]:
+        query = sa.select(ATTEMPTS).where(ATTEMPTS.c.call_id == call_id).order_by(ATTEMPTS.c.position)
+        return tuple(_to_receipt(row) for row in self._connection.execute(query).mappings())
+
+    def lock_budgets(self, keys: Sequence[str]) -> Sequence[Books]:
+        found = self._lock(keys)
+        if len(found) < len(keys):
+            present = {books.key for books in found}
+            self._make([key for key in keys if key not in present])
+            found = self._lock(keys)
+        return found
+
+    def _lock(self, keys: Sequence[str]) -> Sequence[Books]:
+        query = _READ_BUDGETS if self._is_serial else _LOCK_BUDGETS
+        return [Books(*row) for row in self._connection.execute(query, {"keys": keys})]
+
+    def _make(self, keys: Sequence[str]) -> None:
+        """Insert empty budgets; one that another transaction inserts meanwhile is waited for."""
+        insert = _insert_for(self._connection)(BUDGETS).on_conflict_do_nothing()
+        for key in keys:
+            self._connection.execute(insert, asdict(Books(key)) | {"scope_key": key})
+
+    def read_budgets(self, keys: Sequence[str]) -> Sequence[Books]:
+        return [Books(*row) for row in self._connection.execute(_READ_BUDGETS, {"keys": keys})]
+
+    def hold_budgets(self, keys: Sequence[str]) -> None:
+        if not self._is_serial:
+            self._connection.execute(_LOCK_BUDGETS, {"keys": keys})
+
+    def change_budgets(self, keys: Sequence[str], change: Change) -> None:
+        more = {f"more_{name}": getattr(change, name) for name in _CHANGED}
+        self._connection.execute(_CHANGE_BUDGETS, {"keys": keys, **more})
+
+    def put_budget(self, books: Books, change: SetBudget, author: str, at: str) -> None:
+        values = {
+            "cap_microusd": books.cap_microusd,
+            "cap_tokens": books.cap_tokens,
+            "chain_offset": books.chain_offset,
+            "is_closed": books.is_closed,
+        }
+        self._connection.execute(sa.update(BUDGETS).where(BUDGETS.c.scope_key == books.key).values(values))
+        stamp = {"scope_key": books.key, "at": at, "author": author, "rationale": change.rationale}
+        self._connection.execute(sa.insert(BUDGET_CHANGES), values | stamp)
+
+    def cap_budget(self, key: str, cap_microusd: int) -> None:
+        self._connection.execute(sa.update(BUDGETS).where(BUDGETS.c.scope_key == key).values(cap_microusd=cap_microusd))
+
+    def add_attempt(self, attempt: NewAttempt, scope_keys: Sequence[str]) -> int:
+        row = _EMPTY_SETTLEMENT | vars(attempt)
+        sequence = self._connection.execute(_ADD_ATTEMPT, row).scalar_one()
+        links = [{"scope_key": key, "sequence": sequence} for key in scope_keys]
+        self._connection.execute(sa.insert(ATTEMPT_SCOPES), links)
+        return int(sequence)
+
+    def settle_attempt(self, sequence: int, settlement: Settlement, expected: AttemptState) -> bool:
+        values = {f"new_{name}": value for name, value in vars(settlement).items() if name in ATTEMPTS.c}
+        values |= {f"new_{name}": getattr(settlement.usage, name) for name in _USAGE}
+        done = self._connection.execute(_SETTLE, values | {"number": sequence, "expected": expected.value})
+        return done.rowcount == 1
+
+    def add_answer(self, call_id: str, body: str, kept_at: str) -> None:
+        self._connection.execute(sa.insert(ANSWERS), {"call_id": call_id, "body": body, "kept_at": kept_at})
+
+    def forget_answers(self, kept_before: str) -> None:
+        self._connection.execute(sa.delete(ANSWERS).where(ANSWERS.c.kept_at < kept_before))
+
+    def list_open_attempts(self, expired_before: str | None) -> tuple[OpenAttempt, ...]:
+        query = sa.select(ATTEMPTS.c.sequence, ATTEMPTS.c.reserved_microusd, ATTEMPTS.c.reserved_tokens)
+        query = query.where(ATTEMPTS.c.state == AttemptState.RESERVED.value)
+        if expired_before is not None:
+            query = query.where(ATTEMPTS.c.expires_at < expired_before)
+        rows = self._connection.execute(query.order_by(ATTEMPTS.c.sequence)).all()
+        return tuple(OpenAttempt(*row, self._list_scope_keys(row.sequence)) for row in rows)
+
+    def _list_scope_keys(self, sequence: int) -> tuple[str, ...]:
+        query = sa.select(ATTEMPT_SCOPES.c.scope_key).where(ATTEMPT_SCOPES.c.sequence == sequence)
+        return tuple(self._connection.execute(query).scalars())
+
+    def list_receipts(self, scope_key: str | None, limit: int) -> tuple[RoutingReceipt, ...]:
+        query = sa.select(ATTEMPTS).order_by(ATTEMPTS.c.sequence.desc()).limit(limit)
+        if scope_key is not None:
+            query = query.join(ATTEMPT_SCOPES, ATTEMPT_SCOPES.c.sequence == ATTEMPTS.c.sequence)
+            query = query.where(ATTEMPT_SCOPES.c.scope_key == scope_key)
+        return tuple(_to_receipt(row) for row in self._connection.execute(query).mappings())
+
+    def list_models(self) -> tuple[KeptModel, ...]:
+        rows = self._connection.execute(sa.select(MODELS).order_by(MODELS.c.alias)).mappings()
+        return tuple(
+            KeptModel(NewModel.model_validate({n: row[n] for n in NewModel.model_fields}), row["is_default"])
+            for row in rows
+        )
+
+    def put_model(self, kept: KeptModel, author: str, at: str) -> None:
+        self.delete_model(kept.new.alias)
+        stamp = {"is_default": kept.is_default, "changed_at": at, "changed_by": author}
+        self._connection.execute(sa.insert(MODELS), kept.new.model_dump(mode="json") | stamp)
+
+    def delete_model(self, alias: str) -> bool:
+        return self._connection.execute(sa.delete(MODELS).where(MODELS.c.alias == alias)).rowcount == 1
+
+    def mark_default(self, alias: str) -> None:
+        self._connection.execute(sa.update(MODELS).values(is_default=MODELS.c.alias == alias))
+
+
+def _insert_for(connection: sa.Connection) -> Any:
+    """Return the INSERT of the dialect that knows ON CONFLICT."""
+    # Each driver's package is loaded only where it is used.
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects import sqlite  # noqa: PLC0415
+
+        return sqlite.insert
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415
+
+    return postgresql.insert
+
+
+def _to_receipt(row: sa.RowMapping) -> RoutingReceipt:
+    own = {name: row[name] for name in RoutingReceipt.model_fields if name in row}
+    usage = Usage(**{name: row[name] for name in _USAGE})
+    attempt_id = f"{row['call_id']}:{row['position']}"
+    return RoutingReceipt.model_validate(own | {"attempt_id": attempt_id, "usage": usage})
