@@ -17,6 +17,8 @@ from services.pex.models import (
     PlanRequest,
     ProjectRunCommand,
     ProjectStatus,
+    SimulateProject,
+    Simulation,
     StartProject,
 )
 from services.pex.protocol import Delegations, Pex, ProjectRuns
@@ -82,6 +84,10 @@ def _add_project_runs(app: FastAPI, service: ProjectRuns) -> None:
     @app.post("/api/projects/{project_id}/estimate")
     async def estimate_project(caller: CallerOf, project_id: ProjectPath) -> Estimate:
         return await service.estimate_project(caller, project_id)
+
+    @app.post("/api/projects/{project_id}/simulate")
+    async def simulate_project(caller: CallerOf, project_id: ProjectPath, order: SimulateProject) -> Simulation:
+        return await service.simulate_project(caller, project_id, order)
 
     @app.post("/api/projects/{project_id}/start")
     async def start_project(caller: CallerOf, project_id: ProjectPath, start: StartProject) -> Delegation:

@@ -20,11 +20,16 @@ from services.pex.calls.pas import PasEdge
 from services.pex.calls.plms import PlmsEdge
 from services.pex.calls.vector_ops import VectorOpsEdge
 from services.pex.core.driver import Driver, DriverParts
+from services.pex.core.guard import Guard
+from services.pex.core.intake import Intake, IntakeParts
 from services.pex.core.intents import IntentMatcher, PhraseTable
 from services.pex.core.journal import Journal
+from services.pex.core.money import parse_usd
 from services.pex.core.planning import Planner
 from services.pex.core.service import PexParts, PexService
+from services.pex.core.thinking import Thinker
 from services.pex.models import Health
+from services.pex.settings import PexSettings
 from services.pex.store import SqlStore, prepare_schema
 from services.pex.tables import IDEMPOTENCY
 from services.plms.protocol import Plms
@@ -66,32 +71,65 @@ def create_service(
     callers: CallerSource,
     clock: Clock,
     random: Random,
+    settings: PexSettings | None = None,
 ) -> OpenPex:
     """Open the database, bring its schema up to date and return PEX over its three neighbours.
 
-    `callers` gives PEX's own identity, `service:pex`.
+    `callers` gives PEX's own identity, `service:pex`; `settings` None are read from the environment.
     """
     engine = open_engine(database_url)
     revision = prepare_schema(engine)
     journal = Journal(SqlStore(engine, clock), Bell())
     plms_edge, pas_edge = PlmsEdge(plms, callers, random), PasEdge(pas, callers, random)
     index = VectorOpsEdge(vector_ops, callers, random)
-    service = PexService(
-        PexParts(
-            journal=journal,
-            planner=Planner(IntentMatcher(load_phrases()), index),
-            plms=plms_edge,
-            pas=pas_edge,
-            index=index,
-            driver=Driver(DriverParts(journal, plms_edge, pas_edge, clock, random)),
-            clock=clock,
-            new_id=new_id,
-        )
-    )
+    cap = parse_usd((settings or PexSettings()).planning_cap_usd)
+    edges = _Edges(plms_edge, pas_edge, index, random, clock, cap)
+    service = PexService(_compose(journal, edges))
     idempotency = SqlIdempotencyStore(engine, IDEMPOTENCY, clock)
     idempotency.forget_unfinished()
     idempotency.forget_old()
     return OpenPex(service, idempotency, revision, engine)
+
+
+@dataclass(frozen=True)
+class _Edges:
+    plms: PlmsEdge
+    pas: PasEdge
+    index: VectorOpsEdge
+    random: Random
+    clock: Clock
+    planning_cap_microusd: int
+
+
+def _compose(journal: Journal, edges: _Edges) -> PexParts:
+    planner = Planner(IntentMatcher(load_phrases()), edges.index, edges.pas)
+    thinker = Thinker(planner, edges.plms, edges.pas, edges.random)
+    guard = Guard(journal, edges.pas, edges.clock)
+    intake = Intake(
+        IntakeParts(
+            journal=journal,
+            planner=planner,
+            thinker=thinker,
+            plms=edges.plms,
+            pas=edges.pas,
+            index=edges.index,
+            planning_cap_microusd=edges.planning_cap_microusd,
+        )
+    )
+    driver = Driver(DriverParts(journal, edges.plms, edges.pas, intake, guard, edges.clock, edges.random))
+    return PexParts(
+        journal=journal,
+        planner=planner,
+        thinker=thinker,
+        intake=intake,
+        plms=edges.plms,
+        pas=edges.pas,
+        driver=driver,
+        guard=guard,
+        planning_cap_microusd=edges.planning_cap_microusd,
+        clock=edges.clock,
+        new_id=new_id,
+    )
 
 
 def create_app(parts: OpenPex, authenticator: Authenticator) -> FastAPI:

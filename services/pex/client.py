@@ -19,6 +19,8 @@ from services.pex.models import (
     PlanRequest,
     ProjectRunCommand,
     ProjectStatus,
+    SimulateProject,
+    Simulation,
     StartProject,
 )
 from services.plms.models import Estimate
@@ -61,6 +63,9 @@ class HttpPex:
 
     async def estimate_project(self, caller: Caller, project_id: ProjectId) -> Estimate:
         return Estimate.model_validate_json(await self._write(_project(project_id, "/estimate"), caller, None))
+
+    async def simulate_project(self, caller: Caller, project_id: ProjectId, order: SimulateProject) -> Simulation:
+        return Simulation.model_validate_json(await self._write(_project(project_id, "/simulate"), caller, order))
 
     async def start_project(self, caller: Caller, project_id: ProjectId, start: StartProject) -> Delegation:
         return Delegation.model_validate_json(await self._write(_project(project_id, "/start"), caller, start))

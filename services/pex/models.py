@@ -1,12 +1,13 @@
 """Vocabulary of PEX: plans, delegations, reports."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.kernel.ids import DelegationId, EstimateId, ProjectId, RunId, Sha256
+from services.kernel.ids import ID_PATTERN, DelegationId, EstimateId, ProjectId, RunId, SessionId, Sha256, TaskId
 from services.kernel.vocabulary import DelegationState, Lane
-from services.pas.models import JobCard, Receipt, RunView
+from services.pas.models import JobCard, LaneModel, Receipt, RunView
 from services.plms.models import Estimate
 
 MAX_INTENT_CHARS = 20_000
@@ -34,14 +35,32 @@ class Question(_Frozen):
     answer: str = ""
 
 
+Complexity = Literal["small", "medium", "large"]
+
+
+class PlanningCost(_Frozen):
+    """What it cost to have a model make a plan: the run of its one `plan` card."""
+
+    run_id: RunId
+    model: str
+    cost_microusd: int
+
+
 class Plan(_Frozen):
-    """Cards for an intent; `summary` is one line for people, of which the part before the first `;` is a title."""
+    """Cards for an intent; `summary` is one line for people, of which the part before the first `;` is a title.
+
+    `recipe` is `agent` where models do the work; `models` are then those of its lanes when it was planned (none: no
+    model was configured), `complexities` what the planning model said of its tasks, `planning` what planning cost.
+    """
 
     summary: str
     recipe: str
     cards: tuple[JobCard, ...]
     files_expected: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    models: tuple[LaneModel, ...] = ()
+    complexities: Mapping[TaskId, Complexity] = {}
+    planning: PlanningCost | None = None
 
     @property
     def title(self) -> str:
@@ -59,12 +78,13 @@ class Planning(_Frozen):
 
 
 class DelegationContext(_Frozen):
-    """What DirEng knows of the user's situation."""
+    """What DirEng knows of the user's situation; a session's own cap of spend holds for the run too."""
 
     repo: str = Field(min_length=1, max_length=4096)
     current_branch: str = ""
     modified_files: tuple[str, ...] = ()
     user_preferences: dict[str, str] = {}
+    session_id: SessionId | None = Field(default=None, pattern=ID_PATTERN)
 
 
 class Constraints(_Frozen):

@@ -2,7 +2,9 @@
 
 PlatformError
 ├── InvalidRequestError
-│   └── NoRecipeFitsError         pex.no_recipe_fits        names the recipes and how to configure a model
+│   └── ModelNeededError          pex.model_needed          a card needs a model: says what to configure
+├── DeadlineExceededError
+│   └── StillRunningError         pex.still_running         planning or a rehearsal takes longer; ask again
 ├── NotFoundError
 │   ├── DelegationNotFoundError   pex.delegation_not_found
 │   └── NoRunYetError             pex.no_run_yet            the project was never started
@@ -15,7 +17,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from services.kernel.caller import Caller
-from services.kernel.errors import ConflictError, InvalidRequestError, NotFoundError
+from services.kernel.errors import ConflictError, DeadlineExceededError, InvalidRequestError, NotFoundError
 from services.kernel.ids import DelegationId, ProjectId
 from services.pas.models import ArtifactRef, Receipt
 from services.pex.models import (
@@ -27,15 +29,23 @@ from services.pex.models import (
     PlanRequest,
     ProjectRunCommand,
     ProjectStatus,
+    SimulateProject,
+    Simulation,
     StartProject,
 )
 from services.plms.models import Estimate
 
 
-class NoRecipeFitsError(InvalidRequestError):
-    """No recipe fits the intent and no model is configured."""
+class ModelNeededError(InvalidRequestError):
+    """The plan has cards that only a model can do, and none is configured."""
 
-    code = "pex.no_recipe_fits"
+    code = "pex.model_needed"
+
+
+class StillRunningError(DeadlineExceededError):
+    """A planning run or a rehearsal goes on; asking again waits for the same run and pays nothing twice."""
+
+    code = "pex.still_running"
 
 
 class DelegationNotFoundError(NotFoundError):
@@ -66,13 +76,19 @@ class Delegations(Protocol):
     """From words to a finished run."""
 
     async def plan(self, caller: Caller, request: PlanRequest) -> Planning:
-        """Say what would be done, without keeping anything; needs pex.start."""
+        """Say what would be done, spending and keeping nothing; needs pex.start.
+
+        A recipe where one fits; else one agent card on the lane's model; without a model a refusal that says how to add
+        one.
+        """
         ...
 
     async def delegate(self, caller: Caller, request: DelegationRequest) -> Delegation:
         """Plan, create the project, estimate.
 
-        Returns awaiting_approval, or failed with a question or a refusal. Needs pex.start.
+        Returns awaiting_approval, or failed with a question or a refusal. Where no recipe fits, a model plans, under a
+        cap of its own; planning that takes longer than PLANNING_WAIT_S comes back as `planning`: watch it until it
+        rests. Needs pex.start.
         """
         ...
 
@@ -103,11 +119,26 @@ class ProjectRuns(Protocol):
     """Run control of projects (SPEC.md section 4)."""
 
     async def estimate_project(self, caller: Caller, project_id: ProjectId) -> Estimate:
-        """Plan the project's PRD and have PLMS estimate it. Raises NoRecipeFitsError. Needs pex.start."""
+        """Plan the project's PRD and have PLMS estimate it. Needs pex.start.
+
+        A model plans where no recipe fits; without a model the estimate is led by the public priors. Raises
+        InvalidRequestError with a question, StillRunningError while a model plans.
+        """
+        ...
+
+    async def simulate_project(self, caller: Caller, project_id: ProjectId, order: SimulateProject) -> Simulation:
+        """Rehearse a fraction of the project's cards on the untouched snapshot and estimate again. Needs pex.start.
+
+        At least one card per stratum (kind x complexity x lane); recipe cards are free and need none. The result is
+        never offered. Asking again for the same estimate waits for the same run. Raises StillRunningError.
+        """
         ...
 
     async def start_project(self, caller: Caller, project_id: ProjectId, start: StartProject) -> Delegation:
-        """Run an approved project; while it runs, starting it again returns the same delegation. Needs pex.start."""
+        """Run an approved project; while it runs, starting it again returns the same delegation. Needs pex.start.
+
+        Raises ModelNeededError when its cards need a model that is not configured.
+        """
         ...
 
     async def pause_project(self, caller: Caller, project_id: ProjectId, command: ProjectRunCommand) -> ProjectStatus:

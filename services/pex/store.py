@@ -1,6 +1,7 @@
 """SQL behind delegations: one transaction per method; events are numbered inside the transaction that keeps them."""
 
 import json
+from dataclasses import fields
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,14 +10,16 @@ from services.kernel.clock import Clock, to_iso
 from services.kernel.db import in_thread, upgrade_schema
 from services.kernel.ids import DelegationId, ProjectId
 from services.kernel.vocabulary import DelegationState
-from services.pex.core.ports import EventDraft, Record
+from services.pex.core.ports import EventDraft, GuardMark, Record
 from services.pex.models import Delegation, DelegationEvent
 from services.pex.tables import DELEGATION_EVENTS, DELEGATIONS
 
 PACKAGE = "services.pex"
 _JSON_COLUMNS = ("plan", "question", "estimate", "report")
 _PLAIN_COLUMNS = tuple(name for name in Delegation.model_fields if name not in _JSON_COLUMNS)
-_OWN_COLUMNS = ("rationale", "timeout_minutes", "approval_key", "decision_rationale", "pas_cursor")
+_OWN_COLUMNS = tuple(part.name for part in fields(Record) if part.name != "delegation")
+_KEPT_APART = frozenset({"pas_cursor", "last_seq", "created_at", "guard_bound", "guard_next_pct"})
+"""Columns that `relay`, `mark` and `_append` move by themselves: a stale copy must not turn them back."""
 
 
 def prepare_schema(engine: sa.Engine) -> str:
@@ -75,8 +78,7 @@ class SqlStore:
 
     def _change(self, record: Record, source: DelegationState, events: tuple[EventDraft, ...]) -> Record | None:
         row = _to_row(record)
-        # The cursor and the event count belong to `relay` and `_append`: a stale copy must not turn them back.
-        values = {name: row[name] for name in row if name not in {"pas_cursor", "last_seq", "created_at"}}
+        values = {name: row[name] for name in row if name not in _KEPT_APART}
         delegation_id = record.delegation.delegation_id
         with self._engine.begin() as connection:
             done = connection.execute(
@@ -102,6 +104,18 @@ class SqlStore:
             if done.rowcount:
                 self._append(connection, delegation_id, events)
         return bool(done.rowcount)
+
+    async def mark(self, delegation_id: DelegationId, mark: GuardMark, events: tuple[EventDraft, ...]) -> None:
+        await in_thread(self._mark, delegation_id, mark, events)
+
+    def _mark(self, delegation_id: DelegationId, mark: GuardMark, events: tuple[EventDraft, ...]) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(
+                sa.update(DELEGATIONS)
+                .where(DELEGATIONS.c.delegation_id == delegation_id)
+                .values(guard_bound=mark.bound, guard_next_pct=mark.next_pct)
+            )
+            self._append(connection, delegation_id, events)
 
     async def list_events(self, delegation_id: DelegationId, after_seq: int) -> tuple[DelegationEvent, ...]:
         return await in_thread(self._list_events, delegation_id, after_seq)

@@ -23,7 +23,7 @@ from services.pex.models import (
 )
 from services.pex.protocol import (
     DelegationNotFoundError,
-    NoRecipeFitsError,
+    ModelNeededError,
     NoRunYetError,
     NotApprovedError,
     NotAwaitingApprovalError,
@@ -198,10 +198,19 @@ async def test_terminated_run_can_be_started_again(world):
     assert world.plms.projects[project_id].state is ProjectState.COMPLETED
 
 
-async def test_project_that_no_recipe_fits_is_refused_with_the_way_out(world):
+async def test_project_without_a_model_is_estimated_by_priors_and_its_start_says_what_to_configure(world):
     project_id = await world.make_project("Build a web shop with a cart.")
-    with pytest.raises(NoRecipeFitsError, match="direng model add"):
-        await world.pex.estimate_project(ENGINEER, project_id)
+    estimate = await world.pex.estimate_project(ENGINEER, project_id)
+    assert estimate.uses_model
+    assert [card.configuration for card in estimate.cards][1] == "agent/unconfigured"
+    await world.approve_project(project_id, estimate)
+    with pytest.raises(ModelNeededError, match="direng model add"):
+        await world.pex.start_project(ENGINEER, project_id, START)
+    assert not world.pas.runs
+    assert world.plms.projects[project_id].state is ProjectState.APPROVED
+
+
+async def test_project_whose_words_are_unsure_is_asked_about(world):
     unsure = await world.make_project("Rename load_config.")
     with pytest.raises(InvalidRequestError, match="be called"):
         await world.pex.estimate_project(ENGINEER, unsure)

@@ -30,6 +30,7 @@ from services.pas.models import (
     RunView,
     SignedPassport,
     StartRun,
+    TaskTree,
 )
 from services.pas.protocol import (
     ArtifactNotFoundError,
@@ -53,7 +54,10 @@ def _now() -> str:
 
 
 class FakePas:
-    """Keeps runs. `is_auto` plays every run to its end; otherwise the test calls `play`."""
+    """Keeps runs. `is_auto` plays every run to its end; otherwise the test calls `play`.
+
+    `connect` gives every lane a model; a plan card then ends with `tree` and the receipt of one call.
+    """
 
     def __init__(self, *, is_auto: bool = True, final: RunState = RunState.COMPLETED) -> None:
         self.runs: dict[RunId, RunView] = {}
@@ -66,6 +70,8 @@ class FakePas:
         self.failures: list[UnavailableError] = []
         self.refusal: Exception | None = None
         self.models: dict[Lane, LaneModel] = {}
+        self.tree: TaskTree | None = None
+        self.commands: list[RunCommand] = []
         self._changed = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -125,8 +131,47 @@ class FakePas:
             base_commit=GitOid("b" * 40),
             base_branch="main",
             snapshot_tree=TREE,
+            cap_microusd=start.max_cost_microusd,
             created_at=_now(),
         )
+
+    def connect(self, alias: str = "fast", chain: tuple[str, ...] = ("fast", "cheap")) -> None:
+        """Give every lane a model of 2 and 10 dollars a million tokens."""
+        self.models = {
+            lane: LaneModel(
+                lane=lane,
+                alias=alias,
+                provider="openai",
+                model=f"{alias}-1",
+                input_microusd=2_000_000,
+                output_microusd=10_000_000,
+                context_tokens=100_000,
+                price_table_version="test",
+                chain=chain,
+            )
+            for lane in Lane
+        }
+
+    async def spend(self, run_id: RunId, task_id: TaskId, cost_microusd: int, *, tokens: int = 100) -> None:
+        """Have a running card call its model once."""
+        run = self.runs[run_id]
+        card = next(card for card in run.cards if card.task_id == task_id)
+        step = 1 + sum(receipt.task_id == task_id for receipt in self.receipts[run_id])
+        whole = self._make_receipt(run_id, card)
+        call = {
+            "receipt_id": ReceiptId(f"{whole.receipt_id}.{step}"),
+            "step": step,
+            "time_ms": 800,
+            "provider": "openai",
+        }
+        spent = {"model": "fast-1", "tokens_in": tokens, "tokens_out": tokens, "cost_microusd": cost_microusd}
+        self.receipts[run_id].append(whole.model_copy(update=call | spent))
+        cards = tuple(
+            each.model_copy(update={"state": TaskState.RUNNING, "attempt": 1}) if each == card else each
+            for each in run.cards
+        )
+        total = run.cost_microusd + cost_microusd
+        await self._put(run_id, EventKind.CARD_STATE, f"{task_id} called", cards=cards, cost_microusd=total)
 
     async def play(self, run_id: RunId) -> None:
         """Lead a run from start to end, card by card."""
@@ -151,8 +196,13 @@ class FakePas:
     async def end_card(self, run_id: RunId, task_id: TaskId) -> None:
         """End one card well, with its receipt."""
         run = self.runs[run_id]
-        detail = json.dumps({"left_alone": LEFT_ALONE, "left_alone_total": 1}).encode()
-        ref = await self.keep("artifacts/detail.json", detail)
+        if task_id == "plan" and self.tree is not None:
+            await self.spend(run_id, task_id, 12_300)
+            run = self.runs[run_id]
+            ref = await self.keep("artifacts/plan.json", self.tree.model_dump_json().encode())
+        else:
+            detail = json.dumps({"left_alone": LEFT_ALONE, "left_alone_total": 1}).encode()
+            ref = await self.keep("artifacts/detail.json", detail)
         cards = tuple(
             card.model_copy(
                 update={
@@ -166,25 +216,26 @@ class FakePas:
             for card in run.cards
         )
         ended = next(card for card in cards if card.task_id == task_id)
-        self.receipts[run_id].append(
-            Receipt(
-                receipt_id=ReceiptId(f"{run_id}.{task_id}.1"),
-                run_id=run_id,
-                task_id=task_id,
-                attempt=1,
-                lane=ended.lane,
-                configuration=ended.configuration,
-                time_ms=1500,
-                sandbox_tier="fake",
-                contract_version=CONTRACT_VERSION,
-                exit_code=0,
-                is_success=True,
-                tree_in=TREE,
-                tree_out=TREE,
-                recorded_at=_now(),
-            )
-        )
+        self.receipts[run_id].append(self._make_receipt(run_id, ended))
         await self._put(run_id, EventKind.CARD_STATE, f"{ended.title}: succeeded", cards=cards)
+
+    def _make_receipt(self, run_id: RunId, card: CardView) -> Receipt:
+        return Receipt(
+            receipt_id=ReceiptId(f"{run_id}.{card.task_id}.1"),
+            run_id=run_id,
+            task_id=card.task_id,
+            attempt=1,
+            lane=card.lane,
+            configuration=card.configuration,
+            time_ms=1500,
+            sandbox_tier="fake",
+            contract_version=CONTRACT_VERSION,
+            exit_code=0,
+            is_success=True,
+            tree_in=TREE,
+            tree_out=TREE,
+            recorded_at=_now(),
+        )
 
     async def end(self, run_id: RunId, final: RunState | None = None, reason: str = "") -> None:
         """End the run: judged when it completes."""
@@ -272,7 +323,9 @@ class FakePas:
         return self.runs[command.run_id]
 
     async def resume_run(self, caller: Caller, command: RunCommand) -> RunView:
-        await self._put(command.run_id, EventKind.RUN_STATE, "run resumed", state=RunState.EXECUTING, reason="")
+        self.commands.append(command)
+        cap = {} if command.max_cost_microusd is None else {"cap_microusd": command.max_cost_microusd}
+        await self._put(command.run_id, EventKind.RUN_STATE, "run resumed", state=RunState.EXECUTING, reason="", **cap)
         return self.runs[command.run_id]
 
     async def terminate_run(self, caller: Caller, command: RunCommand) -> RunView:

@@ -6,8 +6,9 @@ from services.kernel.caller import Caller
 from services.kernel.clock import to_iso
 from services.kernel.errors import ConflictError
 from services.kernel.ids import EstimateId, ProjectId, RunId, new_id
-from services.kernel.vocabulary import PROJECT_TRANSITIONS, ProjectState, Scope, check_transition
+from services.kernel.vocabulary import PROJECT_TRANSITIONS, ProjectState, RunKind, Scope, check_transition
 from services.plms.models import (
+    ZERO,
     Approval,
     CardEstimate,
     Estimate,
@@ -16,6 +17,7 @@ from services.plms.models import (
     Label,
     Metrics,
     NewProject,
+    PlannedCard,
     Project,
     Quantiles,
     RunActuals,
@@ -31,6 +33,10 @@ def make_quantiles(median_s: float) -> Quantiles:
     return Quantiles(**{name: factor * median_s for name, factor in factors.items()})
 
 
+def _needs_model(card: PlannedCard) -> bool:
+    return not card.configuration.startswith("recipe/")
+
+
 class FakePlms:
     """Keeps projects, estimates and what runs cost."""
 
@@ -40,6 +46,9 @@ class FakePlms:
         self.actuals: dict[RunId, RunActuals] = {}
         self.kpis: dict[RunId, RunKpis] = {}
         self.posts: list[str] = []
+        self.approvals: list[Approval] = []
+        self.requests: list[EstimateRequest] = []
+        self.card_cost_microusd = 100_000
         self._card_median_s = card_median_s
 
     async def create_project(self, caller: Caller, new: NewProject) -> Project:
@@ -93,24 +102,30 @@ class FakePlms:
         project = await self.get_project(caller, project_id)
         if project.state in {ProjectState.EXECUTING, ProjectState.VALIDATING, ProjectState.CANCELLED}:
             raise ConflictError(f"project {project_id} is {project.state}")
+        self.requests.append(request)
         cards = tuple(
             CardEstimate(
                 task_id=card.task_id,
                 lane=card.lane,
                 configuration=card.configuration,
                 time_s=make_quantiles(self._card_median_s * card.size_units),
+                cost_microusd=self._cost_of(card),
                 attempts_observed=0,
                 label=Label.PRIOR_LED,
             )
             for card in request.cards
         )
+        cost = make_quantiles(sum(card.cost_microusd.p50 for card in cards))
+        rehearsed = [run for run in self.actuals.values() if run.run_kind is RunKind.REHEARSAL]
         estimate = Estimate(
             estimate_id=EstimateId(new_id("est")),
             project_id=project_id,
             time_s=make_quantiles(sum(card.time_s.p50 for card in cards)),
-            cost_microusd_p95=0,
+            cost_microusd=cost,
+            cost_microusd_p95=round(cost.p95),
             tokens_p95=0,
-            uses_model=False,
+            uses_model=any(_needs_model(card) for card in request.cards),
+            rehearsed_cards=len(rehearsed),
             label=Label.PRIOR_LED,
             cards=cards,
             created_at=to_iso(datetime.now(UTC)),
@@ -120,12 +135,24 @@ class FakePlms:
         self._put(project, state=state, current_estimate_id=estimate.estimate_id, approved_estimate_id=None)
         return estimate
 
+    def _cost_of(self, card: PlannedCard) -> Quantiles:
+        """Ten cents a card that needs a model; half of it once such a card was rehearsed."""
+        rehearsed = {
+            actual.configuration
+            for run in self.actuals.values()
+            if run.run_kind is RunKind.REHEARSAL
+            for actual in run.actuals
+        }
+        median = self.card_cost_microusd * (0.5 if card.configuration in rehearsed else 1)
+        return make_quantiles(median) if _needs_model(card) else ZERO
+
     async def list_estimates(self, caller: Caller, project_id: ProjectId) -> tuple[Estimate, ...]:
         return tuple(self.estimates.get(project_id, ()))
 
     async def approve(self, caller: Caller, project_id: ProjectId, approval: Approval) -> Project:
         caller.require(Scope.PLMS_APPROVE)
         project = await self.get_project(caller, project_id)
+        self.approvals.append(approval)
         known = [estimate.estimate_id for estimate in self.estimates.get(project_id, ())]
         if approval.estimate_id not in known:
             raise EstimateNotFoundError(f"project {project_id} has no estimate {approval.estimate_id}")
@@ -149,7 +176,8 @@ class FakePlms:
     async def get_metrics(self, caller: Caller, project_id: ProjectId) -> Metrics:
         runs = [actuals for actuals in self.actuals.values() if actuals.project_id == project_id]
         total_s = sum(actual.time_s for run in runs for actual in run.actuals)
-        return Metrics(project_id=project_id, runs=len(runs), total_time_s=total_s, total_cost_microusd=0, lanes=())
+        spent = sum(actual.cost_microusd for run in runs for actual in run.actuals)
+        return Metrics(project_id=project_id, runs=len(runs), total_time_s=total_s, total_cost_microusd=spent, lanes=())
 
     async def list_kpis(self, caller: Caller, project_id: ProjectId) -> tuple[KpiEntry, ...]:
         return tuple(

@@ -6,8 +6,8 @@ from random import Random
 from services.kernel.caller import CallerSource
 from services.kernel.ids import RunId, Sha256
 from services.kernel.vocabulary import ServiceName
-from services.pas.models import Receipt, RunCommand, RunEvent, RunView, StartRun
-from services.pas.protocol import Pas
+from services.pas.models import LaneModel, Receipt, RunCommand, RunEvent, RunView, StartRun
+from services.pas.protocol import Pas, RunNotFoundError
 from services.wire.edge import Edge
 
 
@@ -39,14 +39,29 @@ class PasEdge:
         """Return the bytes of an artifact."""
         return await self._edge.call(lambda caller: self._pas.get_artifact(caller, sha256))
 
+    async def list_lane_models(self) -> tuple[LaneModel, ...]:
+        """Return the model of every lane, or why it has none."""
+        return await self._edge.call(self._pas.list_lane_models)
+
+    async def find_run(self, run_id: RunId) -> RunView | None:
+        """Return a run, or None when there is none of that id."""
+        try:
+            return await self.get_run(run_id)
+        except RunNotFoundError:
+            return None
+
     async def pause_run(self, run_id: RunId, reason: str) -> RunView:
         """Start no further card."""
         command = RunCommand(run_id=run_id, reason=reason)
         return await self._edge.call(lambda caller: self._pas.pause_run(caller, command))
 
-    async def resume_run(self, run_id: RunId, reason: str) -> RunView:
-        """Go on with a paused run."""
-        command = RunCommand(run_id=run_id, reason=reason)
+    async def resume_run(
+        self, run_id: RunId, reason: str, *, max_cost_microusd: int | None = None, is_downshift: bool = False
+    ) -> RunView:
+        """Go on with a paused run, under a new ceiling of spend or with the next model of the chain when asked."""
+        command = RunCommand(
+            run_id=run_id, reason=reason, max_cost_microusd=max_cost_microusd, is_downshift=is_downshift
+        )
         return await self._edge.call(lambda caller: self._pas.resume_run(caller, command))
 
     async def terminate_run(self, run_id: RunId, reason: str) -> RunView:

@@ -67,9 +67,9 @@ class PlmsEdge:
             await self._change(project_id, target, rationale)
 
     async def cancel_project(self, project_id: ProjectId, rationale: str) -> None:
-        """Cancel a project whose estimate was declined."""
+        """Cancel a project that came to no plan, or whose estimate was declined."""
         project = await self.get_project(project_id)
-        if project.state is ProjectState.PENDING_APPROVAL:
+        if project.state in {ProjectState.IDEATION, ProjectState.PENDING_APPROVAL}:
             await self._change(project_id, ProjectState.CANCELLED, rationale)
 
     async def record_actuals(self, run_id: RunId, actuals: RunActuals) -> None:

@@ -26,6 +26,11 @@ class VectorOpsEdge:
         """Return the places that a change of `symbol` touches."""
         return await self._query(repo, QueryKind.IMPACT_SET, symbol)
 
+    async def search(self, repo: str, words: str, limit: int) -> IndexAnswer:
+        """Return the places that match `words`, best first."""
+        query = IndexQuery(repo=repo, kind=QueryKind.SEARCH, text=words, limit=limit)
+        return await self._edge.call(lambda caller: self._vector_ops.query(caller, query))
+
     async def snapshot(self, repo: str) -> IndexSnapshot:
         """Return the size and freshness of the index."""
         return await self._edge.call(lambda caller: self._vector_ops.snapshot(caller, repo))

@@ -7,6 +7,7 @@ events are kept together with the cursor. So a killed server goes on where it wa
 import asyncio
 import hashlib
 import logging
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 
@@ -20,13 +21,15 @@ from services.kernel.vocabulary import RUN_TRANSITIONS, DelegationState, RunStat
 from services.pas.models import CONTRACT_VERSION, EventKind, PassportBasis, RunEvent, RunView, StartRun
 from services.pex.calls.pas import PasEdge
 from services.pex.calls.plms import PlmsEdge
+from services.pex.core.bounds import find_cost_bound
 from services.pex.core.cards import MENTIONS
+from services.pex.core.guard import Guard
+from services.pex.core.intake import Intake
 from services.pex.core.journal import Journal
 from services.pex.core.ports import EventDraft, Record
 from services.pex.core.reporting import (
     CardDetail,
     count_done,
-    find_overrun_pct,
     list_actuals,
     list_kpis,
     list_left_alone,
@@ -34,6 +37,7 @@ from services.pex.core.reporting import (
     project_state_after,
     summarise,
 )
+from services.pex.models import Plan
 from services.plms.models import Approval, Estimate
 
 LOG = logging.getLogger("direng.pex")
@@ -46,6 +50,14 @@ NO_ISOLATION = "pas.isolation_unavailable"
 """Waiting does not help: no isolation, no run."""
 _QUIET = frozenset({EventKind.RECEIPT})
 _PROGRESS = frozenset({EventKind.CARD_STATE, EventKind.RUN_STATE})
+_STEPS = {
+    DelegationState.PLANNING: 2,
+    DelegationState.ESTIMATING: 3,
+    DelegationState.APPROVED: 8,
+    DelegationState.RUNNING: 12,
+    DelegationState.REPORTING: 12,
+}
+"""The step that a failure in a state belongs to."""
 
 
 def run_id_of(delegation_id: DelegationId) -> RunId:
@@ -60,18 +72,20 @@ class DriverParts:
     journal: Journal
     plms: PlmsEdge
     pas: PasEdge
+    intake: Intake
+    guard: Guard
     clock: Clock
     random: Random
 
 
 class Driver:
-    """Leads delegations from approved to done or failed."""
+    """Leads delegations on: those that a model plans to their approval, approved ones to done or failed."""
 
     def __init__(self, parts: DriverParts) -> None:
         self._parts = parts
 
     async def drive(self, delegation_id: DelegationId) -> None:
-        """Go on until the delegation ends; a neighbour that is away is waited for."""
+        """Go on until the delegation ends or waits for a word; a neighbour that is away is waited for."""
         attempt = 0
         while True:
             record = await self._parts.journal.read(delegation_id)
@@ -91,11 +105,14 @@ class Driver:
 
     async def _advance(self, record: Record) -> bool:
         """Do the next thing; False when nothing is left to do."""
-        step = {
+        steps: Mapping[DelegationState, Callable[[Record], Awaitable[object]]] = {
+            DelegationState.PLANNING: self._parts.intake.think,
+            DelegationState.ESTIMATING: self._parts.intake.estimate,
             DelegationState.APPROVED: self._launch,
             DelegationState.RUNNING: self._follow,
             DelegationState.REPORTING: self._report,
-        }.get(record.delegation.state)
+        }
+        step = steps.get(record.delegation.state)
         if step is None:
             return False
         await step(record)
@@ -104,10 +121,10 @@ class Driver:
     async def _give_up(self, delegation_id: DelegationId, error: PlatformError) -> None:
         record = await self._parts.journal.read(delegation_id)
         state = record.delegation.state
-        if state not in {DelegationState.APPROVED, DelegationState.RUNNING, DelegationState.REPORTING}:
+        if state not in _STEPS:
             return
         LOG.error("delegation %s failed while %s: %s", delegation_id, state, error.detail)
-        await self._parts.journal.fail(record, error.detail, 8 if state is DelegationState.APPROVED else 12)
+        await self._parts.journal.fail(record, error.detail, _STEPS[state])
 
     async def _launch(self, record: Record) -> None:
         """Step 8: approve in the ledger, start the run, mark the project executing."""
@@ -116,7 +133,12 @@ class Driver:
         bound_s = find_time_bound_s(record, estimate)
         await self._parts.plms.approve(
             project_id,
-            Approval(estimate_id=estimate.estimate_id, rationale=record.decision_rationale, max_time_s=bound_s),
+            Approval(
+                estimate_id=estimate.estimate_id,
+                rationale=record.decision_rationale,
+                max_cost_microusd=find_cost_bound(estimate, record.max_cost_microusd),
+                max_time_s=bound_s,
+            ),
         )
         run = await self._parts.pas.start_run(make_start(record, project_id, estimate))
         await self._parts.plms.begin_execution(project_id, f"run {run.run_id} started")
@@ -132,7 +154,8 @@ class Driver:
         run_id = _run_id(record)
         delegation_id = record.delegation.delegation_id
         async for event in self._parts.pas.watch_run(run_id, record.pas_cursor):
-            await self._parts.journal.relay(delegation_id, event.seq, await self._tell(event))
+            facts = await self._parts.guard.look(record, event)
+            await self._parts.journal.relay(delegation_id, event.seq, (*facts, *await self._tell(event)))
         run = await self._parts.pas.get_run(run_id)
         if not is_final(RUN_TRANSITIONS, run.state):
             await asyncio.sleep(self._parts.random.uniform(0.1, 0.5))  # the stream was closed early: connect again
@@ -155,13 +178,13 @@ class Driver:
     async def _report(self, record: Record) -> None:
         """Step 13: post what the run cost and how it was judged, move the project on, keep the report."""
         run = await self._parts.pas.get_run(_run_id(record))
-        project_id, estimate = _settled(record)
+        project_id, _ = _settled(record)
         receipts = await self._parts.pas.list_receipts(run.run_id)
         await self._parts.plms.record_actuals(run.run_id, list_actuals(run, receipts, project_id))
         await self._parts.plms.record_kpis(run.run_id, list_kpis(run, project_id))
         await self._settle_project(project_id, run)
-        overrun = find_overrun_pct(estimate, run, self._parts.clock.now())
-        report = make_report(run, list_left_alone(await self._read_details(run)), overrun)
+        budget = await self._parts.guard.measure(record, run)
+        report = make_report(run, list_left_alone(await self._read_details(run)), budget)
         event = EventDraft(13, "report", report.summary)
         if run.state in {RunState.FAILED, RunState.TERMINATED}:
             await self._parts.journal.move(
@@ -204,20 +227,32 @@ def make_start(record: Record, project_id: ProjectId, estimate: Estimate) -> Sta
     delegation = record.delegation
     if delegation.plan is None:
         raise InternalError(f"delegation {delegation.delegation_id} was approved without a plan")
-    bound_s = find_time_bound_s(record, estimate)
+    plan, bound_s = delegation.plan, find_time_bound_s(record, estimate)
     return StartRun(
         project_id=project_id,
         run_id=run_id_of(delegation.delegation_id),
-        title=delegation.plan.title,
-        passport_basis=PassportBasis(
-            repo=delegation.repo,
-            prd_sha256=Sha256(hashlib.sha256(delegation.intent.encode()).hexdigest()),
-            contract_version=CONTRACT_VERSION,
-            estimate_id=estimate.estimate_id,
-        ),
-        cards=delegation.plan.cards,
+        title=plan.title,
+        passport_basis=make_basis(delegation.repo, delegation.intent, plan, estimate),
+        cards=plan.cards,
         max_time_s=max(bound_s * OVERRUN_FACTOR, bound_s + GRACE_S),
+        max_cost_microusd=find_cost_bound(estimate, record.max_cost_microusd),
+        session_id=record.session_id,
     )
+
+
+def make_basis(repo: str, intent: str, plan: Plan, estimate: Estimate) -> PassportBasis:
+    """Return what a run of a plan declares: the models and prices are those that were estimated with."""
+    basis = PassportBasis(
+        repo=repo,
+        prd_sha256=Sha256(hashlib.sha256(intent.encode()).hexdigest()),
+        contract_version=CONTRACT_VERSION,
+        estimate_id=estimate.estimate_id,
+    )
+    if not plan.models:
+        return basis
+    version = plan.models[0].price_table_version or "unknown"
+    matrix = {model.lane.value: f"{model.provider}/{model.model}" for model in plan.models}
+    return basis.model_copy(update={"provider_matrix": matrix, "price_table_version": version})
 
 
 def _settled(record: Record) -> tuple[ProjectId, Estimate]:

@@ -12,7 +12,7 @@ from services.kernel.vocabulary import (
     check_transition,
     is_final,
 )
-from services.pex.core.ports import EventDraft, Record, Store
+from services.pex.core.ports import EventDraft, GuardMark, Record, Store
 from services.pex.models import DelegationEvent
 from services.pex.protocol import DelegationNotFoundError
 from services.wire.bell import Bell, wait_for_ring
@@ -70,6 +70,11 @@ class Journal:
         """Keep what PAS told, once."""
         if await self.store.relay(delegation_id, pas_seq, events):
             self._bell.ring()
+
+    async def mark(self, delegation_id: DelegationId, mark: GuardMark, *events: EventDraft) -> None:
+        """Keep where the budget guard stands, with what it told."""
+        await self.store.mark(delegation_id, mark, events)
+        self._bell.ring()
 
     async def watch(self, delegation_id: DelegationId, after_seq: int) -> AsyncIterator[DelegationEvent]:
         """Yield events after `after_seq`, then live ones, until the delegation waits for a word or has ended."""

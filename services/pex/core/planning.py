@@ -6,36 +6,75 @@ from pathlib import PurePosixPath
 
 from pydantic import JsonValue
 
+from services.kernel.vocabulary import Lane
+from services.pas.models import LaneModel
+from services.pex.calls.pas import PasEdge
 from services.pex.calls.vector_ops import VectorOpsEdge
-from services.pex.core.cards import plan_rename, plan_tests, plan_tidying
+from services.pex.core.cards import AGENT_RECIPE, plan_agent, plan_rename, plan_tests, plan_tidying
 from services.pex.core.intents import Asked, IntentMatcher, Matched
+from services.pex.core.prediction import MAX_HINTS, Prediction, Predictor, list_paths
 from services.pex.models import Plan, Planning, Question
 from services.vector_ops.models import Hit, Stamp
 from services.vector_ops.protocol import SymbolNotFoundError
 
 MAX_OPTIONS = 3
 MAX_FILES_NAMED = 500
+MAX_TITLE_CHARS = 120
 REFUSAL = (
-    "no recipe fits these words, and no model is configured (adding one, `direng model add`, is not available in this "
-    "version); recipes: rename-symbol (`rename old_name to new_name`), format (`format the code`), lint-fix "
-    "(`fix the lint findings`), run-tests (`run the tests`); nothing was changed"
+    "no recipe fits these words, and no model is configured: connect one with `direng model add` (see "
+    '"Connect a model" in the README), or use a recipe: rename-symbol (`rename old_name to new_name`), format (`format '
+    "the code`), lint-fix (`fix the lint findings`), run-tests (`run the tests`); nothing was changed"
 )
 
 
 class Planner:
-    """Turns words into a plan, a question or a refusal; keeps nothing."""
+    """Turns words into a plan, a question or a refusal; keeps nothing and spends nothing."""
 
-    def __init__(self, matcher: IntentMatcher, index: VectorOpsEdge) -> None:
+    def __init__(self, matcher: IntentMatcher, index: VectorOpsEdge, pas: PasEdge) -> None:
         self._matcher = matcher
         self._index = index
+        self._pas = pas
+        self._predictor = Predictor(index)
 
     async def plan(self, intent: str, repo: str) -> Planning:
-        """Return what would be done in `repo`. Raises UnindexableError for a path that is no usable repository."""
+        """Return what would be done in `repo`: a recipe, else one agent card where there is a model for it.
+
+        Raises UnindexableError for a path that is no usable repository.
+        """
+        planning = await self.match(intent, repo)
+        if planning is not None:
+            return planning
+        model = find_model(await self._pas.list_lane_models(), Lane.CODE_IMPL)
+        if model.problem:
+            return Planning(refusal=refuse(model))
+        return Planning(plan=await self.plan_agent(intent, repo, model))
+
+    async def plan_agent(self, intent: str, repo: str, model: LaneModel | None) -> Plan:
+        """Return the plan of one agent card; `model` None: none is configured, so it can be estimated, not started."""
+        prediction = await self._predictor.predict(intent, repo)
+        hints = tuple(dict.fromkeys((*list_paths(intent), *prediction.hints)))[:MAX_HINTS]
+        who = f"an agent on {model.model}" if model else "an agent (no model is configured yet)"
+        title = " ".join(intent.split())[:MAX_TITLE_CHARS].replace(";", ",")
+        return Plan(
+            summary=f"{title}; {who}, beginning with {_count(hints)} from the index; the tests before and after",
+            recipe=AGENT_RECIPE,
+            cards=plan_agent(intent, title, hints, model),
+            files_expected=prediction.files,
+            warnings=warn_of_stamp(prediction.stamp),
+            models=(model,) if model else (),
+        )
+
+    async def predict(self, intent: str, repo: str) -> Prediction:
+        """Return what the index expects of an intent."""
+        return await self._predictor.predict(intent, repo)
+
+    async def match(self, intent: str, repo: str) -> Planning | None:
+        """Return what a recipe would do, a question or a refusal about it; None when no recipe fits."""
         found = self._matcher.match(intent)
         if isinstance(found, Asked):
             return Planning(question=Question(text=found.text, options=found.options, answer=found.answer))
         if not isinstance(found, Matched):
-            return Planning(refusal=REFUSAL)
+            return None
         slots = found.slots
         problem = find_path_problem(slots.get("path", "")) or find_path_problem(slots.get("test_path", ""))
         if problem:
@@ -57,7 +96,7 @@ class Planner:
             recipe=found.recipe,
             cards=plan_tidying(found.recipe, paths, test_paths),
             files_expected=tuple(path for path in paths if path.endswith((".py", ".pyi"))),
-            warnings=_warn(snapshot.stamp),
+            warnings=warn_of_stamp(snapshot.stamp),
         )
         return _planned(plan)
 
@@ -94,7 +133,7 @@ class Planner:
             recipe="rename-symbol",
             cards=plan_rename(params, _paths(found.slots.get("test_path", ""))),
             files_expected=files,
-            warnings=_warn(stamp),
+            warnings=warn_of_stamp(stamp),
         )
         return _planned(plan)
 
@@ -114,6 +153,17 @@ class Planner:
         answer = await self._index.find_impact(repo, hit.symbol)
         used = (place.path for place in answer.hits if not _only_imports_module(place))
         return tuple(sorted({hit.path, *used}))[:MAX_FILES_NAMED]
+
+
+def find_model(models: Iterable[LaneModel], lane: Lane) -> LaneModel:
+    """Return the model of a lane; one with a `problem` when it has none."""
+    missing = LaneModel(lane=lane, problem="no model is configured")
+    return next((model for model in models if model.lane is lane), missing)
+
+
+def refuse(model: LaneModel) -> str:
+    """Return the refusal of words that no recipe fits, with what is wrong with the model when one is configured."""
+    return REFUSAL if model.problem.startswith("no model") or not model.problem else f"{REFUSAL} ({model.problem})"
 
 
 def find_name_problem(old: str, new: str) -> str:
@@ -198,7 +248,8 @@ def _count(files: tuple[str, ...]) -> str:
     return f"{len(files)} file{'' if len(files) == 1 else 's'}"
 
 
-def _warn(stamp: Stamp) -> tuple[str, ...]:
+def warn_of_stamp(stamp: Stamp) -> tuple[str, ...]:
+    """Return a warning when the index is behind HEAD."""
     if stamp.is_fresh:
         return ()
     return (f"the index is at {stamp.indexed_commit[:7]} while HEAD is {stamp.head_commit[:7]}",)

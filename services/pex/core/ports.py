@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.kernel.ids import DelegationId, ProjectId
+from services.kernel.ids import DelegationId, ProjectId, RunId, SessionId
 from services.kernel.vocabulary import DelegationState
 from services.pex.models import Delegation, DelegationEvent
 
@@ -18,11 +18,23 @@ class EventDraft:
 
 
 @dataclass(frozen=True)
+class GuardMark:
+    """Where the budget guard stands: the bound it measured against, and the overrun at which it pauses next.
+
+    `bound` is in micro-USD; 0 before the first look.
+    """
+
+    bound: int = 0
+    next_pct: float = 0.0
+
+
+@dataclass(frozen=True)
 class Record:
     """A delegation and what only PEX needs of it.
 
     `rationale` is why it was asked for, `decision_rationale` why it was approved or declined; `pas_cursor` the newest
-    event of the run that was relayed.
+    event of the run that was relayed. `max_cost_microusd` is what the user allows, None for the estimate's upper bound;
+    `planning_run_id` names the run in which a model plans (None: a recipe did).
     """
 
     delegation: Delegation
@@ -31,6 +43,16 @@ class Record:
     approval_key: str = ""
     decision_rationale: str = ""
     pas_cursor: int = 0
+    max_cost_microusd: int | None = None
+    session_id: SessionId | None = None
+    planning_run_id: RunId | None = None
+    guard_bound: int = 0
+    guard_next_pct: float = 0.0
+
+    @property
+    def guard_mark(self) -> GuardMark:
+        """Where the guard stands."""
+        return GuardMark(self.guard_bound, self.guard_next_pct)
 
 
 class Store(Protocol):
@@ -60,6 +82,10 @@ class Store(Protocol):
 
     async def relay(self, delegation_id: DelegationId, pas_seq: int, events: tuple[EventDraft, ...]) -> bool:
         """Append events and move the cursor to `pas_seq`; False when it was there already (then nothing is kept)."""
+        ...
+
+    async def mark(self, delegation_id: DelegationId, mark: GuardMark, events: tuple[EventDraft, ...]) -> None:
+        """Keep where the guard stands, with what it told."""
         ...
 
     async def list_events(self, delegation_id: DelegationId, after_seq: int) -> tuple[DelegationEvent, ...]:

@@ -1,16 +1,16 @@
 """What a finished run comes to: actuals, findings for the ledger, the report; all pure."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
 from services.kernel.ids import ProjectId, Sha256, TaskId
-from services.kernel.vocabulary import RUN_TRANSITIONS, ProjectState, RunState, TaskState, Verdict, is_final
-from services.pas.models import Badge, CardView, Finding, Receipt, RunView
-from services.pex.core.cards import BASELINE, MENTIONS
-from services.pex.models import Report
-from services.plms.models import Actual, Estimate, KpiRecord, RunActuals, RunKpis
+from services.kernel.vocabulary import ProjectState, RunState, TaskState, Verdict
+from services.pas.models import Badge, Finding, Receipt, RunView
+from services.pex.core.cards import MENTIONS
+from services.pex.core.money import format_usd
+from services.pex.models import BudgetState, Report
+from services.plms.models import Actual, KpiRecord, RunActuals, RunKpis
 
 DIFF_PATH = "artifacts/diff.patch"
 _ENDED = frozenset({TaskState.SUCCEEDED, TaskState.FAILED, TaskState.SKIPPED, TaskState.CANCELLED})
@@ -41,27 +41,50 @@ class CardDetail(BaseModel):
 
 
 def list_actuals(run: RunView, receipts: Iterable[Receipt], project_id: ProjectId) -> RunActuals:
-    """Return one observation per card attempt; receipts of one attempt are added up."""
+    """Return one observation per card attempt.
+
+    Time and success are those of the attempt as a whole (step 0); tokens and money those of the model attempts within
+    it (steps 1 and up), so that neither is counted twice. A failed model attempt costs, and fails nothing by itself.
+    A run of `plan` cards alone has no tests to be verified by: it is when every card succeeded, its schema checked.
+    """
     attempts: dict[tuple[TaskId, int], Actual] = {}
     for receipt in receipts:
         key = (receipt.task_id, receipt.attempt)
-        before = attempts.get(key)
-        attempts[key] = Actual(
-            task_id=receipt.task_id,
-            attempt=receipt.attempt,
-            lane=receipt.lane,
-            configuration=receipt.configuration,
-            time_s=receipt.time_ms / 1000 + (before.time_s if before else 0),
-            tokens=receipt.tokens_in + receipt.tokens_out + (before.tokens if before else 0),
-            cost_microusd=receipt.cost_microusd + (before.cost_microusd if before else 0),
-            is_success=receipt.is_success and (before is None or before.is_success),
-        )
+        attempts[key] = _add(attempts.get(key) or _begin(receipt), receipt)
+    cards = run.cards
+    is_planned = bool(cards) and all(card.configuration.startswith("plan/") for card in cards)
+    is_sound = is_planned and all(card.state is TaskState.SUCCEEDED for card in cards)
     return RunActuals(
         project_id=project_id,
         run_kind=run.run_kind,
         final_state=run.state,
-        is_verified=run.badge is Badge.VERIFIED,
+        is_verified=run.badge is Badge.VERIFIED or is_sound,
         actuals=tuple(attempts.values()),
+    )
+
+
+def _begin(receipt: Receipt) -> Actual:
+    return Actual(
+        task_id=receipt.task_id,
+        attempt=receipt.attempt,
+        lane=receipt.lane,
+        configuration=receipt.configuration,
+        time_s=0,
+        is_success=False,  # until the receipt of the whole attempt says otherwise
+    )
+
+
+def _add(actual: Actual, receipt: Receipt) -> Actual:
+    if receipt.step == 0:
+        return actual.model_copy(update={"time_s": receipt.time_ms / 1000, "is_success": receipt.is_success})
+    return actual.model_copy(
+        update={
+            "tokens": actual.tokens + receipt.tokens_in + receipt.tokens_out,
+            "tokens_in": actual.tokens_in + receipt.tokens_in,
+            "tokens_out": actual.tokens_out + receipt.tokens_out,
+            "tokens_think": actual.tokens_think + receipt.tokens_think,
+            "cost_microusd": actual.cost_microusd + receipt.cost_microusd,
+        }
     )
 
 
@@ -88,26 +111,6 @@ def project_state_after(run: RunView) -> ProjectState:
     )
 
 
-def find_overrun_pct(estimate: Estimate | None, run: RunView, now: datetime) -> float | None:
-    """Return by how many percent the projected time passes the approved upper bound (P95); negative: under it.
-
-    Cost is zero by construction where no model is used, so time is the budget (SPEC.md section 5). Projected is the
-    time since the start plus the median of every card that has not ended (the baseline runs beside the others).
-    """
-    if estimate is None or not run.started_at or estimate.time_s.p95 <= 0:
-        return None
-    end = datetime.fromisoformat(run.finished_at) if run.finished_at else now
-    projected_s = (end - datetime.fromisoformat(run.started_at)).total_seconds()
-    if not is_final(RUN_TRANSITIONS, run.state):
-        projected_s += _remaining_s(estimate, run.cards)
-    return round(100 * (projected_s / estimate.time_s.p95 - 1), 1)
-
-
-def _remaining_s(estimate: Estimate, cards: tuple[CardView, ...]) -> float:
-    open_tasks = {card.task_id for card in cards if card.state not in _ENDED and card.task_id != BASELINE}
-    return sum(card.time_s.p50 for card in estimate.cards if card.task_id in open_tasks)
-
-
 def list_left_alone(details: Mapping[TaskId, CardDetail]) -> tuple[str, ...]:
     """Return one line for each occurrence that no card changed, by path and line.
 
@@ -122,7 +125,7 @@ def list_left_alone(details: Mapping[TaskId, CardDetail]) -> tuple[str, ...]:
     return tuple(f"{path}:{line}: {reason}{f': {text}' if text else ''}" for path, line, reason, text in sorted(places))
 
 
-def make_report(run: RunView, left_alone: tuple[str, ...], overrun_pct: float | None) -> Report:
+def make_report(run: RunView, left_alone: tuple[str, ...], budget: BudgetState | None) -> Report:
     """Return step 13."""
     diff = next((ref.sha256 for ref in run.artifacts if ref.path == DIFF_PATH), None)
     return Report(
@@ -130,14 +133,16 @@ def make_report(run: RunView, left_alone: tuple[str, ...], overrun_pct: float | 
         run=run,
         left_alone=left_alone,
         diff_sha256=None if diff is None else Sha256(diff),
-        projected_overrun_pct=overrun_pct,
+        projected_overrun_pct=budget.projected_overrun_pct if budget else None,
+        budget=budget,
     )
 
 
 def summarise(run: RunView) -> str:
     """Return the one line that people read first."""
+    spent = f"; {format_usd(run.cost_microusd)} spent" if run.cost_microusd else ""
     if run.state in {RunState.FAILED, RunState.TERMINATED}:
-        return f"the run {run.state.value}: {run.reason or 'no reason was recorded'}; your files are untouched"
+        return f"the run {run.state.value}: {run.reason or 'no reason was recorded'}{spent}; your files are untouched"
     judged = ", ".join(f"{f.name} {f.verdict.value}" for f in run.findings if f.verdict is not Verdict.UNKNOWN)
     state = f"completed, {run.badge.value}" if run.badge else run.state.value.replace("_", " ")
     changed = (
@@ -146,7 +151,9 @@ def summarise(run: RunView) -> str:
         if run.files_changed
         else "nothing changed"
     )
-    return f"{state}: {changed}; {judged or 'no check could be judged'}" + (f"; {run.reason}" if run.reason else "")
+    return f"{state}: {changed}; {judged or 'no check could be judged'}{spent}" + (
+        f"; {run.reason}" if run.reason else ""
+    )
 
 
 def count_done(run: RunView) -> tuple[int, int]:

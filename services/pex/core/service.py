@@ -14,30 +14,36 @@ from services.kernel.vocabulary import DelegationState, IllegalTransitionError, 
 from services.pas.models import ArtifactRef, Receipt
 from services.pex.calls.pas import PasEdge
 from services.pex.calls.plms import PlmsEdge
-from services.pex.calls.vector_ops import VectorOpsEdge
-from services.pex.core.cards import describe_for_estimate
 from services.pex.core.driver import Driver
+from services.pex.core.guard import Guard
+from services.pex.core.intake import Intake, project_id_of
 from services.pex.core.journal import Journal
+from services.pex.core.money import parse_usd
 from services.pex.core.planning import Planner
 from services.pex.core.ports import EventDraft, Record
-from services.pex.core.projects import ProjectRunner
+from services.pex.core.projects import ProjectParts, ProjectRunner
+from services.pex.core.rehearsal import Rehearser
+from services.pex.core.thinking import Thinker
 from services.pex.models import (
     ApprovalReply,
     Delegation,
     DelegationEvent,
     DelegationRequest,
-    Plan,
     Planning,
     PlanRequest,
     ProjectRunCommand,
     ProjectStatus,
+    SimulateProject,
+    Simulation,
     StartProject,
 )
 from services.pex.protocol import NotAwaitingApprovalError
-from services.plms.models import Estimate, EstimateRequest, NewProject
+from services.plms.models import Estimate
 
 LOG = logging.getLogger("direng.pex")
 LAUNCH_WAIT_S = 30.0
+PLANNING_WAIT_S = 40.0
+"""How long `delegate` waits for a model's plan; it goes on, and can be watched, after that."""
 _S = DelegationState
 _UNFINISHED = (_S.APPROVED, _S.RUNNING, _S.REPORTING)
 _INTERRUPTED = (_S.RECEIVED, _S.PLANNING, _S.ESTIMATING)
@@ -50,10 +56,13 @@ class PexParts:
 
     journal: Journal
     planner: Planner
+    thinker: Thinker
+    intake: Intake
     plms: PlmsEdge
     pas: PasEdge
-    index: VectorOpsEdge
     driver: Driver
+    guard: Guard
+    planning_cap_microusd: int
     clock: Clock
     new_id: Callable[[str], str]
 
@@ -65,11 +74,33 @@ class PexService:
         self._parts = parts
         self._journal = parts.journal
         self._tasks: dict[DelegationId, asyncio.Task[None]] = {}
-        self._projects = ProjectRunner(parts.journal, parts.plms, parts.pas, parts.clock)
+        self._wanted: set[DelegationId] = set()
+        self._projects = ProjectRunner(
+            ProjectParts(
+                journal=parts.journal,
+                planner=parts.planner,
+                thinker=parts.thinker,
+                intake=parts.intake,
+                plms=parts.plms,
+                pas=parts.pas,
+                guard=parts.guard,
+                clock=parts.clock,
+                new_id=parts.new_id,
+                planning_cap_microusd=parts.planning_cap_microusd,
+            )
+        )
+        self._rehearser = Rehearser(self._projects, parts.plms, parts.pas)
 
     async def recover(self) -> None:
-        """Go on with every delegation that a stopped server left; call once after start."""
+        """Go on with every delegation that a stopped server left; call once after start.
+
+        One that a model plans goes on: its planning run is durable and what it spent is not lost. One that a recipe
+        planned costs nothing to ask again, and whoever asked has gone.
+        """
         for record in await self._journal.store.list_records(states=_INTERRUPTED):
+            if record.planning_run_id is not None:
+                self._start_driving(record.delegation.delegation_id)
+                continue
             await self._journal.fail(record, "the server stopped while planning; ask again", 2)
         for record in await self._journal.store.list_records(states=_UNFINISHED):
             self._start_driving(record.delegation.delegation_id)
@@ -91,45 +122,27 @@ class PexService:
             self._new_record(request), EventDraft(2, "received", f"{request.sender} asks: {request.intent[:400]}")
         )
         try:
-            record = await self._journal.move(record, _S.PLANNING)
-            record = await self._estimate(record, request)
+            record = await self._parts.intake.open(record)
         except PlatformError as error:
             await self._fail_if_open(record.delegation.delegation_id, error.detail)
             raise
         except asyncio.CancelledError:
             await asyncio.shield(self._fail_if_open(record.delegation.delegation_id, "the request was broken off"))
             raise
-        return record.delegation
+        if record.delegation.state is not _S.PLANNING:
+            return record.delegation
+        return await self._await_plan(record.delegation.delegation_id)
 
-    async def _estimate(self, record: Record, request: DelegationRequest) -> Record:
-        planning = await self._parts.planner.plan(request.intent, request.context.repo)
-        if planning.plan is None:
-            reason = planning.question.text if planning.question else planning.refusal
-            return await self._journal.fail(record, reason, 2, question=planning.question)
-        plan = planning.plan
-        record = await self._journal.move(record, _S.ESTIMATING, EventDraft(2, "plan", plan.summary), plan=plan)
-        project = await self._parts.plms.create_project(
-            NewProject(
-                title=" ".join(request.intent.split())[:100],
-                prd=request.intent,
-                repo=request.context.repo,
-                tags=("delegation",),
-                project_id=project_id_of(record.delegation.delegation_id),
-            )
-        )
-        estimate = await self.estimate_plan(project.project_id, plan)
-        return await self._journal.move(
-            record, _S.AWAITING_APPROVAL, *describe_estimate(estimate), estimate=estimate, project_id=project.project_id
-        )
-
-    async def estimate_plan(self, project_id: ProjectId, plan: Plan) -> Estimate:
-        """Return PLMS's estimate of a plan; the project then waits for approval."""
-        files = len(plan.files_expected)
-        if not files and plan.recipe in {"format", "lint-fix"}:
-            project = await self._parts.plms.get_project(project_id)
-            files = (await self._parts.index.snapshot(project.repo)).files
-        request = EstimateRequest(cards=describe_for_estimate(plan.cards, files))
-        return await self._parts.plms.estimate(project_id, request)
+    async def _await_plan(self, delegation_id: DelegationId) -> Delegation:
+        """Have a model plan in the background, which goes on when whoever asked has left; return where it stands."""
+        self._start_driving(delegation_id)
+        try:
+            async with asyncio.timeout(PLANNING_WAIT_S):
+                async for _ in self._journal.watch(delegation_id, 0):
+                    pass
+        except TimeoutError:
+            LOG.info("delegation %s is still being planned", delegation_id)
+        return (await self._journal.read(delegation_id)).delegation
 
     async def get_delegation(self, caller: Caller, delegation_id: DelegationId) -> Delegation:
         caller.require(Scope.PAS_READ_STATUS)
@@ -165,8 +178,20 @@ class PexService:
             await self._parts.plms.cancel_project(record.delegation.project_id, f"declined: {reply.rationale}")
         return record.delegation
 
-    async def _decide(self, record: Record, target: DelegationState, kind: str, reply: ApprovalReply) -> Record:
-        own = {"approval_key": reply.idempotency_key, "decision_rationale": reply.rationale}
+    async def _decide(
+        self,
+        record: Record,
+        target: DelegationState,
+        kind: str,
+        reply: ApprovalReply,
+        max_cost_microusd: int | None = None,
+    ) -> Record:
+        cap = record.max_cost_microusd if max_cost_microusd is None else max_cost_microusd
+        own = {
+            "approval_key": reply.idempotency_key,
+            "decision_rationale": reply.rationale,
+            "max_cost_microusd": cap,
+        }
         try:
             return await self._journal.move(
                 record, target, EventDraft(7, kind, f"{kind}: {reply.rationale}"), own=own, reason=reply.rationale
@@ -188,6 +213,7 @@ class PexService:
 
     def _start_driving(self, delegation_id: DelegationId) -> None:
         if delegation_id in self._tasks:
+            self._wanted.add(delegation_id)  # it may be at its end, having read the row before it was moved on
             return
         task = asyncio.create_task(self._parts.driver.drive(delegation_id), name=f"pex:{delegation_id}")
         self._tasks[delegation_id] = task
@@ -196,6 +222,10 @@ class PexService:
             self._tasks.pop(delegation_id, None)
             if not done.cancelled() and (error := done.exception()) is not None:
                 LOG.error("a bug stopped delegation %s", delegation_id, exc_info=error)
+            if delegation_id in self._wanted:
+                self._wanted.discard(delegation_id)
+                if not done.cancelled():
+                    self._start_driving(delegation_id)
 
         task.add_done_callback(forget)
 
@@ -208,19 +238,21 @@ class PexService:
 
     async def estimate_project(self, caller: Caller, project_id: ProjectId) -> Estimate:
         caller.require(Scope.PEX_START)
-        project = await self._parts.plms.get_project(project_id)
-        plan = await self._projects.plan(self._parts.planner, project)
-        estimate = await self.estimate_plan(project_id, plan)
-        await self._projects.keep_plan(project, plan, estimate, self._new_delegation_id())
-        return estimate
+        return await self._projects.estimate(project_id)
+
+    async def simulate_project(self, caller: Caller, project_id: ProjectId, order: SimulateProject) -> Simulation:
+        caller.require(Scope.PEX_START)
+        return await self._rehearser.simulate(project_id, order)
 
     async def start_project(self, caller: Caller, project_id: ProjectId, start: StartProject) -> Delegation:
         caller.require(Scope.PEX_START)
         record = await self._projects.find_startable(project_id, self._new_delegation_id())
         if record.delegation.state is _S.AWAITING_APPROVAL:
+            await self._projects.check_models(record.delegation)
             key = f"start-{record.delegation.delegation_id}"
             reply = ApprovalReply(approved=True, idempotency_key=key, rationale=start.rationale)
-            record = await self._decide(record, _S.APPROVED, "approved", reply)
+            cap = None if start.max_cost_usd is None else parse_usd(start.max_cost_usd)
+            record = await self._decide(record, _S.APPROVED, "approved", reply, cap)
         return await self.launch(record.delegation.delegation_id)
 
     async def pause_project(self, caller: Caller, project_id: ProjectId, command: ProjectRunCommand) -> ProjectStatus:
@@ -230,7 +262,13 @@ class PexService:
 
     async def resume_project(self, caller: Caller, project_id: ProjectId, command: ProjectRunCommand) -> ProjectStatus:
         caller.require(Scope.PAS_PAUSE)
-        await self._parts.pas.resume_run(await self._projects.find_run(project_id), command.reason)
+        cap = None if command.max_cost_usd is None else parse_usd(command.max_cost_usd)
+        await self._parts.pas.resume_run(
+            await self._projects.find_run(project_id),
+            command.reason,
+            max_cost_microusd=cap,
+            is_downshift=command.is_downshift,
+        )
         return await self._projects.get_status(project_id)
 
     async def terminate_project(
@@ -274,22 +312,16 @@ class PexService:
             updated_at=at,
             last_seq=0,
         )
-        return Record(delegation, request.rationale, request.constraints.timeout_minutes)
+        allowed = request.constraints.max_cost_usd
+        return Record(
+            delegation,
+            request.rationale,
+            request.constraints.timeout_minutes,
+            max_cost_microusd=None if allowed is None else parse_usd(allowed),
+            session_id=request.context.session_id,
+        )
 
     async def _fail_if_open(self, delegation_id: DelegationId, reason: str) -> None:
         record = await self._journal.read(delegation_id)
         if record.delegation.state in _INTERRUPTED:
             await self._journal.fail(record, reason, 2)
-
-
-def project_id_of(delegation_id: DelegationId) -> ProjectId:
-    """Return the id of the project that a delegation creates."""
-    return ProjectId(f"prj-{delegation_id.partition('-')[2] or delegation_id}")
-
-
-def describe_estimate(estimate: Estimate) -> tuple[EventDraft, EventDraft]:
-    """Return steps 3 and 4."""
-    time = estimate.time_s
-    cost = "no model used: 0 tokens, $0.00" if not estimate.uses_model else f"at most {estimate.tokens_p95} tokens"
-    line = f"P50 {time.p50:.1f} s, P80 {time.p80:.1f} s, P95 {time.p95:.1f} s ({estimate.label.value}); {cost}"
-    return EventDraft(3, "estimate", line), EventDraft(4, "approval_required", f"waiting for approval: {line}")
