@@ -23,7 +23,7 @@ from services.plms.tables import IDEMPOTENCY
 from services.wire.idempotency import SqlIdempotencyStore
 from services.wire.storage import open_engine
 
-PRIORS_FILE = "recipes.v1.json"
+RECIPE_PRIORS, MODEL_PRIORS = "recipes.v1.json", "agent.v1.json"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class PlmsParts:
 
 def load_priors() -> Priors:
     """Return the priors that are shipped with the package."""
-    return parse_priors((files("services.plms") / "priors" / PRIORS_FILE).read_text("utf-8"))
+    folder = files("services.plms") / "priors"
+    return parse_priors(*((folder / name).read_text("utf-8") for name in (RECIPE_PRIORS, MODEL_PRIORS)))
 
 
 def open_plms(database_url: str, clock: Clock) -> PlmsParts:

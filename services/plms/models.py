@@ -61,7 +61,9 @@ class PlannedCard(_Frozen):
     """What the estimator may know of a card.
 
     `configuration` is `recipe/<name>`, `agent/<model alias>` or `plan/<model alias>`; `size_units` counts the files it
-    will touch. `price` None on an agent or plan card: no model is configured, the prior alone speaks.
+    will touch (kept, not yet used: no data shows that it predicts). `price` None on an agent or plan card: no model is
+    configured, the prior alone speaks. The totals try a card `max_attempts` times and cap its spend at
+    `max_cost_microusd` when that is given.
     """
 
     task_id: TaskId
@@ -70,6 +72,8 @@ class PlannedCard(_Frozen):
     deps: tuple[TaskId, ...] = ()
     size_units: int = Field(default=1, ge=0)
     price: ModelPrice | None = None
+    max_attempts: int = Field(default=3, ge=1, le=4)
+    max_cost_microusd: int | None = Field(default=None, ge=0)
 
 
 class EstimateRequest(_Frozen):
@@ -116,6 +120,7 @@ class CardEstimate(_Frozen):
     tokens_think: Quantiles = ZERO
     attempts_observed: int
     label: Label
+    price: ModelPrice | None = None
 
 
 class Estimate(_Frozen):
@@ -209,7 +214,7 @@ class KpiEntry(_Frozen):
 
 
 class LaneAccuracy(_Frozen):
-    """How estimates held: counts of attempts and of those inside their 50% and 90% intervals."""
+    """How estimates held: counts of attempts and of those inside their 50% and 90% intervals, of time and of cost."""
 
     lane: Lane
     configuration: str
@@ -218,6 +223,10 @@ class LaneAccuracy(_Frozen):
     inside_90: int
     label: Label
     time_s: Quantiles
+    cost_attempts: int = 0
+    cost_inside_50: int = 0
+    cost_inside_90: int = 0
+    cost_microusd: Quantiles = ZERO
 
 
 class Health(_Frozen):

@@ -13,7 +13,7 @@ from services.kernel.ids import EstimateId, ProjectId, RunId
 from services.kernel.vocabulary import ProjectState, RunKind, RunState
 from services.plms.core.ledger import Event, Ledger, PosteriorKey, Run, ScoredActual
 from services.plms.core.posterior import Posterior
-from services.plms.models import Actual, Approval, Estimate, KpiEntry, KpiRecord, Project, Quantiles
+from services.plms.models import Actual, Approval, Estimate, KpiEntry, KpiRecord, ModelPrice, Project, Quantiles
 from services.plms.tables import (
     ACTUALS,
     APPROVALS,
@@ -159,6 +159,10 @@ class SqlLedger:
             query = query.join(RUNS).where(RUNS.c.project_id == project_id)
         return tuple(_to_scored(row) for row in self._rows(query))
 
+    def list_run_actuals(self, run_id: RunId) -> tuple[ScoredActual, ...]:
+        query = sa.select(ACTUALS).where(ACTUALS.c.run_id == run_id).order_by(ACTUALS.c.sequence)
+        return tuple(_to_scored(row) for row in self._rows(query))
+
     def find_posterior(self, key: PosteriorKey, prior_version: str) -> Posterior | None:
         row = self._row(
             sa.select(*(POSTERIORS.c[field.name] for field in fields(Posterior))).where(
@@ -224,6 +228,8 @@ def _from_scored(run_id: RunId, scored: ScoredActual) -> dict[str, Any]:
         "run_id": run_id,
         "repo": scored.repo,
         "predicted": None if scored.predicted is None else scored.predicted.model_dump(),
+        "predicted_cost": None if scored.predicted_cost is None else scored.predicted_cost.model_dump(),
+        "price": None if scored.price is None else scored.price.model_dump(),
         "is_counted": scored.is_counted,
         "is_learned": scored.is_learned,
     }
@@ -236,6 +242,8 @@ def _to_scored(row: sa.RowMapping) -> ScoredActual:
         predicted=None if row["predicted"] is None else Quantiles.model_validate(row["predicted"]),
         is_counted=row["is_counted"],
         is_learned=row["is_learned"],
+        price=None if row["price"] is None else ModelPrice.model_validate(row["price"]),
+        predicted_cost=None if row["predicted_cost"] is None else Quantiles.model_validate(row["predicted_cost"]),
     )
 
 

@@ -254,13 +254,15 @@ async def test_same_state_again_changes_nothing(plms):
     assert await move(plms, ProjectState.PLANNING) == planning
 
 
-@pytest.mark.parametrize("configuration", ["agent/coder", "plan/default"])
-async def test_card_that_needs_a_model_is_refused(plms, configuration):
+@pytest.mark.parametrize("configuration", ["agent/unconfigured", "plan/unconfigured"])
+async def test_card_without_a_model_is_estimated_from_the_prior_alone(plms, configuration):
     await plms.create_project(ENGINEER, new_project())
     card = CODE.model_copy(update={"configuration": configuration})
-    with pytest.raises(InvalidRequestError, match="needs a model; none configured"):
-        await plms.estimate(ENGINEER, PROJECT, EstimateRequest(cards=(card,)))
-    assert (await plms.get_project(ENGINEER, PROJECT)).state is ProjectState.IDEATION
+    estimate = await plms.estimate(ENGINEER, PROJECT, EstimateRequest(cards=(card,)))
+    assert (estimate.label, estimate.uses_model) == (Label.PRIOR_LED, True)
+    assert estimate.price_table_version == "none: no model configured"
+    assert 0 < estimate.cost_microusd.p05 < estimate.cost_microusd.p95 <= estimate.cost_microusd_p95
+    assert estimate.tokens_p95 >= estimate.tokens_in.p95 > 0
 
 
 @pytest.mark.parametrize(
@@ -309,7 +311,6 @@ async def test_attempt_is_scored_against_what_was_predicted_before_it(plms):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"run_kind": RunKind.REHEARSAL},
         {"run_kind": RunKind.REPLAY},
         {"final_state": RunState.NEEDS_REVIEW},
         {"final_state": RunState.FAILED},

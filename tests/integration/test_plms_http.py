@@ -60,7 +60,7 @@ def fill(endpoint):
 
 async def test_health_is_open_and_names_version_and_schema(wire):
     status, body, _ = await wire.send("GET", "/health", None)
-    assert (status, body) == (200, {"status": "ok", "service": "plms", "version": VERSION, "schema": "0001"})
+    assert (status, body) == (200, {"status": "ok", "service": "plms", "version": VERSION, "schema": "0002"})
 
 
 async def test_no_or_bad_token_is_401_and_missing_scope_403_before_the_body_is_read(wire):

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from importlib.resources import files
@@ -116,7 +117,7 @@ def test_migrations_go_down_and_up_again(parts):
 
 def test_two_servers_may_migrate_a_new_database_at_once(database_url):
     engines = [open_engine(database_url) for _ in range(2)]
-    assert run_together(*(partial(prepare_schema, engine) for engine in engines)) == ["0001", "0001"]
+    assert run_together(*(partial(prepare_schema, engine) for engine in engines)) == ["0002", "0002"]
     for engine in engines:
         engine.dispose()
 
@@ -212,10 +213,10 @@ async def test_posteriors_can_be_derived_again_from_the_attempts(parts, store):
 async def test_new_priors_are_adopted_with_all_that_was_learned(parts, store):
     await parts.service.create_project(ENGINEER, new_project())
     await parts.service.record_actuals(ENGINEER, RunId("run-1"), run_actuals(1.0, 2.0, 3.0))
-    newer = Calibration(load_priors().model_copy(update={"version": "recipes.v2"}))
+    newer = Calibration(replace(load_priors(), model=load_priors().model.model_copy(update={"version": "agent.v2"})))
     await store.transact(newer.adopt_priors)
     assert (await store.transact(lambda ledger: newer.read(ledger, KEY))).observations == 3
-    assert not await store.transact(lambda ledger: ledger.has_posterior_of_other_prior("recipes.v2"))
+    assert not await store.transact(lambda ledger: ledger.has_posterior_of_other_prior(newer.priors.version))
 
 
 async def test_failed_use_case_leaves_nothing_behind(parts, store):

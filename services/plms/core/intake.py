@@ -5,7 +5,7 @@ import re
 from services.kernel.caller import Caller
 from services.kernel.errors import ForbiddenError, InvalidRequestError
 from services.kernel.ids import ProjectId, RunId
-from services.plms.models import MAX_PRD_CHARS, EstimateRequest, KpiRecord, NewProject, RunActuals, RunKpis
+from services.plms.models import MAX_PRD_CHARS, KpiRecord, NewProject, RunActuals, RunKpis
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _BINARY = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f\ud800-\udfff]")
@@ -41,15 +41,6 @@ def check_project(new: NewProject) -> None:
         check_text("tag", tag)
 
 
-def check_recipes(request: EstimateRequest) -> None:
-    """Raise InvalidRequestError for a card that only a model could do."""
-    for card in request.cards:
-        if not card.configuration.startswith("recipe/"):
-            raise InvalidRequestError(
-                f"card {card.task_id} ({card.configuration}) needs a model; none configured: only recipes are estimated"
-            )
-
-
 def check_attempts(actuals: RunActuals) -> None:
     """Raise InvalidRequestError when one attempt is reported twice, or holds what is not plain text."""
     seen = {(actual.task_id, actual.attempt) for actual in actuals.actuals}
@@ -58,6 +49,8 @@ def check_attempts(actuals: RunActuals) -> None:
     for actual in actuals.actuals:
         check_text("task id", actual.task_id)
         check_text("configuration", actual.configuration)
+        if not actual.configuration.startswith(("recipe/", "agent/", "plan/")):
+            raise InvalidRequestError(f"configuration {actual.configuration} is neither recipe/, agent/ nor plan/")
 
 
 def check_findings(kpis: RunKpis) -> None:

@@ -10,8 +10,8 @@ from typing import Protocol, TypeVar
 
 from services.kernel.ids import EstimateId, ProjectId, RunId
 from services.kernel.vocabulary import Lane, ProjectState, RunKind, RunState
-from services.plms.core.posterior import Outcome, Posterior
-from services.plms.models import Actual, Approval, Estimate, KpiEntry, Project, Quantiles
+from services.plms.core.posterior import Metric, Outcome, Posterior
+from services.plms.models import Actual, Approval, Estimate, KpiEntry, ModelPrice, Project, Quantiles
 
 R = TypeVar("R")
 
@@ -42,9 +42,10 @@ class Run:
 
 @dataclass(frozen=True)
 class ScoredActual:
-    """An attempt with the distribution that was predicted for it before it was learned from (None: discarded).
+    """An attempt with what was predicted for it before it was learned from, and the price of its estimate.
 
-    `is_counted` says that it counts for the odds of failure, `is_learned` that it moved the posterior of its outcome.
+    A prediction is None where the attempt was discarded or spent nothing. `is_counted` says that it counts for the odds
+    of failure, `is_learned` that it moved the posterior of its outcome.
     """
 
     repo: str
@@ -52,16 +53,23 @@ class ScoredActual:
     predicted: Quantiles | None
     is_counted: bool
     is_learned: bool
+    price: ModelPrice | None = None
+    predicted_cost: Quantiles | None = None
 
 
 @dataclass(frozen=True)
 class PosteriorKey:
-    """What a posterior is about: times are learned per repository, whose tests and size they depend on most."""
+    """What a posterior is about.
+
+    Recipes are learned per repository, whose tests and size their time depends on most; what calls a model is learned
+    across repositories, and `repo` is empty.
+    """
 
     repo: str
     lane: Lane
     configuration: str
     outcome: Outcome
+    metric: Metric = Metric.TIME
 
 
 class Ledger(Protocol):
@@ -107,6 +115,10 @@ class Ledger(Protocol):
 
     def list_actuals(self, project_id: ProjectId | None) -> tuple[ScoredActual, ...]:
         """Return the attempts of one project, or of all, in the order in which they were recorded."""
+        ...
+
+    def list_run_actuals(self, run_id: RunId) -> tuple[ScoredActual, ...]:
+        """Return the attempts of one run, in order."""
         ...
 
     def find_posterior(self, key: PosteriorKey, prior_version: str) -> Posterior | None:

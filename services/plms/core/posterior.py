@@ -1,6 +1,6 @@
-"""Normal-Inverse-Gamma posteriors of the natural logarithm of seconds (docs/adr/0005).
+"""Normal-Inverse-Gamma posteriors of the natural logarithm of seconds, micro-USD and tokens (docs/adr/0005, 0018).
 
-With y = ln(seconds), y | mu, s2 ~ N(mu, s2), mu | s2 ~ N(m, s2 / kappa) and s2 ~ InverseGamma(a, b).
+With y = ln(value), y | mu, s2 ~ N(mu, s2), mu | s2 ~ N(m, s2 / kappa) and s2 ~ InverseGamma(a, b).
 """
 
 import math
@@ -28,6 +28,16 @@ class Outcome(StrEnum):
     FAILURE = "failure"
 
 
+class Metric(StrEnum):
+    """What is learned of an attempt, each by itself: seconds, micro-USD, tokens."""
+
+    TIME = "time"
+    COST = "cost"
+    TOKENS_IN = "tokens_in"
+    TOKENS_OUT = "tokens_out"
+    TOKENS_THINK = "tokens_think"
+
+
 @dataclass(frozen=True)
 class Posterior:
     """Sufficient state: (m, kappa, a, b), the attempts it learned from, and all attempts with this outcome."""
@@ -45,8 +55,13 @@ def count_attempt(posterior: Posterior) -> Posterior:
     return replace(posterior, attempts=posterior.attempts + 1)
 
 
-def observe(posterior: Posterior, time_s: float) -> Posterior:
-    """Return `posterior` after one attempt of `time_s` seconds: discounted with floors, then updated.
+def shift(posterior: Posterior, log_factor: float) -> Posterior:
+    """Return `posterior` of the values times exp(log_factor)."""
+    return replace(posterior, m=posterior.m + log_factor)
+
+
+def observe(posterior: Posterior, value: float) -> Posterior:
+    """Return `posterior` after one attempt that took `value` (at least MIN_TIME_S): discounted with floors, updated.
 
     The conjugate update for one observation (Murphy 2007, "Conjugate Bayesian analysis of the Gaussian distribution",
     section 3), preceded by exponential forgetting of kappa, a and b.
@@ -54,7 +69,7 @@ def observe(posterior: Posterior, time_s: float) -> Posterior:
     kappa = max(KAPPA_FLOOR, DISCOUNT * posterior.kappa)
     a = max(A_FLOOR, DISCOUNT * posterior.a)
     b = posterior.b * a / posterior.a
-    d = math.log(max(time_s, MIN_TIME_S)) - posterior.m
+    d = math.log(max(value, MIN_TIME_S)) - posterior.m
     return Posterior(
         m=posterior.m + d / (kappa + 1),
         kappa=kappa + 1,
@@ -65,15 +80,22 @@ def observe(posterior: Posterior, time_s: float) -> Posterior:
     )
 
 
-def predict(posterior: Posterior) -> Quantiles:
-    """Return the quantiles, in seconds, of the next attempt: exp of a Student-t with 2a degrees of freedom.
+def predict(posterior: Posterior, share: float = 1.0) -> Quantiles:
+    """Return the quantiles of the next attempt: exp of a Student-t with 2a degrees of freedom.
 
+    `share` is the probability that the value is not zero at all; below 1 the low quantiles are zero.
     Quantiles only: the mean of an exponentiated Student-t is infinite.
     """
     from scipy.special import stdtrit  # noqa: PLC0415 - 30 MB that a server at rest does not hold
 
     scale = math.sqrt(posterior.b * (posterior.kappa + 1) / (posterior.a * posterior.kappa))
-    return to_quantiles([math.exp(posterior.m + scale * float(stdtrit(2 * posterior.a, level))) for level in LEVELS])
+    positive = [1 - (1 - level) / share for level in LEVELS]
+    return to_quantiles(
+        [
+            math.exp(posterior.m + scale * float(stdtrit(2 * posterior.a, level))) if level > 0 else 0.0
+            for level in positive
+        ]
+    )
 
 
 def to_quantiles(values: list[float]) -> Quantiles:

@@ -8,6 +8,7 @@ from services.kernel.caller import Caller
 from services.kernel.clock import Clock, to_iso
 from services.kernel.ids import EstimateId, ProjectId, RunId
 from services.kernel.vocabulary import IllegalTransitionError, ProjectState, Scope
+from services.plms.core.accuracy import measure_project
 from services.plms.core.calibration import Calibration
 from services.plms.core.estimation import estimate_plan
 from services.plms.core.intake import (
@@ -15,7 +16,6 @@ from services.plms.core.intake import (
     check_binding,
     check_findings,
     check_project,
-    check_recipes,
     clean_finding,
     clean_rationale,
 )
@@ -93,7 +93,6 @@ class PlmsService:
 
     async def estimate(self, caller: Caller, project_id: ProjectId, request: EstimateRequest) -> Estimate:
         caller.require(Scope.PROJECT_WRITE)
-        check_recipes(request)
         estimate_id = EstimateId(self._new_id("est"))
         rationale = f"estimate {estimate_id} of {len(request.cards)} cards"
         move = Move(caller.subject, to_iso(self._clock.now()), rationale)
@@ -133,10 +132,10 @@ class PlmsService:
         run = Run(run_id, actuals.project_id, actuals.run_kind, actuals.final_state, actuals.is_verified, recorded_at)
 
         def use_case(ledger: Ledger) -> None:
-            repo = get_project(ledger, actuals.project_id).repo
+            project = get_project(ledger, actuals.project_id)
             if ledger.find_run(run_id) is not None:
                 return
-            scored = self._calibration.score(ledger, repo, actuals)
+            scored = self._calibration.score(ledger, project, actuals)
             ledger.add_run(run, scored)
             self._calibration.learn(ledger, scored)
 
@@ -159,7 +158,7 @@ class PlmsService:
     async def get_metrics(self, caller: Caller, project_id: ProjectId) -> Metrics:
         caller.require(Scope.PLMS_READ_METRICS)
         return await self._store.transact(
-            lambda ledger: self._calibration.measure(ledger, get_project(ledger, project_id))
+            lambda ledger: measure_project(ledger, self._calibration, get_project(ledger, project_id))
         )
 
     async def list_kpis(self, caller: Caller, project_id: ProjectId) -> tuple[KpiEntry, ...]:

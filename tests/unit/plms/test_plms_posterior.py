@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from services.kernel.errors import InternalError
+from services.kernel.vocabulary import Lane
 from services.plms.app import load_priors
 from services.plms.core.posterior import (
     A_FLOOR,
@@ -15,6 +16,8 @@ from services.plms.core.posterior import (
     KAPPA_FLOOR,
     LEVELS,
     MIN_TIME_S,
+    Metric,
+    Outcome,
     Posterior,
     label_of,
     observe,
@@ -135,16 +138,22 @@ def test_prior_far_off_is_overcome():
     assert predicted.p05 < 180.0 < predicted.p95
 
 
+def start_of(configuration):
+    return load_priors().find(Lane.CODE_IMPL, configuration, Outcome.SUCCESS, Metric.TIME, None)
+
+
 def test_shipped_priors_are_wide_and_cover_the_recipes():
     priors = load_priors()
     for recipe in ("rename-symbol", "mentions", "format", "lint-fix", "run-tests", "never-heard-of"):
-        predicted = predict(priors.find(f"recipe/{recipe}"))
+        predicted = predict(start_of(f"recipe/{recipe}"))
         assert predicted.p95 / predicted.p05 > 10
-    assert priors.find("recipe/never-heard-of") == priors.unknown_recipe.to_posterior()
-    assert priors.find("recipe/format") != priors.unknown_recipe.to_posterior()
-    assert priors.failure_odds(2, 10) == (priors.failure.failures + 2, priors.failure.successes + 10)
+    unknown, failure = priors.recipe.unknown_recipe.to_posterior(), priors.recipe.failure
+    assert start_of("recipe/never-heard-of") == unknown
+    assert start_of("recipe/format") != unknown
+    odds = priors.failure_odds(Lane.CODE_IMPL, "recipe/format", 2, 10)
+    assert odds == (failure.failures + 2, failure.successes + 10)
 
 
 def test_broken_priors_are_named():
     with pytest.raises(InternalError, match="priors are broken"):
-        parse_priors('{"version": "x"}')
+        parse_priors('{"version": "x"}', "{}")

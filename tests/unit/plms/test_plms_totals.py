@@ -8,7 +8,7 @@ from services.kernel.errors import InvalidRequestError
 from services.kernel.ids import EstimateId
 from services.kernel.vocabulary import Lane
 from services.plms.core.posterior import Posterior, predict
-from services.plms.core.totals import Forecast, draw_total, order_cards
+from services.plms.core.totals import Forecast, Spread, draw_totals, order_cards
 from services.plms.models import PlannedCard
 
 NEVER_FAILS = (1e-9, 1e9)
@@ -17,12 +17,13 @@ NEVER_FAILS = (1e-9, 1e9)
 def known(seconds, odds=NEVER_FAILS, failure_s=1.0):
     """Return a forecast that is all but certain of `seconds`."""
     certain = {"kappa": 1e9, "a": 1e6, "b": 1e-3, "observations": 50}
-    return Forecast(Posterior(math.log(seconds), **certain), Posterior(math.log(failure_s), **certain), odds)
+    spread = Spread(Posterior(math.log(seconds), **certain), Posterior(math.log(failure_s), **certain))
+    return Forecast(spread, odds)
 
 
 def unknown(observations=0):
     state = Posterior(math.log(10.0), kappa=0.4, a=4.0, b=1.2, observations=observations)
-    return Forecast(state, state, NEVER_FAILS)
+    return Forecast(Spread(state, state), NEVER_FAILS)
 
 
 def card(name, *deps, lane=Lane.CODE_IMPL):
@@ -30,7 +31,7 @@ def card(name, *deps, lane=Lane.CODE_IMPL):
 
 
 def total(cards, forecasts, estimate_id="est-1"):
-    return draw_total(EstimateId(estimate_id), cards, forecasts)
+    return draw_totals(EstimateId(estimate_id), cards, forecasts).time_s
 
 
 def test_same_estimate_id_gives_the_same_figures_and_another_gives_others():
@@ -68,7 +69,7 @@ def test_lanes_share_less_error_once_runs_are_known():
 
 
 def test_single_card_agrees_with_its_own_prediction():
-    simulated, exact = total((card("a"),), (unknown(),)), predict(unknown().success)
+    simulated, exact = total((card("a"),), (unknown(),)), predict(unknown().time.success)
     for level in ("p10", "p25", "p50", "p75", "p90"):
         assert getattr(simulated, level) == pytest.approx(getattr(exact, level), rel=0.15)
 
