@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-SERVICES = ("auth", "direng", "pas", "pex", "plms", "vector_ops")
+SERVICES = ("auth", "broker", "direng", "pas", "pex", "plms", "vector_ops")
 ROOT = Path(__file__).resolve().parent.parent / "contracts"
 
 

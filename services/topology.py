@@ -4,6 +4,8 @@
 """
 
 import asyncio
+import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,12 +23,19 @@ from services.auth.core.issuer import AuthService
 from services.auth.core.ports import KeyRing
 from services.auth.settings import AuthSettings
 from services.auth.validator import TokenAuthenticator
+from services.broker import app as broker_app
+from services.broker.protocol import Broker
+from services.broker.providers.keys import ReferencedKeys
+from services.broker.providers.prices import GenaiPrices
+from services.broker.providers.urls import check_base_url
+from services.broker.providers.wire import PydanticWire
 from services.direng import app as direng_app
 from services.direng.models import Check
 from services.home import Home
+from services.kernel.caller import CallerSource
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.db import sqlite_url
-from services.kernel.errors import InternalError
+from services.kernel.errors import InternalError, PlatformError
 from services.kernel.vocabulary import ServiceName
 from services.pas import app as pas_app
 from services.pas.core.isolation import Isolation
@@ -36,8 +45,11 @@ from services.pas.passport.signature import ARCHIVE, RingSigner
 from services.pas.sandbox.bubblewrap import BubblewrapIsolation
 from services.pex import app as pex_app
 from services.plms import app as plms_app
+from services.security.vault import Vault
 from services.vector_ops import app as vector_ops_app
+from services.vector_ops.protocol import VectorOps
 
+LOG = logging.getLogger("direng.topology")
 LOCAL_USER = "user:local"
 EXECUTOR_ID = "embedded"
 """One process a home is guaranteed by the home's lock, so the executor's name may be the same after every restart."""
@@ -61,6 +73,7 @@ class Platform:
         ServiceName.PAS,
         ServiceName.PEX,
         ServiceName.DIRENG,
+        ServiceName.BROKER,
         ServiceName.VECTOR_OPS,
     )
     apps: Mapping[ServiceName, FastAPI]
@@ -85,6 +98,9 @@ def make_signer(keys: KeyRing, home: Home) -> RingSigner:
 class PasTools:
     """What PAS is handed beside its databases."""
 
+    broker: Broker
+    vector_ops: VectorOps
+    callers: CallerSource
     signer: Signer
     isolation: Isolation
     artifacts: ObstoreArtifactStore
@@ -100,6 +116,7 @@ class Opened:
     pex: pex_app.OpenPex
     direng: direng_app.OpenDirEng
     index: vector_ops_app.VectorOpsParts
+    broker: broker_app.BrokerParts
 
 
 @asynccontextmanager
@@ -119,7 +136,17 @@ async def _compose(home: Home, wiring: Wiring, stack: AsyncExitStack) -> Platfor
     stack.callback(plms.close)
     index = vector_ops_app.open_vector_ops(home.folder("index"), clock)
     stack.callback(index.close)
-    pas = _open_pas(home, wiring, PasTools(make_signer(auth.keys, home), isolation, artifacts), stack)
+    broker = _open_broker(home, clock)
+    stack.push_async_callback(broker.close)
+    tools = PasTools(
+        broker=broker.service,
+        vector_ops=index.service,
+        callers=LocalCallerSource(auth, ServiceName.PAS, clock),
+        signer=make_signer(auth.keys, home),
+        isolation=isolation,
+        artifacts=artifacts,
+    )
+    pas = _open_pas(home, wiring, tools, stack)
     pex = pex_app.create_service(
         sqlite_url(state / "pex.db"),
         plms=plms.service,
@@ -130,15 +157,17 @@ async def _compose(home: Home, wiring: Wiring, stack: AsyncExitStack) -> Platfor
         random=SystemRandom(),
     )
     stack.push_async_callback(pex.close)
+    callers = LocalCallerSource(auth, ServiceName.DIRENG, clock)
     direng = direng_app.create_service(
         sqlite_url(state / "direng.db"),
         home=home.path,
         pex=pex.service,
         pas=pas.service,
         vector_ops=index.service,
-        callers=LocalCallerSource(auth, ServiceName.DIRENG, clock),
+        broker=broker.service,
+        callers=callers,
         clock=clock,
-        checks=(lambda: _check_isolation(isolation),),
+        checks=(lambda: _check_isolation(isolation), lambda: _check_models(broker.service, callers)),
     )
     stack.push_async_callback(direng.close)
     # Only now, when everything that a recovered run may call is there, do unfinished runs go on.
@@ -146,7 +175,9 @@ async def _compose(home: Home, wiring: Wiring, stack: AsyncExitStack) -> Platfor
     await pas.recover()
     await pex.service.recover()
     await direng.service.recover()
-    opened = Opened(auth, plms, pas, pex, direng, index)
+    warming = asyncio.create_task(_warm(broker))
+    stack.push_async_callback(_stop, warming)
+    opened = Opened(auth, plms, pas, pex, direng, index, broker)
     return Platform(_make_apps(clock, opened), lambda: _mint(auth), pas.begin_drain, opened)
 
 
@@ -162,10 +193,28 @@ def _make_apps(clock: Clock, opened: Opened) -> Mapping[ServiceName, FastAPI]:
         ServiceName.PAS: pas_app.create_app(opened.pas, guard(ServiceName.PAS)),
         ServiceName.PEX: pex_app.create_app(opened.pex, guard(ServiceName.PEX)),
         ServiceName.DIRENG: direng_app.create_app(opened.direng, guard(ServiceName.DIRENG)),
+        ServiceName.BROKER: broker_app.create_app(opened.broker, guard(ServiceName.BROKER)),
         ServiceName.VECTOR_OPS: vector_ops_app.create_app(
             opened.index, guard(ServiceName.VECTOR_OPS), idempotency=kept
         ),
     }
+
+
+def _open_broker(home: Home, clock: Clock) -> broker_app.BrokerParts:
+    """Open the broker; keys are read from this process's environment and from the home's vault, by reference only."""
+    keys = ReferencedKeys(os.environ, Vault.open(home.path / "vault"))
+    return broker_app.open_broker(
+        broker_app.BrokerPorts(
+            home=home.path,
+            database_url=sqlite_url(home.folder("state") / "broker.db"),
+            clock=clock,
+            random=SystemRandom(),
+            wire=PydanticWire(keys),
+            prices=GenaiPrices,
+            keys=keys,
+            check_url=check_base_url,
+        )
+    )
 
 
 def _open_pas(home: Home, wiring: Wiring, tools: PasTools, stack: AsyncExitStack) -> pas_app.PasParts:
@@ -182,6 +231,9 @@ def _open_pas(home: Home, wiring: Wiring, tools: PasTools, stack: AsyncExitStack
             isolation=tools.isolation,
             artifacts=tools.artifacts,
             faults=wiring.faults,
+            broker=tools.broker,
+            vector_ops=tools.vector_ops,
+            callers=tools.callers,
         )
     )
     stack.callback(parts.close)
@@ -209,3 +261,27 @@ async def _check_isolation(isolation: Isolation) -> tuple[Check, ...]:
         )
         for problem in report.problems
     )
+
+
+async def _check_models(broker: Broker, callers: CallerSource) -> tuple[Check, ...]:
+    probes = await broker.check_models(await callers.caller_for(ServiceName.BROKER))
+    if not probes:
+        detail = "none is configured; index, recipes and tests need none (add one: direng model add)"
+        return (Check(name="model", is_good=True, detail=detail),)
+    return tuple(
+        Check(name=f"model {probe.alias}", is_good=probe.is_good, detail=probe.detail, cure=probe.cure)
+        for probe in probes
+    )
+
+
+async def _warm(broker: broker_app.BrokerParts) -> None:
+    """Load the SDKs of the configured models beside the serving; a broken policy is told to whoever calls a model."""
+    try:
+        await broker.warm()
+    except PlatformError as error:
+        LOG.warning("no model is called until this is mended: %s", error.detail)
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
