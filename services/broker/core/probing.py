@@ -29,6 +29,7 @@ PROBE_TOOL = ToolSpec(
     },
 )
 PROBE_MAX_TOKENS = 512
+PROBE_AGAIN = "mend that and test again"
 TEXT_ONLY_CURE = "use it for answers only, and configure a model that calls tools for agent cards"
 
 

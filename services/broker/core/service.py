@@ -10,7 +10,7 @@ from services.broker.core.budgets import Budgets
 from services.broker.core.calling import Call, CallInProgress, CallTools
 from services.broker.core.lineup import Candidate, Lineup
 from services.broker.core.ports import WireError
-from services.broker.core.probing import TEXT_ONLY_CURE, has_called_tool, make_probe
+from services.broker.core.probing import PROBE_AGAIN, TEXT_ONLY_CURE, has_called_tool, make_probe
 from services.broker.core.registry import Models
 from services.broker.models import (
     BrokerFacts,
@@ -168,22 +168,25 @@ class BrokerService:
         lineup = await self._models.get_lineup()
         candidate = lineup.find(alias)
         started_s = self._tools.clock.monotonic_s()
-        cost, fault = 0, ""
+        cost, faults, has_answered = 0, [], False
         for style in dict.fromkeys([candidate.target.tool_style, ToolStyle.TEXT]):
+            self._tools.breakers.close(alias)  # who asks on purpose wants to know how it is now
             try:
                 completion = await self._probe(lineup, candidate, style)
             except (ModelRejectedError, ModelsUnavailableError) as error:
                 # Some servers refuse tools outright, and some models garble the text protocol: the other way may work.
-                fault = error.detail
+                faults.append(error.detail)
                 continue
             except PlatformError as error:
-                return ModelProbe(alias=alias, is_good=False, detail=error.detail, cure="mend that and test again")
-            cost += completion.cost_microusd
+                return ModelProbe(alias=alias, is_good=False, detail=error.detail, cure=PROBE_AGAIN)
+            cost, has_answered = cost + completion.cost_microusd, True
             if has_called_tool(completion):
                 await self._models.keep_tool_style(caller, alias, style)
                 return self._judge(completion, style, cost, started_s)
-            fault = "it answered, but called no tool"
-        return ModelProbe(alias=alias, is_good=False, detail=fault, cure=TEXT_ONLY_CURE, cost_microusd=cost)
+        if has_answered:
+            detail = "it answered, but called no tool"
+            return ModelProbe(alias=alias, is_good=False, detail=detail, cure=TEXT_ONLY_CURE, cost_microusd=cost)
+        return ModelProbe(alias=alias, is_good=False, detail=faults[0], cure=PROBE_AGAIN)
 
     async def _probe(self, lineup: Lineup, candidate: Candidate, style: ToolStyle) -> Completion:
         probe = make_probe(candidate, style, self._new_id("probe"))
