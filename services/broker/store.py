@@ -22,6 +22,7 @@ from services.broker.core.ledger import (
     Settlement,
 )
 from services.broker.models import AttemptState, NewModel, RoutingReceipt, SetBudget, Usage
+from services.broker.statements import CHANGED, SETTLED, USAGE, Prepared, Statements, name_keys
 from services.broker.tables import (
     ANSWERS,
     ATTEMPT_SCOPES,
@@ -40,43 +41,7 @@ RETRY_PAUSE_S = 0.01
 # PostgreSQL: serialization failure, deadlock, and the unique violation that a concurrent twin causes.
 _LOST_RACES = frozenset({"40001", "40P01", "23505"})
 
-_BOOKS = tuple(BUDGETS.c[name] for name in Books.__dataclass_fields__ if name != "key")
-_KEYS: sa.BindParameter[Any] = sa.bindparam("keys", expanding=True)
-_READ_BUDGETS = sa.select(BUDGETS.c.scope_key, *_BOOKS).where(BUDGETS.c.scope_key.in_(_KEYS))
-_LOCK_BUDGETS = _READ_BUDGETS.order_by(BUDGETS.c.scope_key).with_for_update()
-_FIND_CALL = (
-    sa.select(
-        ATTEMPTS.c.position,
-        ATTEMPTS.c.digest,
-        ATTEMPTS.c.state,
-        ATTEMPTS.c.owner,
-        ATTEMPTS.c.expires_at,
-        ANSWERS.c.body,
-    )
-    .outerjoin(ANSWERS, ANSWERS.c.call_id == ATTEMPTS.c.call_id)
-    .where(ATTEMPTS.c.call_id == sa.bindparam("call"))
-    .order_by(ATTEMPTS.c.position.desc())
-    .limit(1)
-)
-_CHANGED = tuple(Change.__dataclass_fields__)
-_CHANGE_BUDGETS = (
-    sa.update(BUDGETS)
-    .where(BUDGETS.c.scope_key.in_(_KEYS))
-    .values({name: BUDGETS.c[name] + sa.bindparam(f"more_{name}") for name in _CHANGED})
-)
-_ADD_ATTEMPT = sa.insert(ATTEMPTS).returning(ATTEMPTS.c.sequence)
-_USAGE = tuple(Usage.model_fields)
-_SETTLE = (
-    sa.update(ATTEMPTS)
-    .where(ATTEMPTS.c.sequence == sa.bindparam("number"), ATTEMPTS.c.state == sa.bindparam("expected"))
-    .values(
-        {
-            name: sa.bindparam(f"new_{name}")
-            for name in ("state", "outcome", "status", "cost_microusd", "is_estimated", "time_ms", "detail", *_USAGE)
-        }
-    )
-)
-_EMPTY_SETTLEMENT = dict.fromkeys(_USAGE, 0) | {
+_EMPTY_SETTLEMENT = dict.fromkeys(USAGE, 0) | {
     "status": None,
     "cost_microusd": 0,
     "is_estimated": False,
@@ -89,6 +54,7 @@ class SqlStore:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
+        self._statements = Statements(engine.dialect)
 
     async def transact(self, use_case: Callable[[Ledger], R]) -> R:
         return await in_thread(self.transact_now, use_case)
@@ -98,7 +64,7 @@ class SqlStore:
         for attempt in range(1, MAX_TRIES + 1):
             try:
                 with self._engine.begin() as connection:
-                    return use_case(SqlLedger(connection))
+                    return use_case(SqlLedger(connection, self._statements))
             except sa.exc.DBAPIError as error:
                 if getattr(error.orig, "sqlstate", None) not in _LOST_RACES:
                     raise _translate(error) from error
@@ -127,13 +93,14 @@ def prepare_schema(engine: sa.Engine) -> str:
 class SqlLedger:
     """The books inside one open transaction; satisfies `core.ledger.Ledger`."""
 
-    def __init__(self, connection: sa.Connection) -> None:
+    def __init__(self, connection: sa.Connection, statements: Statements) -> None:
         self._connection = connection
+        self._statements = statements
         self._is_serial = connection.dialect.name == "sqlite"
 
     def find_call(self, call_id: str) -> LastAttempt | None:
-        row = self._connection.execute(_FIND_CALL, {"call": call_id}).one_or_none()
-        return None if row is None else LastAttempt(row[0], row[1], AttemptState(row[2]), *row[3:])
+        row = self._statements.find_call.run(self._connection, {"call": call_id}).first()
+        return None if row is None else LastAttempt(row[0], row[1], AttemptState(row[2]), row[3], row[4], row[5])
 
     def list_call(self, call_id: str) -> tuple[RoutingReceipt, ...]:
         query = sa.select(ATTEMPTS).where(ATTEMPTS.c.call_id == call_id).order_by(ATTEMPTS.c.position)
@@ -148,8 +115,11 @@ class SqlLedger:
         return found
 
     def _lock(self, keys: Sequence[str]) -> Sequence[Books]:
-        query = _READ_BUDGETS if self._is_serial else _LOCK_BUDGETS
-        return [Books(*row) for row in self._connection.execute(query, {"keys": keys})]
+        return self._read(self._statements.lock_budgets(len(keys)), keys)
+
+    def _read(self, statement: Prepared, keys: Sequence[str]) -> Sequence[Books]:
+        rows = statement.run(self._connection, name_keys(keys)).all()
+        return [Books(*row[:-1], is_closed=bool(row[-1])) for row in rows]
 
     def _make(self, keys: Sequence[str]) -> None:
         """Insert empty budgets; one that another transaction inserts meanwhile is waited for."""
@@ -158,15 +128,15 @@ class SqlLedger:
             self._connection.execute(insert, asdict(Books(key)) | {"scope_key": key})
 
     def read_budgets(self, keys: Sequence[str]) -> Sequence[Books]:
-        return [Books(*row) for row in self._connection.execute(_READ_BUDGETS, {"keys": keys})]
+        return self._read(self._statements.read_budgets(len(keys)), keys)
 
     def hold_budgets(self, keys: Sequence[str]) -> None:
         if not self._is_serial:
-            self._connection.execute(_LOCK_BUDGETS, {"keys": keys})
+            self._lock(keys)
 
     def change_budgets(self, keys: Sequence[str], change: Change) -> None:
-        more = {f"more_{name}": getattr(change, name) for name in _CHANGED}
-        self._connection.execute(_CHANGE_BUDGETS, {"keys": keys, **more})
+        more = {f"more_{name}": getattr(change, name) for name in CHANGED}
+        self._statements.change_budgets(len(keys)).run(self._connection, more | name_keys(keys))
 
     def put_budget(self, books: Books, change: SetBudget, author: str, at: str) -> None:
         values = {
@@ -184,19 +154,19 @@ class SqlLedger:
 
     def add_attempt(self, attempt: NewAttempt, scope_keys: Sequence[str]) -> int:
         row = _EMPTY_SETTLEMENT | vars(attempt)
-        sequence = self._connection.execute(_ADD_ATTEMPT, row).scalar_one()
+        sequence = int(self._statements.add_attempt.run(self._connection, row).scalar_one())
         links = [{"scope_key": key, "sequence": sequence} for key in scope_keys]
-        self._connection.execute(sa.insert(ATTEMPT_SCOPES), links)
-        return int(sequence)
+        self._statements.add_attempt_scope.run_many(self._connection, links)
+        return sequence
 
     def settle_attempt(self, sequence: int, settlement: Settlement, expected: AttemptState) -> bool:
-        values = {f"new_{name}": value for name, value in vars(settlement).items() if name in ATTEMPTS.c}
-        values |= {f"new_{name}": getattr(settlement.usage, name) for name in _USAGE}
-        done = self._connection.execute(_SETTLE, values | {"number": sequence, "expected": expected.value})
-        return done.rowcount == 1
+        values = {f"new_{name}": getattr(settlement, name) for name in SETTLED}
+        values |= {f"new_{name}": getattr(settlement.usage, name) for name in USAGE}
+        place = {"number": sequence, "expected": expected.value}
+        return self._statements.settle_attempt.run(self._connection, values | place).rowcount == 1
 
     def add_answer(self, call_id: str, body: str, kept_at: str) -> None:
-        self._connection.execute(sa.insert(ANSWERS), {"call_id": call_id, "body": body, "kept_at": kept_at})
+        self._statements.add_answer.run(self._connection, {"call_id": call_id, "body": body, "kept_at": kept_at})
 
     def forget_answers(self, kept_before: str) -> None:
         self._connection.execute(sa.delete(ANSWERS).where(ANSWERS.c.kept_at < kept_before))
@@ -253,6 +223,6 @@ def _insert_for(connection: sa.Connection) -> Any:
 
 def _to_receipt(row: sa.RowMapping) -> RoutingReceipt:
     own = {name: row[name] for name in RoutingReceipt.model_fields if name in row}
-    usage = Usage(**{name: row[name] for name in _USAGE})
+    usage = Usage(**{name: row[name] for name in USAGE})
     attempt_id = f"{row['call_id']}:{row['position']}"
     return RoutingReceipt.model_validate(own | {"attempt_id": attempt_id, "usage": usage})
