@@ -17,6 +17,7 @@ from services.home import Home
 from services.kernel.errors import InvalidRequestError, NotFoundError
 
 MICROUSD = 1_000_000
+MIN_CONTEXT_TOKENS = 1024
 ALIAS = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 KEY_REF = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]{0,127}|vault:[A-Za-z_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 LOOKS_LIKE_KEY = re.compile(r"sk[-_]|AIza|gsk_|xai-|hf_")
@@ -162,6 +163,8 @@ def _describe_model(arguments: argparse.Namespace) -> dict[str, object]:
         )
     if arguments.provider == "local_llama" and arguments.url is None:
         raise UsageError(f"local_llama needs --url, for example {USUAL_URLS}")
+    if arguments.context is not None and arguments.context < MIN_CONTEXT_TOKENS:
+        raise UsageError(f"--context {arguments.context}: at least {MIN_CONTEXT_TOKENS} tokens")
     return {
         "alias": arguments.name,
         "provider": arguments.provider,
@@ -352,10 +355,13 @@ def cure_variable(variable: str, environment: Mapping[str, str]) -> str:
 
 def _print_probe(probe: Json) -> None:
     is_good = bool(probe["is_good"])
-    cost = format_usd(int(str(probe["cost_microusd"])))
-    took = render.format_duration(int(str(probe["time_ms"])) / 1000)
+    cost = int(str(probe["cost_microusd"]))
     render.say(f"{'ok' if is_good else 'FAILED'}: {probe['alias']}: {probe['detail']}", "green" if is_good else "red")
-    tools = f"tools: {probe['tool_style']}; " if probe["tool_style"] else ""
-    render.say(f"  {tools}{took}; cost {cost}")
-    if not is_good and probe["cure"]:
+    if is_good:
+        took = render.format_duration(int(str(probe["time_ms"])) / 1000)
+        render.say(f"  it took {took} and cost {format_usd(cost)}")
+        return
+    if cost:
+        render.say(f"  it cost {format_usd(cost)}")
+    if probe["cure"]:
         render.say(f"  cure: {probe['cure']}", "yellow")

@@ -52,6 +52,7 @@ def direng(home, *argv, **environment):
         (("m", *HOSTED, "--key", "vault:openai", "--key-stdin"), "no key came in on stdin"),
         (("m", "--provider", "acme", "--model", "x"), "invalid choice"),
         (("m", *HOSTED, "--context", "many"), "--context"),
+        (("m", *HOSTED, "--context", "5"), "at least 1024 tokens"),
         (("m", "--model", "x"), "--provider"),
         ((), "NAME"),
     ],
