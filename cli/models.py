@@ -51,6 +51,9 @@ def do_model(arguments: argparse.Namespace) -> int:
     except UsageError as error:
         render.fail(error)
         return exits.USAGE
+    except KeyboardInterrupt:
+        render.note("interrupted; `direng model list` shows what is configured")
+        return exits.FAILED
 
 
 @dataclass(frozen=True)
@@ -229,7 +232,7 @@ def is_reference(ref: str, environment: Mapping[str, str]) -> bool:
 
 def _read_secret(ref: str) -> str:
     """Return a key from stdin, or from a hidden prompt when stdin is a terminal."""
-    secret = (getpass.getpass(f"key to keep as {ref}: ") if sys.stdin.isatty() else sys.stdin.read()).strip()
+    secret = (getpass.getpass(f"key to keep as {ref} (hidden): ") if sys.stdin.isatty() else sys.stdin.read()).strip()
     if not secret:
         raise UsageError("no key came in on stdin; nothing was changed")
     return secret
