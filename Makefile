@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 TEST_WORKERS ?= 2
 PAS_URL ?= http://127.0.0.1:6200
 
-.PHONY: help setup fmt lint type arch test contracts golden bench demo acceptance check lock run-pas run-pas-stub pas-health
+.PHONY: help setup fmt lint type arch test contracts golden bench bench-calibration demo acceptance check lock run-pas run-pas-stub pas-health
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sort | awk -F ':.*?## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sort | awk -F ':.*?## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.ready ## create .venv, install the locked packages, check the sandbox
 	@bash scripts/check_isolation.sh
@@ -43,6 +43,9 @@ golden: setup ## rewrite the golden transcripts; read the diff before committing
 
 bench: setup ## measure, and write tests/benchmarks/*.json
 	$(PY) tests/benchmarks/measure.py
+
+bench-calibration: setup ## replay public agent costs (DATA=a csv or csv.gz) and fail outside the gate
+	$(PY) tests/benchmarks/calibration_bench.py $(DATA)
 
 demo: setup ## the main job, twice, on real repositories
 	@bash scripts/demo.sh

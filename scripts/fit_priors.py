@@ -23,7 +23,7 @@ from genai_prices import __version__ as prices_version
 from scipy import optimize, stats
 
 BENCHMARKS = ("swe-bench", "swt-bench", "swe-bench-multimodal", "commit0", "gaia")
-MIN_RUNS = 8
+MIN_RUNS = 10
 """A configuration with fewer priced runs says nothing about its spread."""
 PRICED_AT = datetime(2026, 6, 1, tzinfo=UTC)
 OPEN_MODELS = {
@@ -167,31 +167,43 @@ def fit_failures(runs: Sequence[Runs]) -> tuple[float, float]:
     return mean * strength, (1 - mean) * strength
 
 
+def fit_cost(groups: Mapping[Group, Runs], prices: Mapping[str, Price], reference_usd: float) -> dict[str, Any]:
+    """Return the prior of cost on one benchmark, at the reference price, and how the outcome shifts it."""
+    runs = list(groups.values())
+    a, b = fit_spread(runs)
+    success, failure = fit_shifts(runs)
+    line = fit_line(_covariate(groups, prices, reference_usd), [float(np.mean(entry.log_usd)) for entry in runs])
+    return {
+        "success_shift": success,
+        "failure_shift": failure,
+        "cost": _spread(1e6, *line, within=math.sqrt(b / (a - 1)), a=a),
+    }
+
+
+def _covariate(groups: Mapping[Group, Runs], prices: Mapping[str, Price], reference_usd: float) -> list[float]:
+    return [math.log(prices[model].output_usd / reference_usd) for _, _, model in groups]
+
+
 def fit_benchmark(
     groups: Mapping[Group, Runs], prices: Mapping[str, Price], runtimes: Sequence[float], reference_usd: float
 ) -> dict[str, Any]:
     """Return everything that is believed about one benchmark, at the reference price."""
     runs = list(groups.values())
-    covariate = [math.log(prices[model].output_usd / reference_usd) for _, _, model in groups]
-    log_usd = [float(np.mean(entry.log_usd)) for entry in runs]
-    a, b = fit_spread(runs)
-    within = math.sqrt(b / (a - 1))
-    success, failure = fit_shifts(runs)
+    money = fit_cost(groups, prices, reference_usd)
+    a, within = money["cost"]["a"], money["cost"]["within_sd"]
     failures, successes = fit_failures(runs)
     tokens = [
-        value - math.log(_effective_usd(prices[model])) for value, (_, _, model) in zip(log_usd, groups, strict=True)
+        float(np.mean(entry.log_usd)) - math.log(_effective_usd(prices[model]))
+        for (_, _, model), entry in groups.items()
     ]
-    money, tokens_in = fit_line(covariate, log_usd), fit_line(covariate, tokens)
+    tokens_in = fit_line(_covariate(groups, prices, reference_usd), tokens)
     time_mean, time_sd = float(np.mean(runtimes)), float(np.std(runtimes, ddof=1))
-    time = {"median": math.exp(time_mean - within**2 / 2), "between_sd": time_sd, "within_sd": within, "a": a}
-    return {
+    return money | {
         "configurations": len(groups),
         "runs": sum(len(entry.log_usd) for entry in runs),
-        "success_shift": success,
-        "failure_shift": failure,
         "failure": {"failures": failures, "successes": successes},
-        "time": time | {"between_sd_priced": time_sd, "elasticity": 0.0},
-        "cost": _spread(1e6, *money, within=within, a=a),
+        # Averages are published: the median of a log-normal lies half its variance below.
+        "time": _spread(1.0, time_mean - within**2 / 2, time_sd, 0.0, time_sd, within=within, a=a),
         "tokens_in": _tokens(1.0, tokens_in, within, a),
         "tokens_out": _tokens(OUT_PER_IN, tokens_in, within, a),
         "tokens_think": _tokens(OUT_PER_IN * THINK_PER_OUT, tokens_in, within, a, THINK_SD),
