@@ -23,6 +23,7 @@ from services.kernel.version import VERSION
 from services.kernel.vocabulary import Lane, ServiceName
 from services.pas.api import Health, add_routes
 from services.pas.calls.broker import BrokerEdge
+from services.pas.calls.vector_ops import VectorOpsEdge
 from services.pas.core.allowlist import Allowlist, load_lane_allowlists
 from services.pas.core.budgets import RunBudgets
 from services.pas.core.cards import CardParts, CardRunner
@@ -37,11 +38,15 @@ from services.pas.core.runs import RunKeeper, RunParts
 from services.pas.core.service import PasService, ServiceParts
 from services.pas.core.stage import Stage
 from services.pas.core.validators import TestPassRate, TypeCheck, Validator
+from services.pas.executors.agent.card import AgentExecutor, AgentParts
+from services.pas.executors.agent.hands import Toolset
 from services.pas.executors.command import CommandExecutor
 from services.pas.executors.linter import LinterPass
 from services.pas.executors.recipe import RecipeExecutor, source_root
+from services.pas.executors.recorder import RecorderParts
 from services.pas.executors.tests import TestsExecutor
 from services.pas.executors.workbench import ENVIRONMENT, Programs, Workbench
+from services.pas.journal import SqlStepJournal
 from services.pas.sandbox.interpreter import package_mounts
 from services.pas.schema import IDEMPOTENCY
 from services.pas.store import SqlPasStore
@@ -69,6 +74,8 @@ class PasPorts:
     vector_ops: VectorOps | None = None
     """None: agent cards are offered no tool that asks the index."""
     callers: CallerSource | None = None
+    tools: Toolset | None = None
+    """The tools of agent cards; None: the platform's own."""
     random: Random = SystemRandom()  # noqa: RUF009 - stateless
 
 
@@ -139,7 +146,9 @@ class _Shared:
     programs: Programs
     stage: Stage
     broker: BrokerEdge | None
+    index: VectorOpsEdge | None
     budgets: RunBudgets
+    journal: SqlStepJournal
 
 
 def _compose(ports: PasPorts, engine: sa.Engine, idempotency: SqlIdempotencyStore, store: SqlPasStore) -> PasParts:
@@ -157,6 +166,8 @@ def _compose(ports: PasPorts, engine: sa.Engine, idempotency: SqlIdempotencyStor
         programs=programs,
         stage=Stage(ports.home / "stage", trees, ports.isolation),
         broker=broker,
+        index=_make_index_edge(ports),
+        journal=SqlStepJournal(engine),
         budgets=RunBudgets(broker),
     )
     bind_runtime(PasRuntime(_make_cards(ports, shared), _make_runs(ports, shared), ports.faults))
@@ -183,13 +194,19 @@ def _make_broker_edge(ports: PasPorts) -> BrokerEdge | None:
     return BrokerEdge(ports.broker, ports.callers, ports.random)
 
 
+def _make_index_edge(ports: PasPorts) -> VectorOpsEdge | None:
+    if ports.vector_ops is None or ports.callers is None:
+        return None
+    return VectorOpsEdge(ports.vector_ops, ports.callers, ports.random)
+
+
 def _make_cards(ports: PasPorts, shared: _Shared) -> CardRunner:
     return CardRunner(
         CardParts(
             store=shared.store,
             trees=shared.trees,
             artifacts=ports.artifacts,
-            executors=_make_executors(shared.bench, ports.artifacts, shared.programs),
+            executors=_make_executors(ports, shared),
             gatekeeper=shared.gatekeeper,
             bell=shared.bell,
             clock=ports.clock,
@@ -217,13 +234,37 @@ def _make_runs(ports: PasPorts, shared: _Shared) -> RunKeeper:
     )
 
 
-def _make_executors(bench: Workbench, artifacts: ArtifactBox, programs: Programs) -> Mapping[str, CardExecutor]:
+def _make_executors(ports: PasPorts, shared: _Shared) -> Mapping[str, CardExecutor]:
     packages = package_mounts(source_root(), ("services",)) if _is_checkout() else ()
-    return {
-        "recipe": RecipeExecutor(bench, artifacts, packages),
-        "tests": TestsExecutor(bench, artifacts, programs),
-        "command": CommandExecutor(bench, artifacts),
+    executors: dict[str, CardExecutor] = {
+        "recipe": RecipeExecutor(shared.bench, ports.artifacts, packages),
+        "tests": TestsExecutor(shared.bench, ports.artifacts, shared.programs),
+        "command": CommandExecutor(shared.bench, ports.artifacts),
     }
+    if shared.broker is not None and ports.tools is not None:
+        executors["agent"] = AgentExecutor(_gather_agent_parts(ports, shared, shared.broker, ports.tools))
+    return executors
+
+
+def _gather_agent_parts(ports: PasPorts, shared: _Shared, broker: BrokerEdge, tools: Toolset) -> AgentParts:
+    return AgentParts(
+        broker=broker,
+        index=shared.index,
+        recorder=RecorderParts(
+            journal=shared.journal,
+            store=shared.store,
+            trees=shared.trees,
+            artifacts=ports.artifacts,
+            gatekeeper=shared.gatekeeper,
+            bell=shared.bell,
+            clock=ports.clock,
+            faults=ports.faults,
+        ),
+        tools=tools,
+        stage=shared.stage,
+        isolation=ports.isolation,
+        allowlists=shared.allowlists,
+    )
 
 
 def _make_validators(shared: _Shared, ports: PasPorts) -> Mapping[str, Validator]:

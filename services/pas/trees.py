@@ -6,7 +6,7 @@ from pathlib import Path
 
 from services.edits import models as edits
 from services.edits.errors import list_paths
-from services.edits.graft import graft, restore_folder
+from services.edits.graft import find_changes, graft, restore_folder
 from services.edits.objects import ObjectStore
 from services.edits.repository import UserRepository, open_repository
 from services.kernel.db import in_thread
@@ -46,6 +46,10 @@ class RepositoryTrees:
 
     async def patch(self, repo: str, base: GitOid, changes: Mapping[str, bytes | None]) -> GitOid:
         return await in_thread(lambda: graft(self._store_of(repo), base, changes))
+
+    async def list_changes(self, repo: str, old: GitOid, new: GitOid) -> Mapping[str, bool]:
+        changes = await in_thread(lambda: find_changes(self._store_of(repo), old, new))
+        return {path: entry is not None for path, entry in changes.items()}
 
     async def restore(self, repo: str, folder: Path, old: GitOid, new: GitOid) -> None:
         await in_thread(lambda: restore_folder(self._store_of(repo), folder, old, new))

@@ -27,6 +27,7 @@ from services.pas.core.isolation import Isolation
 from services.pas.core.ports import ArtifactBox, FaultPoints, NoFaults
 from services.pas.core.service import PasService
 from services.pas.engine import close_dbos, dbos_config, launch_dbos, open_workflow_engine
+from services.pas.executors.agent.hands import Toolset
 from services.pas.models import (
     CONTRACT_VERSION,
     CommandPayload,
@@ -137,6 +138,7 @@ async def running_pas(
     *,
     broker: Broker | None = None,
     vector_ops: VectorOps | None = None,
+    tools: Toolset | None = None,
     is_launching: bool = True,
 ) -> AsyncIterator[PasParts]:
     """Open PAS with its durable engine on this event loop; drain and close it when the block ends."""
@@ -153,6 +155,7 @@ async def running_pas(
         broker=broker,
         vector_ops=vector_ops,
         callers=FixedCallers(),
+        tools=tools,
     )
     parts = open_pas(ports)
     if not is_launching:

@@ -26,6 +26,7 @@ from services.pas.models import (
     TreeRef,
 )
 from services.pas.protocol import RunNotFoundError, TaskNotFoundError
+from services.wire.storage import StorageUnwritableError
 
 LOG = logging.getLogger("direng.pas")
 
@@ -133,10 +134,12 @@ class CardRunner:
             tree_in = await self._find_input(run, record)
             attempt = _Attempt(run, record, number, tree_in)
             result, tree_out = await self._execute(attempt)
+        except StorageUnwritableError:
+            raise  # not the card's fault: the step is repeated once there is space (workflows.py)
         except Exception as error:  # noqa: BLE001 - the step's boundary: whatever it is fails this card, not the server
             denied = (error.detail,) if isinstance(error, ForbiddenError) else ()
             result, tree_out = replace(_failure(explain_error(error)), denied=denied), tree_in
-        time_s = self._parts.clock.monotonic_s() - started_s
+        time_s = self._parts.clock.monotonic_s() - started_s - result.idle_s
         return await self._record(_Attempt(run, record, number, tree_in), result, tree_out, time_s)
 
     async def _find_input(self, run: RunRecord, record: CardRecord) -> GitOid:
@@ -168,6 +171,9 @@ class CardRunner:
                 return result, attempt.tree_in
             await self._parts.stage.reclaim(folder)
             tree_out = await self._parts.trees.import_(run.repo, attempt.tree_in, folder)
+        if result.tree is not None and tree_out != result.tree:
+            # Only what was recorded may become the result; the recorded part is kept as partial work.
+            return _disown(result), result.tree
         if tree_out != attempt.tree_in:
             result = await self._check_changes(attempt, result, tree_out)
         return result, tree_out
@@ -248,6 +254,11 @@ class CardRunner:
 
 def _failure(reason: str) -> CardResult:
     return CardResult(is_success=False, outcome=CardOutcome(summary=reason), tier="none", reason=reason)
+
+
+def _disown(result: CardResult) -> CardResult:
+    reason = "the card's folder holds something else than its recorded steps made; nothing of it was taken"
+    return replace(result, is_success=False, is_cancelled=False, reason=reason)
 
 
 def _final_state(attempt: _Attempt, result: CardResult) -> TaskState:

@@ -41,6 +41,25 @@ class LaneSlots:
         return self._slots.setdefault(lane, asyncio.Semaphore(self._max_parallel[lane]))
 
 
+class Seat:
+    """A running card's place among those of its lane; given back while its run is paused."""
+
+    def __init__(self, slot: asyncio.Semaphore) -> None:
+        self._slot = slot
+        self._is_held = False
+
+    async def take(self) -> None:
+        """Wait for the place."""
+        await self._slot.acquire()
+        self._is_held = True
+
+    def leave(self) -> None:
+        """Give the place back, once."""
+        if self._is_held:
+            self._is_held = False
+            self._slot.release()
+
+
 def judge(card: CardRecord, cards: Mapping[TaskId, CardRecord], controls: Controls) -> Admission:
     """Return whether the card may start now, given its dependencies and what people asked for."""
     task_id = card.card.task_id
@@ -62,6 +81,7 @@ class Gatekeeper:
         self._bell = bell
         self._slots = slots
         self._clock = clock
+        self._seats: dict[tuple[RunId, TaskId], Seat] = {}
 
     @asynccontextmanager
     async def admit(self, run_id: RunId, card: CardRecord) -> AsyncIterator[Admission]:
@@ -71,11 +91,39 @@ class Gatekeeper:
             if decision is not Admission.GO:
                 yield decision
                 return
-            async with self._slots.slot(card.card.lane):
+            async with self._seated(run_id, card):
                 # The gate may have closed while the card stood in the queue; a paused run must not hold a slot.
                 if await self._judge_now(run_id, card) is Admission.GO:
                     yield Admission.GO
                     return
+
+    @asynccontextmanager
+    async def _seated(self, run_id: RunId, card: CardRecord) -> AsyncIterator[None]:
+        key = (run_id, card.card.task_id)
+        seat = self._seats[key] = Seat(self._slots.slot(card.card.lane))
+        try:
+            await seat.take()
+            yield
+        finally:
+            seat.leave()
+            self._seats.pop(key, None)
+
+    async def stand_aside(self, run_id: RunId, task_id: TaskId) -> Controls:
+        """Return the controls once a running card may go on or must stop; while its run is paused, others may work."""
+        seat = self._seats.get((run_id, task_id))
+        if seat is not None:
+            seat.leave()
+        while True:
+            heard = self._bell.listen()
+            controls = await self._store.read_controls(run_id)
+            if controls.is_terminated or task_id in controls.cancelled:
+                return controls
+            if not controls.is_paused:
+                break
+            await self._wait(heard)
+        if seat is not None:
+            await seat.take()
+        return await self._store.read_controls(run_id)
 
     async def _await_decision(self, run_id: RunId, card: CardRecord) -> Admission:
         while True:

@@ -1,7 +1,7 @@
-"""The time limit of a run: seconds that its cards have worked, all together."""
+"""The limits of a run: seconds that its cards have worked, and money that its model calls may cost."""
 
 from services.kernel.clock import Clock, to_iso
-from services.kernel.ids import RunId
+from services.kernel.ids import RunId, TaskId
 from services.kernel.vocabulary import RUN_TRANSITIONS, BreachPolicy, RunState
 from services.pas.core.ports import Store
 from services.pas.core.records import Controls, EventDraft, RunChange
@@ -31,3 +31,20 @@ async def stop_over_time(store: Store, clock: Clock, run_id: RunId, controls: Co
         change = RunChange(run_id, RunState.PAUSED, at, text, reason, is_paused=True, is_limit_spent=True)
         await store.change_run(change)
     return True
+
+
+async def stop_over_budget(store: Store, clock: Clock, run_id: RunId, task_id: TaskId, refusal: str) -> None:
+    """Pause or end a run whose next model call was refused because it could pass a cap; nothing was called.
+
+    `kill` terminates. `pause` and `ask` pause: resuming with a higher cap, or with the next model, is the answer.
+    """
+    run = await store.read_run(run_id)
+    if run is None:
+        return
+    at = to_iso(clock.now())
+    await store.add_events(run_id, at, [EventDraft(EventKind.BUDGET, refusal, task_id=task_id)])
+    if run.start.breach_policy is BreachPolicy.KILL:
+        await store.set_terminated(run_id, refusal)
+    elif RunState.PAUSED in RUN_TRANSITIONS[run.state]:
+        text = f"run paused: {refusal}; resume it with a higher cap or with the next model"
+        await store.change_run(RunChange(run_id, RunState.PAUSED, at, text, refusal, is_paused=True))

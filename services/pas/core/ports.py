@@ -195,6 +195,10 @@ class Trees(Protocol):
         """Return `base` with these files changed (None: gone); raise UnsafePathError for a path through a link."""
         ...
 
+    async def list_changes(self, repo: str, old: GitOid, new: GitOid) -> Mapping[str, bool]:
+        """Return the paths that differ, and whether each is there in `new`; costs what differs, not the trees."""
+        ...
+
     async def restore(self, repo: str, folder: Path, old: GitOid, new: GitOid) -> None:
         """Turn the folder, which holds `old`, into `new`, touching only what differs."""
         ...
