@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-MAX_REPLY_BYTES = 8 * 1024 * 1024
-"""The most that a reply may have on the wire; a streamed 2 MB of text has events of three times that around it."""
+MEBIBYTE = 1024 * 1024
+MAX_REPLY_BYTES = 16 * MEBIBYTE
+"""The most that a whole reply may have on the wire; its text is bounded to MAX_MESSAGE_CHARS besides."""
+MAX_STREAM_BYTES = 64 * MEBIBYTE
+"""The same for a stream, where a token of four bytes has some 250 around it."""
+MAX_EVENT_BYTES = 8 * MEBIBYTE
+"""The longest line of a stream; the SDKs collect a line piece by piece, in time that grows with its square."""
 MAX_ERROR_BYTES = 64 * 1024
 MAX_DETAIL_CHARS = 300
 TAIL_BYTES = 256
@@ -23,19 +28,29 @@ class Exchange:
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     size_bytes: int = 0
+    line_bytes: int = 0
     tail: bytes = b""
     error_body: bytearray = field(default_factory=bytearray)
     fault: Exception | None = None
     refusal: str = ""
     redirect_to: str = ""
 
+    @property
+    def is_stream(self) -> bool:
+        """Return whether the reply comes as events."""
+        return self.headers.get("content-type", "").startswith("text/event-stream")
+
     def note_part(self, part: bytes) -> bool:
         """Count a piece of the body; return False when the reply has grown past its bound."""
         self.size_bytes += len(part)
+        newline = part.rfind(b"\n")
+        self.line_bytes = self.line_bytes + len(part) if newline < 0 else len(part) - newline
         self.tail = part[-TAIL_BYTES:] if len(part) >= TAIL_BYTES else (self.tail + part)[-TAIL_BYTES:]
         if self.status is not None and self.status >= 400 and len(self.error_body) < MAX_ERROR_BYTES:  # noqa: PLR2004
             self.error_body += part[: MAX_ERROR_BYTES - len(self.error_body)]
-        return self.size_bytes <= MAX_REPLY_BYTES
+        if self.size_bytes <= MAX_REPLY_BYTES:
+            return self.line_bytes <= MAX_EVENT_BYTES or not self.is_stream
+        return self.is_stream and self.size_bytes <= MAX_STREAM_BYTES and self.line_bytes <= MAX_EVENT_BYTES
 
     @property
     def error_text(self) -> str:

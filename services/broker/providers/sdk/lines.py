@@ -20,7 +20,7 @@ from pydantic_ai.models import Model
 from pydantic_ai.settings import ModelSettings
 
 from services.broker.core.ports import WireReply, WireRequest
-from services.broker.models import Provider, ToolCall
+from services.broker.models import MAX_MESSAGE_CHARS, Provider, ToolCall
 from services.broker.providers.exchange import CURRENT, Exchange
 from services.broker.providers.sdk.failures import Site, explain, explain_cut, explain_malformed, explain_timeout
 from services.broker.providers.sdk.messages import (
@@ -50,6 +50,7 @@ PARSER_FAULTS: tuple[type[Exception], ...] = (
 )
 """What pydantic_ai raises, and what its parsers stumble over in a hostile reply; each SDK adds its own errors."""
 STREAM_END = b"[DONE]"
+TOO_LONG = f"its text has more than {MAX_MESSAGE_CHARS} characters"
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
@@ -127,8 +128,12 @@ class Line:
         async with model_request_stream(
             model, history, model_settings=settings, model_request_parameters=parameters, instrument=False
         ) as stream:
+            size = 0
             async for event in stream:
                 piece = _read_piece(event)
+                size += len(piece)
+                if size > MAX_MESSAGE_CHARS:
+                    raise ValueError(TOO_LONG)
                 if piece:
                     on_text(piece)
             return stream.get()
@@ -172,6 +177,9 @@ def _read_reply(response: ModelResponse, exchange: Exchange, site: Site, *, is_s
         raise explain_malformed("it holds no answer", exchange, site)
     if response.finish_reason == "error":
         raise explain_malformed(f"the provider gave the answer up ({details.get('finish_reason')})", exchange, site)
+    text = join_text(response) or str(details.get("refusal", ""))
+    if len(text) > MAX_MESSAGE_CHARS:
+        raise explain_malformed(TOO_LONG, exchange, site)
     usage = read_usage(response.usage)
     try:
         calls = list_calls(response)
@@ -180,7 +188,7 @@ def _read_reply(response: ModelResponse, exchange: Exchange, site: Site, *, is_s
         failure.usage = usage
         raise failure from None
     return WireReply(
-        text=join_text(response) or str(details.get("refusal", "")),
+        text=text,
         tool_calls=calls,
         finish_reason=_read_finish(response, calls),
         usage=usage,

@@ -2,7 +2,7 @@
 
 The SDKs read the environment (other keys, organisations, custom headers, proxies) and follow redirects. None of it
 passes: only known headers leave, the key is set here and nowhere else, a redirect is refused, and so is a reply that is
-compressed although nobody asked for it, or larger than MAX_REPLY_BYTES.
+compressed although nobody asked for it, or too large.
 """
 
 import ssl
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import httpx2
 
-from services.broker.providers.exchange import CURRENT, MAX_REPLY_BYTES, Exchange
+from services.broker.providers.exchange import CURRENT, MEBIBYTE, Exchange
 
 KEEPALIVE_S = 60.0
 """Beyond the time that an agent's tool takes between two calls, below what load balancers allow."""
@@ -111,7 +111,7 @@ class _GuardedStream(httpx2.AsyncByteStream):
         try:
             async for part in self._inner:
                 if not exchange.note_part(part):
-                    exchange.refusal = f"the reply is larger than {MAX_REPLY_BYTES // 1024 // 1024} MB; it was cut off"
+                    exchange.refusal = f"it is too large; it was left after {exchange.size_bytes // MEBIBYTE} MB"
                     raise ReplyRefusedError(exchange.refusal)
                 yield part
         except httpx2.RequestError as error:
