@@ -49,4 +49,6 @@ def write_faults(faults: tuple[str, ...]) -> str:
 def _describe(lane: Lane, allowlist: Allowlist | None) -> str:
     if allowlist is None:
         return f"- {lane.value}"
-    return f"- {lane.value}: {allowlist.description} Files: {', '.join(allowlist.file_globs.allow)}"
+    globs = allowlist.file_globs.allow
+    files = "" if globs == ("**",) else f" Files: {', '.join(globs)}"
+    return f"- {lane.value}: {allowlist.description}{files}"
