@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.broker.models import ToolCall, ToolSpec
-from services.kernel.vocabulary import Lane, TaskState
+from services.kernel.vocabulary import Lane, RunState, TaskState
 from services.pas import workflows
 from services.pas.app import PasParts
 from services.pas.core.isolation import ExecResult, IsolationReport, SandboxCommand
@@ -71,6 +71,8 @@ class PlainTools:
     judge: Judge = adds_up
     ran: list[str] = field(default_factory=list)
     gate: asyncio.Event | None = None
+    """A read waits for it."""
+    is_reading: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
@@ -79,6 +81,7 @@ class PlainTools:
     async def run(self, call: ToolCall, scene: ToolScene) -> ToolResult:
         self.ran.append(call.name)
         if self.gate is not None and call.name == "fs_read":
+            self.is_reading.set()
             await self.gate.wait()
         try:
             arguments = json.loads(call.arguments)
@@ -173,6 +176,15 @@ class AgentBench:
     async def view(self, run_id: str = "run-1") -> RunView:
         """Return the run."""
         return await self.parts.service.get_run(ENGINEER, run_id)
+
+    async def await_state(self, state: RunState) -> None:
+        """Wait until the run stands there."""
+        async with asyncio.timeout(20):
+            while True:
+                heard = self.parts.bell.listen()
+                if (await self.view()).state is state:
+                    return
+                await self.parts.bell.wait(heard)
 
     async def events(self, run_id: str = "run-1") -> list[tuple[str, str]]:
         """Return kind and text of all events so far."""
