@@ -4,9 +4,11 @@ Use it in process, `async with ScriptedModelServer(script) as server: ...`, as a
 `python -m tests.fakes.model_server --script FILE.json --port 0 [--port-file F] [--key K]`, or by the pytest fixture
 `serve_script` of `tests.fakes.model_server.fixtures`, which runs that command.
 
-It serves `POST /v1/chat/completions` (OpenAI), `POST /v1/messages` (Anthropic), `GET /v1/models[/NAME]` in both shapes,
-and for tests `GET /__requests`, `GET /__stats`, `POST /__reset`, `PUT /__script`. It refuses, as the providers do, a
-wrong key (401), an unknown model (404), a tool call without its result, a tool without an object schema.
+It serves `POST /v1/chat/completions` (OpenAI), `POST /v1/messages` (Anthropic),
+`POST /v1beta/models/NAME:generateContent` and `:streamGenerateContent` (Google), `GET /v1/models[/NAME]` and
+`GET /v1beta/models` in their shapes, and for tests `GET /__requests`, `GET /__stats`, `POST /__reset`, `PUT /__script`.
+It refuses, as the providers do, a wrong key (401, Google 400), an unknown model (404), a tool call without its result,
+a tool whose schema is no object.
 
 A script is a JSON list of rules, or an object::
 
@@ -15,8 +17,8 @@ A script is a JSON list of rules, or an object::
      "keys": ["test-key"]}
 
 `models` (also a list of names) are those that exist; none named: any name is served. `keys` are accepted as
-`Authorization: Bearer` or `x-api-key`; none named: any, or none. A `no_tools` model ignores tools (it answers the
-rule's text and leaves its calls out), a `refuses_tools` one answers 400 when some are on offer.
+`Authorization: Bearer`, `x-api-key` or `x-goog-api-key`; none named: any, or none. A `no_tools` model ignores tools (it
+answers the rule's text and leaves its calls out), a `refuses_tools` one answers 400 when some are on offer.
 
 The first rule that fits answers. Its answer is a function of the request alone, call ids included, so a client that
 asks the same again (after kill -9, for example) hears the same. A request that no rule fits gets a 400 saying so::
@@ -27,7 +29,7 @@ asks the same again (after kill -9, for example) hears the same. A request that 
   `contains` `not_contains` `matches` (regex)            anywhere: messages, system, tool results, arguments of calls
   `system_contains` `user_contains` `last_contains`      in the system text, any user message, the newest message
   `last_tool_result_contains` `last_tool_result_matches` in the newest tool result
-  `model` `provider` (`openai`, `anthropic`)             one of these
+  `model` `provider` (`openai`, `anthropic`, `google`)   one of these
   `tools_include`                                        all of these tools are on offer
   `tools_offered` `has_tool_result` `stream`             true or false
   `turn`                                                 how many assistant messages there are: 2, {"min":, "max":}

@@ -36,6 +36,7 @@ class AnthropicWire:
     """Satisfies server.ModelProtocol."""
 
     name = "anthropic"
+    key_status = 401
     DONE = b'event: message_stop\ndata: {"type": "message_stop"}\n\n'
 
     def parse(self, body: Mapping[str, object], headers: Mapping[str, str], size_bytes: int) -> Conversation:

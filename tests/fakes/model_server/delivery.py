@@ -94,10 +94,11 @@ class Delivery:
     async def _fail_with_status(self) -> web.StreamResponse:
         fault = self._fault
         status, detail = STATUSES[fault.kind]
-        self.status = fault.status if fault.kind == "server_error" else status
+        is_key = fault.kind == "unauthorized"
+        self.status = fault.status if fault.kind == "server_error" else self._wire.key_status if is_key else status
         wait = fault.retry_after_s
         headers = {} if wait is None else {"Retry-After": f"{wait:g}"}
-        body = self._wire.error(self.status, fault.message or detail)
+        body = self._wire.error(self.status, fault.message or detail, "key" if is_key else "")
         return await send_json(self._request, self.status, body, headers)
 
     async def _whole(self, answer: Answer) -> web.StreamResponse:

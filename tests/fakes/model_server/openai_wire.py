@@ -27,6 +27,7 @@ class OpenAiWire:
     """Satisfies server.ModelProtocol."""
 
     name = "openai"
+    key_status = 401
     DONE = b"data: [DONE]\n\n"
 
     def parse(self, body: Mapping[str, object], _headers: Mapping[str, str], size_bytes: int) -> Conversation:
@@ -58,7 +59,7 @@ class OpenAiWire:
         kind = ERROR_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
         if status == 429:
             kind = "requests"
-        named = code if code and code != "invalid_request_error" else ERROR_CODES.get(status)
+        named = code if code and code not in {"invalid_request_error", "key"} else ERROR_CODES.get(status)
         return {"error": {"message": detail, "type": kind, "param": None, "code": named}}
 
     def overflow(self, talk: Conversation, limit: int) -> dict[str, object]:

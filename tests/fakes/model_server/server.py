@@ -16,7 +16,7 @@ from tests.fakes.model_server.conversation import Answer, BadRequestError, Conve
 from tests.fakes.model_server.delivery import Delivery, send_json
 from tests.fakes.model_server.record import RecordedRequest, Stats, without_secrets
 from tests.fakes.model_server.script import REPLY_FAULTS, Fault, Reply, Rule, Script, compose
-from tests.fakes.model_server.wires import ANTHROPIC, OPENAI, ModelProtocol
+from tests.fakes.model_server.wires import ANTHROPIC, GOOGLE, OPENAI, ModelProtocol
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 DEFAULT_MODEL = "scripted"
@@ -24,7 +24,7 @@ UNMATCHED = "no rule of the script fits this request (turn {turn}, model {model}
 
 
 class ScriptedModelServer:
-    """Speaks OpenAI chat completions and Anthropic messages over real HTTP on loopback, answering by a script.
+    """Speaks the protocols of OpenAI, Anthropic and Google over real HTTP on loopback, answering by a script.
 
     `script` is a Script, the path of a script file, or the decoded JSON of one. `port` 0 takes a free one.
     """
@@ -54,7 +54,7 @@ class ScriptedModelServer:
 
     @property
     def base_url(self) -> str:
-        """`http://127.0.0.1:PORT`, without `/v1`: what an Anthropic client wants."""
+        """`http://127.0.0.1:PORT`, without `/v1`: what a client of Anthropic or Google wants."""
         return f"http://127.0.0.1:{self._port}"
 
     @property
@@ -87,6 +87,8 @@ class ScriptedModelServer:
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_post("/v1/chat/completions", self._serve_openai)
         app.router.add_post("/v1/messages", self._serve_anthropic)
+        app.router.add_post("/v1beta/models/{name}:{verb:(generateContent|streamGenerateContent)}", self._serve_google)
+        app.router.add_get("/v1beta/models", self._list_models)
         app.router.add_get("/v1/models", self._list_models)
         app.router.add_get("/v1/models/{name:.+}", self._show_model)
         app.router.add_get("/__requests", self._tell_requests)
@@ -119,27 +121,36 @@ class ScriptedModelServer:
     async def _serve_anthropic(self, request: web.Request) -> web.StreamResponse:
         return await self._serve(request, ANTHROPIC)
 
+    async def _serve_google(self, request: web.Request) -> web.StreamResponse:
+        verb = request.match_info["verb"]
+        path = {"model": request.match_info["name"], "stream": verb == "streamGenerateContent"}
+        return await self._serve(request, GOOGLE, path)
+
     async def wait_until_idle(self) -> None:
         """Return when no call is being answered; one whose client has gone ends by itself."""
         await self._idle.wait()
 
-    async def _serve(self, request: web.Request, wire: ModelProtocol) -> web.StreamResponse:
+    async def _serve(
+        self, request: web.Request, wire: ModelProtocol, path: Mapping[str, object] | None = None
+    ) -> web.StreamResponse:
         self._under_way += 1
         self._idle.clear()
         try:
-            return await self._answer(request, wire)
+            return await self._answer(request, wire, path or {})
         finally:
             self._under_way -= 1
             if self._under_way == 0:
                 self._idle.set()
 
-    async def _answer(self, request: web.Request, wire: ModelProtocol) -> web.StreamResponse:
+    async def _answer(
+        self, request: web.Request, wire: ModelProtocol, path: Mapping[str, object]
+    ) -> web.StreamResponse:
         record = self._record(request, wire)
         nobody = Conversation(wire.name, "", ())
         delivery = Delivery(request, wire, nobody, None)
         try:
-            self._check_key(request)
-            talk = await self._read(request, wire, record)
+            self._check_key(request, wire)
+            talk = await self._read(request, wire, record, path)
             answer, fault = self._decide(talk, record)
         except BadRequestError as error:
             response = await delivery.refuse(error)
@@ -164,24 +175,26 @@ class ScriptedModelServer:
         self._records.append(record)
         return record
 
-    def _check_key(self, request: web.Request) -> None:
+    def _check_key(self, request: web.Request, wire: ModelProtocol) -> None:
         if not self._script.keys:
             return
         bearer = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
-        key = request.headers.get("x-api-key") or bearer
+        key = request.headers.get("x-api-key") or request.headers.get("x-goog-api-key") or bearer
         if not key:
-            raise BadRequestError("You did not provide an API key", 401)
+            raise BadRequestError("You did not provide an API key", wire.key_status, "key")
         if key not in self._script.keys:
-            raise BadRequestError("Incorrect API key provided", 401)
+            raise BadRequestError("Incorrect API key provided", wire.key_status, "key")
 
-    async def _read(self, request: web.Request, wire: ModelProtocol, record: RecordedRequest) -> Conversation:
+    async def _read(
+        self, request: web.Request, wire: ModelProtocol, record: RecordedRequest, path: Mapping[str, object]
+    ) -> Conversation:
         raw = await request.read()
         try:
             body = read_object(json.loads(raw), "the body")
         except ValueError:
             raise BadRequestError("the body is no JSON") from None
         record.keep_body(body, raw)
-        talk = wire.parse(body, request.headers, len(raw))
+        talk = wire.parse({**body, **path}, request.headers, len(raw))
         record.model, record.turn, record.stream = talk.model, talk.turn, talk.stream
         if self._script.models and talk.model not in self._script.models:
             detail = f"The model `{talk.model}` does not exist or you do not have access to it."
@@ -240,7 +253,7 @@ class ScriptedModelServer:
         record = self._record(request, wire)
         unknown = None if body else BadRequestError("The model does not exist", 404, "model_not_found")
         try:
-            self._check_key(request)
+            self._check_key(request, wire)
         except BadRequestError as error:
             unknown = error
         if unknown is not None:
@@ -265,4 +278,6 @@ class ScriptedModelServer:
 
 
 def _wire_of(request: web.Request) -> ModelProtocol:
+    if request.path.startswith("/v1beta/"):
+        return GOOGLE
     return ANTHROPIC if "anthropic-version" in request.headers else OPENAI

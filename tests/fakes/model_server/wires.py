@@ -1,10 +1,11 @@
-"""The two protocols that the server speaks, behind one shape."""
+"""The protocols that the server speaks, behind one shape."""
 
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from tests.fakes.model_server.anthropic_wire import AnthropicWire
 from tests.fakes.model_server.conversation import Answer, Conversation
+from tests.fakes.model_server.google_wire import GoogleWire
 from tests.fakes.model_server.openai_wire import OpenAiWire
 
 
@@ -12,6 +13,8 @@ class ModelProtocol(Protocol):
     """One provider's protocol."""
 
     name: str
+    key_status: int
+    """The status with which a wrong key is refused."""
     DONE: bytes
 
     def parse(self, body: Mapping[str, object], headers: Mapping[str, str], size_bytes: int) -> Conversation:
@@ -53,3 +56,4 @@ class ModelProtocol(Protocol):
 
 OPENAI: ModelProtocol = OpenAiWire()
 ANTHROPIC: ModelProtocol = AnthropicWire()
+GOOGLE: ModelProtocol = GoogleWire()
