@@ -42,6 +42,7 @@ from services.pas.executors.agent.card import AgentExecutor, AgentParts
 from services.pas.executors.agent.hands import Toolset
 from services.pas.executors.command import CommandExecutor
 from services.pas.executors.linter import LinterPass
+from services.pas.executors.plan import PlanExecutor
 from services.pas.executors.recipe import RecipeExecutor, source_root
 from services.pas.executors.recorder import RecorderParts
 from services.pas.executors.tests import TestsExecutor
@@ -241,25 +242,30 @@ def _make_executors(ports: PasPorts, shared: _Shared) -> Mapping[str, CardExecut
         "tests": TestsExecutor(shared.bench, ports.artifacts, shared.programs),
         "command": CommandExecutor(shared.bench, ports.artifacts),
     }
+    executors["plan"] = PlanExecutor(shared.broker, _gather_recorder_parts(ports, shared), shared.allowlists)
     if shared.broker is not None and ports.tools is not None:
         executors["agent"] = AgentExecutor(_gather_agent_parts(ports, shared, shared.broker, ports.tools))
     return executors
+
+
+def _gather_recorder_parts(ports: PasPorts, shared: _Shared) -> RecorderParts:
+    return RecorderParts(
+        journal=shared.journal,
+        store=shared.store,
+        trees=shared.trees,
+        artifacts=ports.artifacts,
+        gatekeeper=shared.gatekeeper,
+        bell=shared.bell,
+        clock=ports.clock,
+        faults=ports.faults,
+    )
 
 
 def _gather_agent_parts(ports: PasPorts, shared: _Shared, broker: BrokerEdge, tools: Toolset) -> AgentParts:
     return AgentParts(
         broker=broker,
         index=shared.index,
-        recorder=RecorderParts(
-            journal=shared.journal,
-            store=shared.store,
-            trees=shared.trees,
-            artifacts=ports.artifacts,
-            gatekeeper=shared.gatekeeper,
-            bell=shared.bell,
-            clock=ports.clock,
-            faults=ports.faults,
-        ),
+        recorder=_gather_recorder_parts(ports, shared),
         tools=tools,
         stage=shared.stage,
         isolation=ports.isolation,
