@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.fakes.model_server.fixtures import PROBE_RULE, serve_script
+from tests.fakes.model_server.fixtures import PROBE_RULE, TEXT_PROBE_RULE, serve_script
 
 __all__ = ["serve_script"]
 
@@ -156,7 +156,15 @@ def test_an_endpoint_that_is_not_there_or_redirects_is_told(direng, serve_script
     assert target.stats()["requests"] == 0, "a redirect is never followed: the key would go along"
 
 
-def test_a_model_that_knows_no_tools_is_spoken_to_in_text_or_refused(direng, serve_script):
+def test_a_model_that_knows_no_tools_is_spoken_to_in_text(direng, serve_script):
+    server = serve_script({"rules": [TEXT_PROBE_RULE, {"reply": "Hm."}], "models": {"m1": {"no_tools": True}}})
+    done = direng("model", "add", "plain", *local(server.openai_url))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "calls tools in text" in done.stdout
+    assert [view["tool_style"] for view in json.loads(direng("model", "list", "--json").stdout)] == ["text"]
+
+
+def test_a_model_that_calls_no_tool_in_any_way_is_told_so(direng, serve_script):
     server = serve_script({"rules": [{"reply": "I am ready."}], "models": {"m1": {"refuses_tools": True}}})
     done = direng("model", "add", "plain", *local(server.openai_url))
     assert done.returncode == 1

@@ -26,6 +26,18 @@ PROBE_RULE = {
 }
 
 
+def write_text_call(name: str, **arguments: object) -> str:
+    """Return a tool call as the broker's text protocol wants it: what a model without native calls answers."""
+    return f"```tool\n{json.dumps({'name': name, 'arguments': arguments})}\n```"
+
+
+TEXT_PROBE_RULE = {
+    "note": "the same, by a model that is spoken to in text",
+    "when": {"system_contains": "report_ready", "tools_offered": False},
+    "reply": write_text_call("report_ready", word="ready"),
+}
+
+
 class RemoteModelServer:
     """A scripted server in another process: the same URLs, its records over HTTP."""
 
