@@ -14,6 +14,7 @@ from services.direng.models import (
     Health,
     NewSession,
     Session,
+    SetCap,
     TurnInput,
 )
 from services.direng.protocol import Changes, DirEng, Sessions
@@ -47,6 +48,14 @@ def _add_sessions(app: FastAPI, service: Sessions) -> None:
     @app.get("/sessions/{session_id}")
     async def get_session(caller: CallerOf, session_id: SessionPath) -> Session:
         return await service.get_session(caller, session_id)
+
+    @app.post("/sessions/{session_id}/budget")
+    async def set_cap(caller: CallerOf, session_id: SessionPath, cap: SetCap) -> Session:
+        return await service.set_cap(caller, session_id, cap)
+
+    @app.post("/sessions/{session_id}/stop")
+    async def stop_answer(caller: CallerOf, session_id: SessionPath) -> Session:
+        return await service.stop_answer(caller, session_id)
 
     @app.post("/sessions/{session_id}/turns")
     async def take_turn(caller: CallerOf, session_id: SessionPath, turn: TurnInput) -> EventSourceResponse:

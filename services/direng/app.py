@@ -14,11 +14,15 @@ from services.direng.calls.broker import BrokerEdge
 from services.direng.calls.pas import PasEdge
 from services.direng.calls.pex import PexEdge
 from services.direng.calls.vector_ops import VectorOpsEdge
+from services.direng.core.answering import Answerer
 from services.direng.core.following import TICK_S, Follower, FollowerParts
 from services.direng.core.notebook import Notebook
 from services.direng.core.ports import Worktree
+from services.direng.core.retrieval import Retriever
 from services.direng.core.service import DirEngParts, DirEngService, HealthCheck
+from services.direng.core.spending import Purse
 from services.direng.core.turns import TurnParts, TurnTaker
+from services.direng.core.work import Worker, WorkParts
 from services.direng.models import Health
 from services.direng.settings import DirEngSettings
 from services.direng.store import SqlStore, prepare_schema
@@ -78,7 +82,7 @@ def create_service(
     engine = open_engine(database_url)
     revision = prepare_schema(engine)
     chance = random or SystemRandom()
-    notebook = Notebook(SqlStore(engine, clock), Bell())
+    notebook = Notebook(SqlStore(engine, clock), Bell(), clock)
     edges = _Edges(
         PexEdge(pex, callers, chance),
         PasEdge(pas, callers, chance),
@@ -108,16 +112,22 @@ def _compose(  # noqa: PLR0917 - called once, above
     clock: Clock,
     tick_s: float,
     checks: tuple[HealthCheck, ...],
-    settings: DirEngSettings,  # noqa: ARG001 - the cap of a session is wired with the answers
+    settings: DirEngSettings,
 ) -> DirEngService:
-    follower = Follower(FollowerParts(notebook, edges.pex, edges.pas, clock, tick_s))
+    follower = Follower(FollowerParts(notebook, edges.pex, edges.pas, edges.broker, clock, tick_s))
+    purse = Purse(edges.broker, notebook.store, settings.session_cap_microusd)
+    answerer = Answerer(notebook, edges.broker, Retriever(edges.index, worktree), purse)
+    worker = Worker(WorkParts(notebook, follower, edges.pex, edges.pas, worktree, purse))
     return DirEngService(
         DirEngParts(
             notebook=notebook,
-            turns=TurnTaker(TurnParts(notebook, follower, edges.pex, edges.pas, edges.index, worktree)),
+            turns=TurnTaker(TurnParts(notebook, worker, answerer, edges.index, purse)),
             follower=follower,
+            answerer=answerer,
+            purse=purse,
             pas=edges.pas,
             index=edges.index,
+            broker=edges.broker,
             worktree=worktree,
             clock=clock,
             new_id=new_id,

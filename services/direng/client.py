@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, TypeAdapter
 
-from services.direng.models import Accept, Change, Check, Diff, Grant, NewSession, Session, TurnEvent, TurnInput
+from services.direng.models import Accept, Change, Check, Diff, Grant, NewSession, Session, SetCap, TurnEvent, TurnInput
 from services.kernel.caller import Caller
 from services.kernel.http import HttpCall
 from services.kernel.ids import RunId, SessionId, new_id
@@ -28,6 +28,12 @@ class HttpDirEng:
 
     async def get_session(self, caller: Caller, session_id: SessionId) -> Session:
         return Session.model_validate_json(await self._call.send("GET", _session(session_id), caller))
+
+    async def set_cap(self, caller: Caller, session_id: SessionId, cap: SetCap) -> Session:
+        return Session.model_validate_json(await self._write(_session(session_id, "/budget"), caller, cap))
+
+    async def stop_answer(self, caller: Caller, session_id: SessionId) -> Session:
+        return Session.model_validate_json(await self._write(_session(session_id, "/stop"), caller, None))
 
     async def take_turn(self, caller: Caller, session_id: SessionId, turn: TurnInput) -> AsyncIterator[TurnEvent]:
         async for data in self._call.stream("POST", _session(session_id, "/turns"), caller, body=turn):

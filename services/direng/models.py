@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from services.kernel.ids import DelegationId, RunId, SessionId
 
 MAX_TEXT_CHARS = 20_000
+USD_PATTERN = r"^\d{1,9}(\.\d{1,6})?$"
 
 
 class _Frozen(BaseModel):
@@ -41,8 +42,27 @@ class Turn(_Frozen):
     finished_at: str = ""
 
 
+class Spend(_Frozen):
+    """What a session's models may cost, and did; `cap_microusd` None: nothing was ever paid for or capped."""
+
+    cap_microusd: int | None
+    spent_microusd: int
+    reserved_microusd: int
+    tokens: int
+    text: str
+
+
+class SetCap(_Frozen):
+    """The most that a session's models may cost from now on."""
+
+    max_cost_usd: str = Field(pattern=USD_PATTERN)
+
+
 class Session(_Frozen):
-    """A conversation about one repository. `run_id` is the newest run; `delegation_id` the newest delegation."""
+    """A conversation about one repository. `run_id` is the newest run; `delegation_id` the newest delegation.
+
+    `spend` is told of a single session, not in lists.
+    """
 
     session_id: SessionId
     repo: str
@@ -50,6 +70,7 @@ class Session(_Frozen):
     turns: tuple[Turn, ...]
     delegation_id: DelegationId | None = None
     run_id: RunId | None = None
+    spend: Spend | None = None
 
 
 class Handling(StrEnum):
@@ -63,25 +84,29 @@ class Handling(StrEnum):
 class TurnInput(_Frozen):
     """What the user said. `is_approved` answers a pending approval; `handling` is `--delegate` and its opposite.
 
-    `purpose` is `auto`, or the one-shot command that was used: `ask`, `implement`, `fix`.
+    `purpose` is `auto`, or the one-shot command that was used: `ask`, `implement`, `fix`. `max_cost_usd` is the most
+    that models may cost: the session's cap from now on, and the bound of a delegation.
     """
 
     text: str = Field(default="", max_length=MAX_TEXT_CHARS)
     is_approved: bool | None = None
     handling: Handling = Handling.AUTO
     purpose: str = Field(default="auto", pattern=r"^(auto|ask|implement|fix)$")
+    max_cost_usd: str | None = Field(default=None, pattern=USD_PATTERN)
 
 
 class TurnEventKind(StrEnum):
     """What a turn event is for; the terminal chooses its look by it."""
 
     TRACE = "trace"
+    DELTA = "delta"
     ANSWER = "answer"
     DECISION = "decision"
     PLAN = "plan"
     ESTIMATE = "estimate"
     APPROVAL_REQUIRED = "approval_required"
     QUESTION = "question"
+    STEP = "step"
     TICK = "tick"
     REPORT = "report"
     OFFER = "offer"
@@ -92,8 +117,12 @@ class TurnEventKind(StrEnum):
 class TurnEvent(_Frozen):
     """One line of a turn. `step` is its number among the fourteen of a delegation; `data` repeats `text` for scripts.
 
-    Keys of `data` by kind: answer {hits, stamp}; estimate {time_p50_s, time_p80_s, time_p95_s, label, cost_usd,
-    uses_model};
+    A `delta` is a piece of an answer that still comes: it is not kept, its `seq` is 0, and {is_restart} says that the
+    pieces before it are void. The `answer` repeats it whole, beginning with the same words.
+
+    Keys of `data` by kind: answer {hits, stamp}, of a model {body, citations, checked, unknown, stamp, model, provider,
+    tokens, cost_usd, spend, context, is_stopped}; estimate {time_p50_s, time_p80_s, time_p95_s, label, cost_usd,
+    uses_model, cost_p50_usd, cost_p80_usd, tokens_p95}; approval_required {delegation_id} or {is_payment, model};
     tick {state, done, total, elapsed_s, eta_s, cost_microusd, cap_microusd}; report {run_id, state, badge, branch,
     files, findings, left_alone};
     error {code}; end {state, exit_code}.

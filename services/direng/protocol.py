@@ -1,21 +1,49 @@
 """What DirEng promises its clients (the terminal, the HMI).
 
 PlatformError
+├── InvalidRequestError
+│   └── ContextOverflowError    direng.context_overflow      the question does not fit into the model's context
 ├── NotFoundError
 │   ├── SessionNotFoundError    direng.session_not_found
 │   └── NothingToAcceptError    direng.nothing_to_accept
+├── LimitExceededError
+│   └── NothingLeftError        direng.nothing_left          the session's cap is spent
 └── ConflictError
     ├── TurnInProgressError     direng.turn_in_progress
-    └── NothingPendingError     direng.nothing_pending       an approval came, but nothing waits for one
+    ├── NothingPendingError     direng.nothing_pending       an approval came, but nothing waits for one
+    └── NothingToStopError      direng.nothing_to_stop       no answer is being told
 """
 
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from services.direng.models import Accept, Change, Check, Diff, Grant, NewSession, Session, TurnEvent, TurnInput
+from services.direng.models import (
+    Accept,
+    Change,
+    Check,
+    Diff,
+    Grant,
+    NewSession,
+    Session,
+    SetCap,
+    TurnEvent,
+    TurnInput,
+)
 from services.kernel.caller import Caller
-from services.kernel.errors import ConflictError, NotFoundError
+from services.kernel.errors import ConflictError, InvalidRequestError, LimitExceededError, NotFoundError
 from services.kernel.ids import RunId, SessionId
+
+
+class ContextOverflowError(InvalidRequestError):
+    """What cannot be left out does not fit into the model's context; nothing was paid."""
+
+    code = "direng.context_overflow"
+
+
+class NothingLeftError(LimitExceededError):
+    """The cap of the session is spent; nothing was started."""
+
+    code = "direng.nothing_left"
 
 
 class SessionNotFoundError(NotFoundError):
@@ -42,6 +70,12 @@ class NothingPendingError(ConflictError):
     code = "direng.nothing_pending"
 
 
+class NothingToStopError(ConflictError):
+    """No answer is being told; a run is ended with PAS."""
+
+    code = "direng.nothing_to_stop"
+
+
 class Sessions(Protocol):
     """Conversations; every method needs scope session.use."""
 
@@ -54,7 +88,15 @@ class Sessions(Protocol):
         ...
 
     async def get_session(self, caller: Caller, session_id: SessionId) -> Session:
-        """Return one session."""
+        """Return one session, with what its models have cost."""
+        ...
+
+    async def set_cap(self, caller: Caller, session_id: SessionId, cap: SetCap) -> Session:
+        """Set the most that the session's models may cost; below what is spent, nothing more is paid."""
+        ...
+
+    async def stop_answer(self, caller: Caller, session_id: SessionId) -> Session:
+        """End the answer that is being told; what came of it is kept. Raises NothingToStopError."""
         ...
 
     def take_turn(self, caller: Caller, session_id: SessionId, turn: TurnInput) -> AsyncIterator[TurnEvent]:

@@ -5,9 +5,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from services.direng.core.conversation import TOLD, Summary
+from services.direng.core.packing import ContextAudit
 from services.direng.core.ports import EventDraft, Following, OpenTurn, Pending
 from services.direng.models import Session, Turn, TurnEvent, TurnState
-from services.direng.tables import ACCEPTS, SESSIONS, TURN_EVENTS, TURNS
+from services.direng.tables import ACCEPTS, CONTEXT_AUDITS, SESSIONS, SUMMARIES, TURN_EVENTS, TURNS
 from services.kernel.clock import Clock, to_iso
 from services.kernel.db import in_thread, upgrade_schema
 from services.kernel.ids import DelegationId, RunId, SessionId
@@ -154,11 +156,82 @@ class SqlStore:
         return await in_thread(self._list_events, session_id, after_seq)
 
     def _list_events(self, session_id: SessionId, after_seq: int) -> tuple[TurnEvent, ...]:
-        table = TURN_EVENTS
-        query = sa.select(table).where(table.c.session_id == session_id, table.c.seq > after_seq)
+        return self._read_events(TURN_EVENTS.c.session_id == session_id, TURN_EVENTS.c.seq > after_seq)
+
+    async def list_told(self, session_id: SessionId, after_turn: int) -> tuple[TurnEvent, ...]:
+        kinds = TURN_EVENTS.c.kind.in_([kind.value for kind in TOLD])
+        is_wanted = (TURN_EVENTS.c.session_id == session_id, TURN_EVENTS.c.turn_index > after_turn, kinds)
+        return await in_thread(self._read_events, *is_wanted)
+
+    def _read_events(self, *is_wanted: sa.ColumnElement[bool]) -> tuple[TurnEvent, ...]:
+        query = sa.select(TURN_EVENTS).where(*is_wanted).order_by(TURN_EVENTS.c.seq)
         with self._engine.begin() as connection:
-            rows = connection.execute(query.order_by(table.c.seq)).mappings().all()
+            rows = connection.execute(query).mappings().all()
         return tuple(TurnEvent.model_validate(dict(row) | {"data": json.loads(row["data"])}) for row in rows)
+
+    async def read_summary(self, session_id: SessionId) -> Summary:
+        return await in_thread(self._read_summary, session_id)
+
+    def _read_summary(self, session_id: SessionId) -> Summary:
+        query = sa.select(SUMMARIES.c.body).where(SUMMARIES.c.session_id == session_id)
+        with self._engine.begin() as connection:
+            body = connection.execute(query).scalar_one_or_none()
+        return Summary() if body is None else Summary.model_validate_json(body)
+
+    async def put_summary(self, session_id: SessionId, summary: Summary) -> None:
+        await in_thread(self._put_summary, session_id, summary)
+
+    def _put_summary(self, session_id: SessionId, summary: Summary) -> None:
+        row = {
+            "session_id": session_id,
+            "upto_turn": summary.upto_turn,
+            "model": summary.model,
+            "body": summary.model_dump_json(),
+            "made_at": to_iso(self._clock.now()),
+        }
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(SUMMARIES).where(SUMMARIES.c.session_id == session_id))
+            connection.execute(sa.insert(SUMMARIES).values(row))
+
+    async def add_audit(self, turn: OpenTurn, call_id: str, audit: ContextAudit) -> None:
+        await in_thread(self._add_audit, turn, call_id, audit)
+
+    def _add_audit(self, turn: OpenTurn, call_id: str, audit: ContextAudit) -> None:
+        row = {
+            "call_id": call_id,
+            "session_id": turn.session_id,
+            "turn_index": turn.turn_index,
+            "model": audit.model,
+            "limit_tokens": audit.limit,
+            "tokens": audit.tokens,
+            "is_refused": audit.is_refused,
+            "prompt_sha256": audit.prompt_sha256,
+            "body": audit.model_dump_json(),
+            "packed_at": to_iso(self._clock.now()),
+        }
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(CONTEXT_AUDITS).where(CONTEXT_AUDITS.c.call_id == call_id))
+            connection.execute(sa.insert(CONTEXT_AUDITS).values(row))
+
+    async def settle_audit(self, call_id: str, cost_microusd: int) -> None:
+        settled = sa.update(CONTEXT_AUDITS).where(CONTEXT_AUDITS.c.call_id == call_id)
+        await in_thread(self._execute, settled.values(cost_microusd=cost_microusd))
+
+    async def allow_paid(self, session_id: SessionId) -> None:
+        await in_thread(
+            self._execute, sa.update(SESSIONS).where(SESSIONS.c.session_id == session_id).values(is_paid_allowed=True)
+        )
+
+    def _execute(self, statement: sa.Update) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(statement)
+
+    async def is_paid_allowed(self, session_id: SessionId) -> bool:
+        return await in_thread(self._is_paid_allowed, session_id)
+
+    def _is_paid_allowed(self, session_id: SessionId) -> bool:
+        with self._engine.begin() as connection:
+            return bool(connection.execute(_select(session_id)).mappings().one()["is_paid_allowed"])
 
     async def last_seq(self, session_id: SessionId) -> int:
         return await in_thread(self._last_seq, session_id)

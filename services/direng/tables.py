@@ -17,6 +17,7 @@ SESSIONS = sa.Table(
     sa.Column("run_id", sa.String(128)),
     sa.Column("pending", sa.Text),
     sa.Column("last_seq", sa.Integer, nullable=False),
+    sa.Column("is_paid_allowed", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
 
@@ -58,6 +59,32 @@ ACCEPTS = sa.Table(
     _session_id(is_key=False),
     sa.Column("repo", sa.Text, nullable=False, index=True),
     sa.Column("accepted_at", sa.String(40), nullable=False),
+)
+
+SUMMARIES = sa.Table(
+    "summaries",
+    METADATA,
+    _session_id(is_key=True),
+    sa.Column("upto_turn", sa.Integer, nullable=False),
+    sa.Column("model", sa.String(128), nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("made_at", sa.String(40), nullable=False),
+)
+
+CONTEXT_AUDITS = sa.Table(
+    "context_audits",
+    METADATA,
+    sa.Column("call_id", sa.String(300), primary_key=True),
+    _session_id(is_key=False),
+    sa.Column("turn_index", sa.Integer, nullable=False),
+    sa.Column("model", sa.String(128), nullable=False),
+    sa.Column("limit_tokens", sa.Integer, nullable=False),
+    sa.Column("tokens", sa.Integer, nullable=False),
+    sa.Column("is_refused", sa.Boolean, nullable=False),
+    sa.Column("prompt_sha256", sa.String(64), nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("cost_microusd", sa.BigInteger),
+    sa.Column("packed_at", sa.String(40), nullable=False),
 )
 
 IDEMPOTENCY = idempotency_table(METADATA)

@@ -1,5 +1,6 @@
 """The user's repository through the edits library; satisfies `core.ports.Worktree`. Git work runs in threads."""
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pygit2
@@ -7,15 +8,22 @@ import pygit2
 from services.direng.core.ports import Merged, Whereabouts
 from services.direng.protocol import NothingToAcceptError
 from services.edits import errors as edits_errors
+from services.edits.disk import Disk
 from services.edits.journal import AcceptJournal, JournalState
 from services.edits.models import Acceptance, Snapshot
+from services.edits.paths import check_path
 from services.edits.repository import UserRepository, open_repository, recover
+from services.edits.tree import MODE_LINK
 from services.kernel.clock import Clock
 from services.kernel.db import in_thread
 from services.kernel.ids import GitOid, RunId
 from services.pas.models import Passport, RunView
 
 MAX_MODIFIED = 1000
+MAX_READ_BYTES = 1024 * 1024
+NEVER_READ = (".env*", "*.pem", "*.key")
+NEVER_ENTERED = frozenset({"secrets", ".git"})
+"""What no prompt may hold, whatever the index found there."""
 
 
 class GitWorktree:
@@ -41,6 +49,24 @@ class GitWorktree:
         snapshot = self._open(repo).take_snapshot()
         modified = (*snapshot.dirty_paths, *snapshot.untracked_paths)[:MAX_MODIFIED]
         return Whereabouts(snapshot.repo_root, snapshot.branch, modified)
+
+    async def read_lines(self, repo: str, path: str) -> tuple[str, ...] | None:
+        return await in_thread(self._read_lines, repo, path)
+
+    def _read_lines(self, repo: str, path: str) -> tuple[str, ...] | None:
+        check_path(path)
+        *folders, name = path.split("/")
+        if NEVER_ENTERED & set(folders) or any(fnmatchcase(name.lower(), pattern) for pattern in NEVER_READ):
+            return None
+        repository = self._open(repo)
+        disk = Disk(repository.root, repository.owner)
+        try:
+            found = dict(disk.read_files("/".join(folders), [name], MAX_READ_BYTES)).get(name)
+        except (OSError, edits_errors.UnreadablePathError):  # a folder on the way is gone, or nobody may read it
+            return None
+        if found is None or found.data is None or found.mode == MODE_LINK or b"\0" in found.data:
+            return None
+        return tuple(line.rstrip("\r") for line in found.data.decode("utf-8", "replace").split("\n"))
 
     async def accept(self, run: RunView, passport: Passport, message: str) -> Merged:
         return await in_thread(self._accept, run, passport, message)

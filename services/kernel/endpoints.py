@@ -75,6 +75,8 @@ ENDPOINT_SCOPES: Mapping[ServiceName, Mapping[str, Scope | None]] = {
         "POST /sessions": _S.SESSION_USE,
         "GET /sessions": _S.SESSION_USE,
         "GET /sessions/{session_id}": _S.SESSION_USE,
+        "POST /sessions/{session_id}/budget": _S.SESSION_USE,
+        "POST /sessions/{session_id}/stop": _S.SESSION_USE,
         "POST /sessions/{session_id}/turns": _S.SESSION_USE,
         "POST /sessions/{session_id}/accept": _S.SESSION_USE,
         "POST /sessions/{session_id}/undo": _S.SESSION_USE,

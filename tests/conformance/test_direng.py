@@ -20,8 +20,8 @@ from tests.fakes.callers import FixedCallers
 from tests.fakes.identity import ENGINEER, NOBODY, STRANGER, KnownCallers
 from tests.fakes.memory_pas import FakePas
 from tests.fakes.plms import FakePlms
-from tests.fakes.scripted_broker import ScriptedBroker
 from tests.fakes.sockets import serve
+from tests.fakes.speaking_broker import SpeakingBroker
 from tests.fakes.vector_ops import FakeVectorOps, make_hit
 from tests.unit.direng.conftest import make_repository
 
@@ -41,7 +41,7 @@ async def direng(request, tmp_path):
         sqlite_url(tmp_path / "direng.db"),
         home=tmp_path / "home",
         pex=pex.service,
-        broker=ScriptedBroker(),
+        broker=SpeakingBroker(),
         checks=(_is_well,),
         **shared,
     )

@@ -24,7 +24,7 @@ from services.vector_ops.app import open_vector_ops
 from tests.fakes import pas as fake
 from tests.fakes.callers import FixedCallers
 from tests.fakes.identity import ENGINEER
-from tests.fakes.scripted_broker import ScriptedBroker
+from tests.fakes.speaking_broker import SpeakingBroker
 
 pytestmark = pytest.mark.sandbox
 WAIT_S = 90
@@ -55,7 +55,7 @@ async def running_platform(home: Path, repository: Path):
         near = {"pas": pas.service, "vector_ops": index.service, **shared}
         pex = create_pex(sqlite_url(home / "pex.db"), plms=plms.service, **near)
         direng = create_direng(
-            sqlite_url(home / "direng.db"), home=home, pex=pex.service, broker=ScriptedBroker(), **near
+            sqlite_url(home / "direng.db"), home=home, pex=pex.service, broker=SpeakingBroker(), **near
         )
         await pex.service.recover()
         await direng.service.recover()

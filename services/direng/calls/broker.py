@@ -3,7 +3,7 @@
 Paid calls are sent once: the broker itself retries, under its ledger. Reading and setting budgets may be repeated.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from random import Random
 
 from services.broker.models import (
@@ -32,8 +32,13 @@ class BrokerEdge:
 
     async def stream(self, request: CompletionRequest) -> AsyncIterator[Delta]:
         """Yield an answer as it comes; sent once. Closing the iterator stops the call."""
-        async for delta in self._broker.stream(await self._edge.caller(), request):
-            yield delta
+        deltas = self._broker.stream(await self._edge.caller(), request)
+        try:
+            async for delta in deltas:
+                yield delta
+        finally:
+            if isinstance(deltas, AsyncGenerator):
+                await deltas.aclose()  # now, not when it is collected: the call is settled when this returns
 
     async def complete(self, request: CompletionRequest) -> Completion:
         """Return an answer; sent once."""

@@ -6,7 +6,7 @@ from random import Random
 from services.kernel.caller import CallerSource
 from services.kernel.ids import RunId, Sha256
 from services.kernel.vocabulary import ServiceName
-from services.pas.models import Passport, RunCommand, RunEvent, RunView, StartRun
+from services.pas.models import LaneModel, Passport, Receipt, RunCommand, RunEvent, RunView, StartRun
 from services.pas.protocol import Pas
 from services.wire.edge import Edge
 
@@ -44,9 +44,21 @@ class PasEdge:
         """Return the bytes of an artifact."""
         return await self._edge.call(lambda caller: self._pas.get_artifact(caller, sha256))
 
-    async def resume_run(self, run_id: RunId, reason: str) -> RunView:
-        """Go on with a paused run."""
-        command = RunCommand(run_id=run_id, reason=reason)
+    async def list_receipts(self, run_id: RunId) -> tuple[Receipt, ...]:
+        """Return a run's receipts in the order they were recorded."""
+        return await self._edge.call(lambda caller: self._pas.list_receipts(caller, run_id))
+
+    async def list_lane_models(self) -> tuple[LaneModel, ...]:
+        """Return the model of every lane, or why it has none."""
+        return await self._edge.call(self._pas.list_lane_models)
+
+    async def resume_run(
+        self, run_id: RunId, reason: str, max_cost_microusd: int | None = None, *, is_downshift: bool = False
+    ) -> RunView:
+        """Go on with a paused run, under a new cap or with the next model where that is said."""
+        command = RunCommand(
+            run_id=run_id, reason=reason, max_cost_microusd=max_cost_microusd, is_downshift=is_downshift
+        )
         return await self._edge.call(lambda caller: self._pas.resume_run(caller, command))
 
     async def terminate_run(self, run_id: RunId, reason: str) -> RunView:

@@ -4,9 +4,17 @@ from collections.abc import AsyncIterator
 from random import Random
 
 from services.kernel.caller import CallerSource
-from services.kernel.ids import DelegationId
+from services.kernel.ids import DelegationId, ProjectId
 from services.kernel.vocabulary import ServiceName
-from services.pex.models import ApprovalReply, Delegation, DelegationEvent, DelegationRequest, Planning, PlanRequest
+from services.pex.models import (
+    ApprovalReply,
+    Delegation,
+    DelegationEvent,
+    DelegationRequest,
+    Planning,
+    PlanRequest,
+    ProjectStatus,
+)
 from services.pex.protocol import Pex
 from services.wire.edge import Edge
 
@@ -38,6 +46,10 @@ class PexEdge:
     async def reject(self, delegation_id: DelegationId, reply: ApprovalReply) -> Delegation:
         """Say no; repeating it changes nothing."""
         return await self._edge.call(lambda caller: self._pex.reject(caller, delegation_id, reply))
+
+    async def get_status(self, project_id: ProjectId) -> ProjectStatus:
+        """Return where a project's run stands, with its budget."""
+        return await self._edge.call(lambda caller: self._pex.get_status(caller, project_id))
 
     async def watch(self, delegation_id: DelegationId, after_seq: int) -> AsyncIterator[DelegationEvent]:
         """Yield events after `after_seq` until the delegation waits or ends; the caller reconnects by its cursor."""

@@ -9,20 +9,28 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from services.broker.models import BudgetKind, BudgetScope
+from services.direng.calls.broker import BrokerEdge
 from services.direng.calls.pas import PasEdge
 from services.direng.calls.pex import PexEdge
 from services.direng.core.notebook import Notebook
+from services.direng.core.pausing import Pause, ask_about, is_direct, measure_directly
 from services.direng.core.ports import EventDraft, Following, OpenTurn, Pending
+from services.direng.core.spending import ANSWER_LANE
 from services.direng.core.telling import (
     CardDetail,
     exit_code_of,
     list_files,
     list_left_alone,
+    tell_approval,
+    tell_estimate,
     tell_offer,
+    tell_plan,
+    tell_question,
     tell_report,
     tell_tick,
 )
-from services.direng.models import TurnEventKind, TurnState
+from services.direng.models import Handling, TurnEventKind, TurnState
 from services.kernel.clock import Clock, to_iso
 from services.kernel.errors import PlatformError, UnavailableError
 from services.kernel.ids import DelegationId, RunId
@@ -35,7 +43,7 @@ from services.kernel.vocabulary import (
     is_final,
 )
 from services.pas.models import EventKind, RunView
-from services.pex.models import Delegation, DelegationEvent
+from services.pex.models import BudgetState, Delegation, DelegationEvent
 from services.plms.models import Estimate
 
 LOG = logging.getLogger("direng.direng")
@@ -45,8 +53,12 @@ TICK_S = 5.0
 RECONNECT_S = 0.5
 STORAGE_UNWRITABLE = "wire.storage_unwritable"
 _RENAME = "recipe/rename-symbol"
+_LOOKS = {EventKind.AGENT: TurnEventKind.STEP}
 _OWN_STEPS = frozenset({2, 7})
 """Steps that DirEng tells itself."""
+_PLANNED = frozenset({DelegationState.AWAITING_APPROVAL, DelegationState.FAILED})
+_SHOWN = frozenset({"agent", "planning", "planning_cost"})
+"""Kinds of PEX's events that people see as they come: one line for a step of an agent, and what planning costs."""
 _PROGRESS = frozenset({EventKind.CARD_STATE, EventKind.RUN_STATE})
 
 
@@ -57,6 +69,7 @@ class FollowerParts:
     notebook: Notebook
     pex: PexEdge
     pas: PasEdge
+    broker: BrokerEdge
     clock: Clock
     tick_s: float = TICK_S
 
@@ -104,6 +117,9 @@ class Follower:
                     if await self._pause(turn, delegation.run_id, following):
                         return following, True
         delegation = await self._parts.pex.get_delegation(delegation_id)
+        if following.is_planning and delegation.state in _PLANNED:
+            await self.offer(turn, delegation, ())
+            return following, True
         if delegation.state is DelegationState.AWAITING_APPROVAL:
             await self._ask_again(turn)
             return following, True
@@ -111,6 +127,25 @@ class Follower:
             return following, False
         await self._close_delegation(turn, delegation)
         return following, True
+
+    async def offer(self, turn: OpenTurn, delegation: Delegation, relayed: tuple[EventDraft, ...]) -> None:
+        """Close a turn with what planning led to: the estimate and its question, PEX's question, or the reason."""
+        if delegation.question is not None:
+            event, asked = tell_question(delegation.question, turn.trace_id, Handling.DELEGATE)
+            await self._notebook.close(turn, TurnState.WAITING, event, exit_code=1, pending=asked)
+            return
+        if delegation.state is not DelegationState.AWAITING_APPROVAL or delegation.estimate is None:
+            await self._notebook.refuse(turn, delegation.reason or "PEX could not plan this", "pex.not_planned")
+            return
+        pending = Pending(kind="approval", trace_id=turn.trace_id, intent=delegation.intent)
+        planned = self._tell_own_plan(delegation)
+        events = (*relayed, *planned, tell_estimate(delegation.estimate), tell_approval(delegation))
+        await self._notebook.close(turn, TurnState.WAITING, *events, pending=pending)
+
+    def _tell_own_plan(self, delegation: Delegation) -> tuple[EventDraft, ...]:
+        """Return the plan that a model made: it is not the one that was shown before."""
+        plan = delegation.plan
+        return () if plan is None or plan.planning is None else (tell_plan(plan),)
 
     async def _ask_again(self, turn: OpenTurn) -> None:
         """Ask for the user's word once more: the server stopped before it reached PEX."""
@@ -122,6 +157,8 @@ class Follower:
 
     async def _retell(self, delegation: Delegation, event: DelegationEvent) -> tuple[EventDraft, ...]:
         """Return PEX's event under its own step number; progress brings a tick (step 11) along."""
+        if event.kind in _SHOWN:
+            return (EventDraft(TurnEventKind.STEP, event.text, step=event.step),)
         if event.step in _OWN_STEPS or event.kind == "report":
             return ()
         told = EventDraft(TurnEventKind.TRACE, event.text, step=event.step)
@@ -170,7 +207,7 @@ class Follower:
                     await self._notebook.tell(turn, tick)
                     continue
                 following = following.model_copy(update={"cursor": event.seq})
-                told = EventDraft(TurnEventKind.TRACE, event.text)
+                told = EventDraft(_LOOKS.get(event.kind, TurnEventKind.TRACE), event.text)
                 events = (told, tick) if event.kind in _PROGRESS and self._has_moved(run) else (told,)
                 await self._notebook.tell(turn, *events, following=following)
                 if await self._pause(turn, run_id, following):
@@ -203,12 +240,27 @@ class Follower:
         run = await self._parts.pas.get_run(run_id)
         if run.state is not RunState.PAUSED:
             return False
-        options = ("resume", "terminate")
-        text = f"run {run_id} is paused ({run.reason or 'no reason given'}). A) resume it  B) end it now"
-        pending = Pending(kind="paused", trace_id=turn.trace_id, options=options, following=following)
-        question = EventDraft(TurnEventKind.QUESTION, text, data={"options": list(options)})
-        await self._notebook.close(turn, TurnState.WAITING, question, pending=pending)
+        budget = await self._measure(run)
+        pause = Pause(run, budget, await self._find_next_model(run, budget))
+        question, pending, exit_code = ask_about(pause, turn.trace_id, following)
+        await self._notebook.close(turn, TurnState.WAITING, question, exit_code=exit_code, pending=pending)
         return True
+
+    async def _measure(self, run: RunView) -> BudgetState:
+        """Return the run's budget as PEX sees it; a direct run has no estimate, its receipts speak."""
+        if run.cap_microusd and not is_direct(run):
+            status = await self._parts.pex.get_status(run.project_id)
+            if status.budget is not None:
+                return status.budget
+        return measure_directly(run, await self._parts.pas.list_receipts(run.run_id))
+
+    async def _find_next_model(self, run: RunView, budget: BudgetState) -> str:
+        """Return the model that a downshift would go on with; empty when the chain ends."""
+        if not run.cap_microusd:
+            return ""
+        lane = budget.top_lanes[0].lane if budget.top_lanes else ANSWER_LANE
+        route = await self._parts.broker.get_route(lane, BudgetScope(kind=BudgetKind.RUN, id=run.run_id))
+        return route.models[1].alias if len(route.models) > 1 else ""
 
     async def _read_left_alone(self, run: RunView) -> tuple[str, ...]:
         details: list[CardDetail] = []

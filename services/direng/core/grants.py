@@ -9,5 +9,6 @@ GRANTS: tuple[Grant, ...] = (
     Grant(action="change files on a copy: a small direct run", risk="low", rule="automatic; merged only by /accept"),
     Grant(action="delegate a plan to PEX, the orchestrator", risk="high", rule="asks, with an estimate"),
     Grant(action="merge a run into your files (/accept), take it back (/undo)", risk="high", rule="only on your word"),
-    Grant(action="network, deletions, history rewrites, paid calls", risk="critical", rule="never, in this version"),
+    Grant(action="pay for a model", risk="high", rule="asks once a session; never above the session's cap (/budget)"),
+    Grant(action="network, deletions, history rewrites", risk="critical", rule="never, in this version"),
 )

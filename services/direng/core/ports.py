@@ -5,36 +5,46 @@ from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from services.direng.core.conversation import Summary
+from services.direng.core.packing import ContextAudit
 from services.direng.models import Handling, Session, TurnEvent, TurnEventKind, TurnState
 from services.kernel.ids import DelegationId, RunId, SessionId
 from services.pas.models import Passport, RunView
 
 
 class Following(BaseModel):
-    """What a running turn follows, and the newest event of it that was told; so a restart goes on there."""
+    """What a running turn follows, and the newest event of it that was told; so a restart goes on there.
+
+    `is_planning`: the delegation has not asked for the user's word yet.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["delegation", "run"]
     id: str
     cursor: int = 0
+    is_planning: bool = False
 
 
 class Pending(BaseModel):
     """What the next turn may answer. `options` are the intents, or for the other kinds the words, behind A, B, C.
 
-    `following` is what a paused run's next turn goes on with.
+    `following` is what a paused run's next turn goes on with, `raise_microusd` how much more it may be given. `purpose`
+    and `max_cost_usd` are those of the turn which the answer continues.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["approval", "question", "handling", "paused"]
+    kind: Literal["approval", "paid", "question", "handling", "paused"]
     trace_id: str
     intent: str = ""
     options: tuple[str, ...] = ()
     answer: str = ""
     handling: Handling = Handling.AUTO
+    purpose: str = "auto"
+    max_cost_usd: str | None = None
     following: Following | None = None
+    raise_microusd: int = 0
 
 
 @dataclass(frozen=True)
@@ -110,6 +120,34 @@ class Store(Protocol):
         """Return the number of the newest event; 0 when there is none."""
         ...
 
+    async def list_told(self, session_id: SessionId, after_turn: int) -> tuple[TurnEvent, ...]:
+        """Return what turns after `after_turn` told that a later question may refer to."""
+        ...
+
+    async def read_summary(self, session_id: SessionId) -> Summary:
+        """Return the session's rolling summary; an empty one when there is none."""
+        ...
+
+    async def put_summary(self, session_id: SessionId, summary: Summary) -> None:
+        """Replace the session's rolling summary."""
+        ...
+
+    async def add_audit(self, turn: OpenTurn, call_id: str, audit: ContextAudit) -> None:
+        """Keep what a context is made of, before its call."""
+        ...
+
+    async def settle_audit(self, call_id: str, cost_microusd: int) -> None:
+        """Note what the call cost."""
+        ...
+
+    async def allow_paid(self, session_id: SessionId) -> None:
+        """Remember that the user agreed to pay for models in this session."""
+        ...
+
+    async def is_paid_allowed(self, session_id: SessionId) -> bool:
+        """Return whether the user agreed to pay for models in this session."""
+        ...
+
     async def note_accept(self, session_id: SessionId, repo: str, run_id: RunId) -> None:
         """Remember that a run was accepted, and when."""
         ...
@@ -146,6 +184,10 @@ class Worktree(Protocol):
 
     async def describe(self, repo: str) -> Whereabouts:
         """Return branch and modified files."""
+        ...
+
+    async def read_lines(self, repo: str, path: str) -> tuple[str, ...] | None:
+        """Return a file's lines as they are on disk; None for one that is missing, large, binary or never read."""
         ...
 
     async def accept(self, run: RunView, passport: Passport, message: str) -> Merged:

@@ -36,6 +36,16 @@ _PATTERNS: tuple[tuple[QueryKind, str], ...] = (
     ),
     (QueryKind.SEARCH, r"show\s+(?:me\s+)?code\s+(?:that|for|like)\s+(?P<words>.+?)\s*\??$"),
 )
+_ASKS = re.compile(
+    r"(?:how|why|what(?:'s)?|when|which|who|whose|where|does|do|did|is|are|was|were|has|have|explain|describe|summari[sz]e"
+    r"|tell\s+me|give\s+me\s+an?\s+overview|walk\s+me\s+through)\b",
+    re.IGNORECASE,
+)
+_ASKS_FOR_WORK = re.compile(
+    r"(?:please\b|(?:can|could|would|will)\s+(?:you|we)\b(?!\s+(?:explain|tell|describe|summari[sz]e|say))"
+    r"|do\s+(?:it|the|this|that)\b|what\s+about\b|how\s+about\b)",
+    re.IGNORECASE,
+)
 _COMPILED = tuple((kind, re.compile(pattern, re.IGNORECASE | re.DOTALL)) for kind, pattern in _PATTERNS)
 _HEADS = {
     QueryKind.WHERE_DEFINED: "{text} is defined here",
@@ -53,11 +63,15 @@ _NONE = {
 
 @dataclass(frozen=True)
 class IndexQuestion:
-    """A question for the index. `is_fallback`: words that the index was not made for; only near places come back."""
+    """A question for the index. `is_fallback`: words that the index was not made for; only near places come back.
+
+    `problem` says then why no model answers.
+    """
 
     kind: QueryKind
     text: str
     is_fallback: bool = False
+    problem: str = "no model is configured"
 
 
 def read_question(text: str) -> IndexQuestion | None:
@@ -71,6 +85,17 @@ def read_question(text: str) -> IndexQuestion | None:
     return None
 
 
+def is_question(text: str) -> bool:
+    """Return whether words ask something, rather than ask for something to be done.
+
+    `can you rename a to b?` asks for work; so does anything that no question word begins and no mark ends.
+    """
+    plain = " ".join(text.split())
+    if _ASKS_FOR_WORK.match(plain):
+        return False
+    return bool(_ASKS.match(plain)) or plain.endswith("?")
+
+
 def format_answer(question: IndexQuestion, answer: IndexAnswer) -> str:
     """Return the answer as lines `path:line`, under one head line and over the stamp."""
     stamp = describe_stamp(answer.stamp)
@@ -78,7 +103,7 @@ def format_answer(question: IndexQuestion, answer: IndexAnswer) -> str:
         return f"{_NONE[question.kind].format(text=question.text)}\n({stamp})"
     head = _HEADS[question.kind].format(text=question.text)
     if question.is_fallback:
-        head = "no model is configured, so this is a search for your words, no answer; nearest places"
+        head = f"{question.problem}, so this is a search for your words, no answer; nearest places"
     lines = [f"  {format_hit(hit)}" for hit in answer.hits[:MAX_LINES]]
     rest = len(answer.hits) - MAX_LINES
     if rest > 0:

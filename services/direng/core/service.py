@@ -5,14 +5,18 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from services.direng.calls.broker import BrokerEdge
 from services.direng.calls.pas import PasEdge
 from services.direng.calls.vector_ops import VectorOpsEdge
+from services.direng.core.answering import Answerer
 from services.direng.core.following import DIFF_PATH, RECONNECT_S, Follower
 from services.direng.core.grants import GRANTS
+from services.direng.core.money import read_usd
 from services.direng.core.notebook import Notebook
 from services.direng.core.ports import OpenTurn, Worktree
 from services.direng.core.questions import describe_stamp
-from services.direng.core.telling import count_of
+from services.direng.core.spending import Purse
+from services.direng.core.telling import PARTIAL, count_of
 from services.direng.core.turns import TurnTaker, read_word
 from services.direng.models import (
     Accept,
@@ -22,6 +26,7 @@ from services.direng.models import (
     Grant,
     NewSession,
     Session,
+    SetCap,
     TurnEvent,
     TurnInput,
     TurnState,
@@ -29,6 +34,7 @@ from services.direng.models import (
 from services.direng.protocol import (
     NothingPendingError,
     NothingToAcceptError,
+    NothingToStopError,
     SessionNotFoundError,
     TurnInProgressError,
 )
@@ -43,6 +49,8 @@ from services.pas.protocol import RunNotFoundError
 
 LOG = logging.getLogger("direng.direng")
 HealthCheck = Callable[[], Awaitable[Sequence[Check]]]
+_WORDS = frozenset({"approval", "paid"})
+"""What a yes or a no answers."""
 _TAKEABLE = frozenset({RunState.COMPLETED, RunState.NEEDS_REVIEW})
 
 
@@ -53,8 +61,11 @@ class DirEngParts:
     notebook: Notebook
     turns: TurnTaker
     follower: Follower
+    answerer: Answerer
+    purse: Purse
     pas: PasEdge
     index: VectorOpsEdge
+    broker: BrokerEdge
     worktree: Worktree
     clock: Clock
     new_id: Callable[[str], str]
@@ -100,6 +111,21 @@ class DirEngService:
         return await self._store.list_sessions(repo)
 
     async def get_session(self, caller: Caller, session_id: SessionId) -> Session:
+        session = await self._read_session(caller, session_id)
+        return session.model_copy(update={"spend": await self._parts.purse.read(session_id)})
+
+    async def set_cap(self, caller: Caller, session_id: SessionId, cap: SetCap) -> Session:
+        await self._read_session(caller, session_id)
+        await self._parts.purse.set_cap(session_id, read_usd(cap.max_cost_usd), f"set by {caller.subject}")
+        return await self.get_session(caller, session_id)
+
+    async def stop_answer(self, caller: Caller, session_id: SessionId) -> Session:
+        session = await self._read_session(caller, session_id)
+        if not self._parts.answerer.stop(session_id):
+            raise NothingToStopError("no answer is being told; a run is ended with /stop or `direng stop`")
+        return session
+
+    async def _read_session(self, caller: Caller, session_id: SessionId) -> Session:
         caller.require(Scope.SESSION_USE)
         session = await self._store.read_session(session_id)
         if session is None:
@@ -107,12 +133,12 @@ class DirEngService:
         return session
 
     async def take_turn(self, caller: Caller, session_id: SessionId, turn: TurnInput) -> AsyncIterator[TurnEvent]:
-        await self.get_session(caller, session_id)
+        await self._read_session(caller, session_id)
         pending = await self._store.read_pending(session_id)
-        waits = pending is not None and pending.kind == "approval"
+        waits = pending is not None and pending.kind in _WORDS
         if turn.is_approved is not None and not waits:
             raise NothingPendingError("nothing waits for an approval in this session")
-        is_reply = pending is not None and (pending.kind != "approval" or read_word(turn) is not None)
+        is_reply = pending is not None and (pending.kind not in _WORDS or read_word(turn) is not None)
         # A reply belongs to the delegation it answers: one trace over all fourteen steps.
         trace_id = pending.trace_id if pending is not None and is_reply else new_trace_id()
         after_seq = await self._store.last_seq(session_id)
@@ -127,12 +153,12 @@ class DirEngService:
     async def watch_session(
         self, caller: Caller, session_id: SessionId, after_seq: int = 0
     ) -> AsyncIterator[TurnEvent]:
-        await self.get_session(caller, session_id)
+        await self._read_session(caller, session_id)
         async for event in self._parts.notebook.watch_session(session_id, after_seq):
             yield event
 
     async def accept(self, caller: Caller, session_id: SessionId, accept: Accept) -> Change:
-        session = await self.get_session(caller, session_id)
+        session = await self._read_session(caller, session_id)
         run = await self._find_run(session, accept.run_id)
         if run.state not in _TAKEABLE or run.result_tree is None or not run.files_changed:
             raise NothingToAcceptError(f"run {run.run_id} is {run.state.value} and has no changes to accept")
@@ -146,7 +172,7 @@ class DirEngService:
         return Change(run_id=run.run_id, commit=merged.commit, paths=merged.paths, text=text)
 
     async def undo(self, caller: Caller, session_id: SessionId) -> Change:
-        session = await self.get_session(caller, session_id)
+        session = await self._read_session(caller, session_id)
         run_id = await self._find_accepted(session)
         merged = await self._parts.worktree.undo(session.repo, run_id)
         text = f"undone: {count_of(len(merged.paths), 'file')} as before; /accept takes the run again"
@@ -162,13 +188,14 @@ class DirEngService:
         raise NothingToAcceptError("no accepted run in this repository; there is nothing to undo")
 
     async def get_diff(self, caller: Caller, session_id: SessionId, run_id: RunId | None = None) -> Diff:
-        session = await self.get_session(caller, session_id)
+        session = await self._read_session(caller, session_id)
         run = await self._find_run(session, run_id)
-        for ref in run.artifacts:
-            if ref.path == DIFF_PATH:
-                content = await self._parts.pas.get_artifact(ref.sha256)
-                return Diff(run_id=run.run_id, patch=content.decode("utf-8", "replace"))
-        raise NothingToAcceptError(f"run {run.run_id} is {run.state.value} and has no diff yet")
+        whole = [ref for ref in run.artifacts if ref.path == DIFF_PATH]
+        partial = [ref for ref in run.artifacts if ref.path.startswith(PARTIAL)]
+        if not whole and not partial:
+            raise NothingToAcceptError(f"run {run.run_id} is {run.state.value} and has no diff yet")
+        content = await self._parts.pas.get_artifact((whole or partial)[-1].sha256)
+        return Diff(run_id=run.run_id, patch=content.decode("utf-8", "replace"))
 
     async def _find_run(self, session: Session, run_id: RunId | None) -> RunView:
         """Return a run of the session's repository; None: the session's newest."""
@@ -195,7 +222,18 @@ class DirEngService:
         if repo is not None:
             found.append(await self._examine_repository(repo))
             found.append(await self._examine_index(repo))
-        return tuple(found)
+        return (*found, *await self._examine_models())
+
+    async def _examine_models(self) -> tuple[Check, ...]:
+        """Return one line per configured model: is its endpoint there, and does it take the key? Nothing is paid."""
+        try:
+            probes = await self._parts.broker.check_models()
+        except PlatformError as error:
+            return (Check(name="models", is_good=False, detail=error.detail, cure="do what the line says"),)
+        return tuple(
+            Check(name=f"model {probe.alias}", is_good=probe.is_good, detail=probe.detail, cure=probe.cure)
+            for probe in probes
+        )
 
     async def _examine_repository(self, repo: str) -> Check:
         try:

@@ -5,17 +5,22 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from services.direng.core.ports import EventDraft
-from services.direng.models import TurnEventKind
+from services.broker.protocol import KeyRefusedError
+from services.direng.core.money import format_usd
+from services.direng.core.ports import EventDraft, Pending
+from services.direng.models import Handling, TurnEventKind
+from services.kernel.errors import LimitExceededError, PlatformError
 from services.kernel.vocabulary import RUN_TRANSITIONS, RunState, TaskState, Verdict, is_final
 from services.pas.models import Badge, Finding, RunView
-from services.pex.models import Delegation, Plan
+from services.pex.models import Delegation, Plan, Question
 from services.plms.models import Estimate
 
 MAX_LEFT_ALONE_SHOWN = 10
 MAX_FILES_SHOWN = 20
 _ENDED = frozenset({TaskState.SUCCEEDED, TaskState.FAILED, TaskState.SKIPPED, TaskState.CANCELLED})
 _GOOD = frozenset({RunState.COMPLETED})
+PARTIAL = "artifacts/partial/"
+"""Where PAS keeps the patch of a card that did not get to its end."""
 _FOR_MENTIONS = "left to the mentions part"
 _K = TurnEventKind
 
@@ -74,11 +79,38 @@ def tell_plan(plan: Plan) -> EventDraft:
     return EventDraft(_K.PLAN, "\n".join(lines), data=data)
 
 
+def tell_question(question: Question, trace_id: str, handling: Handling) -> tuple[EventDraft, Pending]:
+    """Return PEX's question with its letters, and what the next turn may answer."""
+    lettered = [f"  {letter}) {option}" for letter, option in zip("ABC", question.options, strict=False)]
+    event = EventDraft(_K.QUESTION, "\n".join([question.text, *lettered]), data={"options": list(question.options)})
+    pending = Pending(
+        kind="question", trace_id=trace_id, options=question.options, answer=question.answer, handling=handling
+    )
+    return event, pending
+
+
+def exit_code_of_error(error: PlatformError) -> int:
+    """Return the exit code of a turn that an error ended: 3 a budget, 4 a refused key, else 1."""
+    if isinstance(error, LimitExceededError):
+        return 3
+    return 4 if isinstance(error, KeyRefusedError) else 1
+
+
+def describe_cost(estimate: Estimate) -> str:
+    """Return what a plan costs: quantiles in dollars and tokens, or that no model is used."""
+    if not estimate.uses_model:
+        return "no model used: 0 tokens, $0.00"
+    cost = estimate.cost_microusd
+    if estimate.cost_microusd_p95 == 0:
+        return f"a free model: at most {estimate.tokens_p95:,} tokens, $0.00"
+    quantiles = f"{format_usd(cost.p50)} (P50), {format_usd(cost.p80)} (P80), {format_usd(cost.p95)} (P95)"
+    return f"cost {quantiles}, at most {estimate.tokens_p95:,} tokens"
+
+
 def tell_estimate(estimate: Estimate) -> EventDraft:
-    """Return step 4 for the user: P50, P80, P95, the label, the spend."""
+    """Return step 4 for the user: P50, P80, P95 of time and money, the label."""
     time = estimate.time_s
-    spend = f"at most {estimate.tokens_p95} tokens, ${estimate.cost_microusd_p95 / 1e6:.2f}"
-    cost = spend if estimate.uses_model else "no model used: 0 tokens, $0.00"
+    cost = describe_cost(estimate)
     text = (
         f"estimate: half of such plans end within {format_duration(time.p50)} (P50), 80% within "
         f"{format_duration(time.p80)} (P80), 95% within {format_duration(time.p95)} (P95); "
@@ -90,14 +122,21 @@ def tell_estimate(estimate: Estimate) -> EventDraft:
         "time_p95_s": time.p95,
         "label": estimate.label.value,
         "cost_usd": estimate.cost_microusd_p95 / 1e6,
+        "cost_p50_usd": estimate.cost_microusd.p50 / 1e6,
+        "cost_p80_usd": estimate.cost_microusd.p80 / 1e6,
+        "tokens_p95": estimate.tokens_p95,
         "uses_model": estimate.uses_model,
     }
     return EventDraft(_K.ESTIMATE, text, step=4, data=data)
 
 
-def tell_approval(delegation: Delegation) -> EventDraft:
-    """Return step 5: the question whether the plan may run."""
-    bound = format_duration(delegation.estimate.time_s.p95) if delegation.estimate else "the estimate"
+def tell_approval(delegation: Delegation, max_cost_microusd: int | None = None) -> EventDraft:
+    """Return step 5: the question whether the plan may run; `max_cost_microusd` is what the user set, if anything."""
+    estimate = delegation.estimate
+    bound = format_duration(estimate.time_s.p95) if estimate else "the estimate"
+    if estimate is not None and estimate.cost_microusd_p95:
+        most = estimate.cost_microusd_p95 if max_cost_microusd is None else max_cost_microusd
+        bound += f" and {format_usd(most)}"
     text = f"approve this plan, up to {bound}? (yes/no) It works on a copy; your files change only when you accept."
     return EventDraft(_K.APPROVAL_REQUIRED, text, step=5, data={"delegation_id": str(delegation.delegation_id)})
 
@@ -117,14 +156,14 @@ def tell_tick(run: RunView, estimate: Estimate | None, now: datetime, step: int 
     end = datetime.fromisoformat(run.finished_at) if run.finished_at else now
     elapsed_s = max(0.0, (end - datetime.fromisoformat(started)).total_seconds())
     eta_s = find_eta_s(estimate, run)
-    cap = estimate.cost_microusd_p95 if estimate else 0
+    cap = run.cap_microusd or (estimate.cost_microusd_p95 if estimate else 0)
     active = ", ".join(card.title for card in run.cards if card.state is TaskState.RUNNING)
     eta = "" if eta_s is None else f"ETA {format_duration(eta_s)}"  # a direct run has no estimate and no cap
     if is_final(RUN_TRANSITIONS, run.state):
         active, eta = "", "ended"
     elif done == len(run.cards):
         active, eta = "judging the result", "ETA soon"
-    spend = f"${run.cost_microusd / 1e6:.2f} of ${cap / 1e6:.2f}" if estimate else ""
+    spend = f"{format_usd(run.cost_microusd)} of {format_usd(cap)}" if estimate or run.cap_microusd else ""
     parts = (f"{done}/{len(run.cards)} cards", f"{format_duration(elapsed_s)} elapsed", eta, spend)
     text = ", ".join(part for part in parts if part)
     data: dict[str, JsonValue] = {
@@ -152,6 +191,8 @@ def tell_report(run: RunView, left_alone: tuple[str, ...], files: tuple[str, ...
         lines += [f"    {path}" for path in files[:MAX_FILES_SHOWN]]
         lines += _rest(len(files) - MAX_FILES_SHOWN, "file")
         lines.append(f"  branch: {run.branch or 'none (the result overlaps with your uncommitted edits)'}")
+    lines += _tell_spend(run)
+    lines += _tell_kept(run)
     if left_alone:
         lines.append(f"  left alone, {count_of(len(left_alone), 'occurrence')}:")
         lines += [f"    {line}" for line in left_alone[:MAX_LEFT_ALONE_SHOWN]]
@@ -162,10 +203,36 @@ def tell_report(run: RunView, left_alone: tuple[str, ...], files: tuple[str, ...
         "badge": run.badge.value if run.badge else None,
         "branch": run.branch,
         "files": list(files),
+        "models": list(models_of(run)),
+        "cost_usd": run.cost_microusd / 1e6,
+        "tokens": run.tokens,
+        "kept": [ref.path for ref in run.artifacts if ref.path.startswith(PARTIAL)],
         "findings": [{"name": f.name, "verdict": f.verdict.value, "detail": f.detail} for f in run.findings],
         "left_alone": list(left_alone),
     }
     return EventDraft(_K.REPORT, "\n".join(lines), step=step, data=data)
+
+
+def models_of(run: RunView) -> tuple[str, ...]:
+    """Return the aliases of the models that a run's cards use."""
+    kinds = (card.configuration.partition("/") for card in run.cards)
+    return tuple(dict.fromkeys(alias for kind, _, alias in kinds if kind in {"agent", "plan"}))
+
+
+def _tell_spend(run: RunView) -> list[str]:
+    models = models_of(run)
+    if not models:
+        return []
+    cap = f" of {format_usd(run.cap_microusd)}" if run.cap_microusd else ""
+    return [f"  spent {format_usd(run.cost_microusd)}{cap}, {run.tokens:,} tokens, model {', '.join(models)}"]
+
+
+def _tell_kept(run: RunView) -> list[str]:
+    """Return what is left of a card that did not get to its end."""
+    kept = [ref.path for ref in run.artifacts if ref.path.startswith(PARTIAL)]
+    if not kept or run.files_changed:
+        return []
+    return [f"  kept, not tested: {path} (see it with direng diff {run.run_id})" for path in kept]
 
 
 def _headline(run: RunView) -> str:

@@ -19,7 +19,7 @@ from tests.fakes.callers import FixedCallers
 from tests.fakes.identity import ENGINEER
 from tests.fakes.memory_pas import FakePas
 from tests.fakes.plms import FakePlms
-from tests.fakes.scripted_broker import ScriptedBroker
+from tests.fakes.speaking_broker import SpeakingBroker
 from tests.fakes.vector_ops import FakeVectorOps, make_hit
 
 ALICE = pygit2.Signature("Test", "test@example.invalid", 1_700_000_000, 0)
@@ -44,7 +44,7 @@ class World:
     plms: FakePlms
     pas: FakePas
     index: FakeVectorOps
-    broker: ScriptedBroker
+    broker: SpeakingBroker
     pex_parts: OpenPex
     parts: OpenDirEng
 
@@ -111,7 +111,7 @@ async def world(tmp_path):
     )
     (tmp_path / "home").mkdir()
     repo = make_repository(tmp_path / "repo")
-    made = World(tmp_path, repo, FakePlms(), FakePas(), index, ScriptedBroker(), None, None)
+    made = World(tmp_path, repo, FakePlms(), FakePas(), index, SpeakingBroker(), None, None)
     made.open()
     yield made
     await made.close()
