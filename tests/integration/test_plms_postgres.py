@@ -6,12 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from importlib.resources import files
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 
 from services.kernel.clock import SystemClock
 from services.kernel.db import open_engine, sqlite_url
@@ -20,20 +17,30 @@ from services.kernel.ids import ProjectId, RunId
 from services.kernel.vocabulary import Lane, ProjectState, RunKind, RunState
 from services.plms import tables
 from services.plms.app import load_priors, open_plms
-from services.plms.core.calibration import Calibration
+from services.plms.core.calibration import EVERYWHERE, Calibration
 from services.plms.core.ledger import PosteriorKey
 from services.plms.core.lifecycle import Move
-from services.plms.core.posterior import Outcome
+from services.plms.core.posterior import Metric, Outcome
 from services.plms.core.service import _create
-from services.plms.models import Actual, Approval, EstimateRequest, NewProject, PlannedCard, RunActuals, StateChange
+from services.plms.models import (
+    Actual,
+    Approval,
+    EstimateRequest,
+    ModelPrice,
+    NewProject,
+    PlannedCard,
+    RunActuals,
+    StateChange,
+)
 from services.plms.protocol import ProjectExistsError
-from services.plms.store import SqlStore, prepare_schema
+from services.plms.store import SqlStore
 from services.wire.idempotency import KeyReusedError, RequestInProgressError, SqlIdempotencyStore
 from tests.fakes.identity import ENGINEER
 from tests.fakes.postgres import new_database, serve_postgres
 
 PROJECT = ProjectId("prj-one")
-RECIPE = "recipe/format"
+RECIPE, AGENT = "recipe/format", "agent/coder"
+PRICE = ModelPrice(input_microusd=3_000_000, output_microusd=15_000_000, price_table_version="v1")
 KEY = PosteriorKey("/srv/repo", Lane.CODE_IMPL, RECIPE, Outcome.SUCCESS)
 PLAN = EstimateRequest(cards=(PlannedCard(task_id="format", lane=Lane.CODE_IMPL, configuration=RECIPE),))
 
@@ -80,6 +87,25 @@ def run_actuals(*times_s, **changes):
     return RunActuals(**body | {"actuals": actuals} | changes)
 
 
+def agent_actuals(*costs_microusd, **changes):
+    actuals = tuple(
+        Actual(
+            task_id=f"card-{n}",
+            attempt=1,
+            lane=Lane.CODE_IMPL,
+            configuration=AGENT,
+            time_s=60.0 + n,
+            tokens_in=1000 * (n + 1),
+            tokens_out=100,
+            tokens_think=n % 2,
+            cost_microusd=cost,
+            is_success=n % 3 != 2,
+        )
+        for n, cost in enumerate(costs_microusd)
+    )
+    return run_actuals(**changes).model_copy(update={"actuals": actuals})
+
+
 def run_together(*works):
     """Start all works at the same moment, each in a thread; return results and exceptions in order."""
     start = threading.Barrier(len(works))
@@ -93,33 +119,6 @@ def run_together(*works):
 
     with ThreadPoolExecutor(len(works)) as pool:
         return list(pool.map(run, works))
-
-
-def alembic_config(connection):
-    config = Config()
-    config.set_main_option("script_location", str(files("services.plms") / "migrations"))
-    config.attributes["connection"] = connection
-    return config
-
-
-def test_migrations_and_tables_do_not_drift(parts):
-    with parts.engine.begin() as connection:
-        command.check(alembic_config(connection))
-
-
-def test_migrations_go_down_and_up_again(parts):
-    with parts.engine.begin() as connection:
-        command.downgrade(alembic_config(connection), "base")
-    with parts.engine.begin() as connection:
-        assert sa.inspect(connection).get_table_names() == ["alembic_version"]
-    assert prepare_schema(parts.engine) == parts.schema_revision
-
-
-def test_two_servers_may_migrate_a_new_database_at_once(database_url):
-    engines = [open_engine(database_url) for _ in range(2)]
-    assert run_together(*(partial(prepare_schema, engine) for engine in engines)) == ["0002", "0002"]
-    for engine in engines:
-        engine.dispose()
 
 
 @pytest.mark.parametrize("rationale", ["", "  ", "\n\t\r "])
@@ -208,6 +207,46 @@ async def test_posteriors_can_be_derived_again_from_the_attempts(parts, store):
     await store.transact(calibration.rebuild_posteriors)
     assert await store.transact(lambda ledger: calibration.read(ledger, KEY)) == kept
     assert (kept.observations, kept.attempts) == (4, 5)
+
+
+async def estimate_agent(parts):
+    card = PlannedCard(task_id="code", lane=Lane.CODE_IMPL, configuration=AGENT, price=PRICE)
+    return await parts.service.estimate(ENGINEER, PROJECT, EstimateRequest(cards=(card,)))
+
+
+async def test_money_and_tokens_can_be_derived_again_at_the_prices_of_their_time(parts, store):
+    await parts.service.create_project(ENGINEER, new_project())
+    await parts.service.record_actuals(ENGINEER, RunId("run-0"), agent_actuals(30_000))
+    await estimate_agent(parts)
+    await parts.service.record_actuals(ENGINEER, RunId("run-1"), agent_actuals(40_000, 0, 90_000, 60_000))
+    await parts.service.record_actuals(ENGINEER, RunId("run-2"), agent_actuals(9, run_kind=RunKind.REHEARSAL))
+    calibration = Calibration(load_priors())
+    keys = [
+        PosteriorKey(EVERYWHERE, Lane.CODE_IMPL, AGENT, outcome, metric) for outcome in Outcome for metric in Metric
+    ]
+    kept = await store.transact(lambda ledger: [calibration.read(ledger, key, PRICE) for key in keys])
+    await store.transact(calibration.rebuild_posteriors)
+    assert await store.transact(lambda ledger: [calibration.read(ledger, key, PRICE) for key in keys]) == kept
+    counts = {
+        (key.outcome, key.metric): (entry.observations, entry.attempts) for key, entry in zip(keys, kept, strict=True)
+    }
+    assert counts[Outcome.SUCCESS, Metric.TIME] == (4, 4)
+    assert counts[Outcome.SUCCESS, Metric.COST] == (3, 4)
+    assert counts[Outcome.SUCCESS, Metric.TOKENS_THINK] == (2, 4)
+    assert counts[Outcome.FAILURE, Metric.COST] == (1, 1)
+
+
+async def test_rehearsal_taken_out_of_the_books_leaves_no_trace(parts):
+    await parts.service.create_project(ENGINEER, new_project())
+    before = await estimate_agent(parts)
+    rehearsal = agent_actuals(40_000, 50_000, run_kind=RunKind.REHEARSAL)
+    await parts.service.record_actuals(ENGINEER, RunId("run-1"), rehearsal)
+    rehearsed = await estimate_agent(parts)
+    assert (rehearsed.rehearsed_cards, rehearsed.cards == before.cards) == (2, False)
+    with parts.engine.begin() as connection:
+        connection.execute(sa.delete(tables.ACTUALS))
+    after = await estimate_agent(parts)
+    assert (after.rehearsed_cards, after.cards) == (0, before.cards)
 
 
 async def test_new_priors_are_adopted_with_all_that_was_learned(parts, store):

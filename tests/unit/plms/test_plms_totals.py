@@ -1,15 +1,16 @@
 """The Monte-Carlo total: order, reproducibility, dependencies, failures."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from services.kernel.errors import InvalidRequestError
 from services.kernel.ids import EstimateId
 from services.kernel.vocabulary import Lane
-from services.plms.core.posterior import Posterior, predict
+from services.plms.core.posterior import Metric, Posterior, predict
 from services.plms.core.totals import Forecast, Spread, draw_totals, order_cards
-from services.plms.models import PlannedCard
+from services.plms.models import ZERO, PlannedCard
 
 NEVER_FAILS = (1e-9, 1e9)
 
@@ -93,3 +94,54 @@ def test_order_puts_dependencies_first():
 def test_plan_that_cannot_be_ordered_is_refused(cards, reason):
     with pytest.raises(InvalidRequestError, match=reason):
         order_cards(cards)
+
+
+def spending(microusd, odds=NEVER_FAILS, failure_microusd=1.0, *, tokens=(), think_share=None):
+    """Return a forecast that is all but certain of one second and `microusd`."""
+    cost = known(microusd, failure_s=failure_microusd).time
+    counts = {metric: known(count).time for metric, count in tokens}
+    if think_share is not None:
+        counts[Metric.TOKENS_THINK] = replace(counts[Metric.TOKENS_THINK], share=think_share)
+    return Forecast(known(1.0).time, odds, {Metric.COST: cost} | counts)
+
+
+def totals(cards, forecasts):
+    return draw_totals(EstimateId("est-1"), cards, forecasts)
+
+
+def test_money_of_parallel_cards_adds_up_while_their_time_does_not():
+    found = totals((card("a"), card("b")), (spending(100), spending(300)))
+    assert found.cost_microusd.p50 == pytest.approx(400, rel=0.01)
+    assert found.time_s.p50 == pytest.approx(1.0, rel=0.01)
+
+
+def test_failed_attempts_are_paid_for_up_to_the_cards_own_number_of_attempts():
+    always = (1e9, 1e-9)
+    for attempts, expected in ((1, 100), (2, 150), (4, 250)):
+        few = card("a").model_copy(update={"max_attempts": attempts})
+        found = totals((few,), (spending(100, always, failure_microusd=50),))
+        assert found.cost_microusd.p50 == pytest.approx(expected, rel=0.01)
+
+
+def test_card_with_a_budget_never_spends_more():
+    capped = card("a").model_copy(update={"max_cost_microusd": 80})
+    assert totals((capped,), (spending(100),)).cost_microusd.p95 == 80
+    assert totals((capped, card("b")), (spending(100), spending(100))).cost_microusd.p50 == pytest.approx(180, rel=0.01)
+
+
+def test_tokens_are_input_and_output_and_thinking_is_part_of_output():
+    tokens = ((Metric.TOKENS_IN, 1000), (Metric.TOKENS_OUT, 200), (Metric.TOKENS_THINK, 150))
+    found = totals((card("a"),), (spending(1, tokens=tokens),))
+    assert found.tokens.p50 == pytest.approx(1200, rel=0.01)
+    assert found.tokens_think.p50 == pytest.approx(150, rel=0.01)
+
+
+def test_model_that_rarely_thinks_has_mostly_zero_thinking():
+    found = totals((card("a"),), (spending(1, tokens=((Metric.TOKENS_THINK, 150),), think_share=(2e6, 8e6)),))
+    assert found.tokens_think.p75 == 0.0
+    assert found.tokens_think.p90 == pytest.approx(150, rel=0.01)
+
+
+def test_plan_of_recipes_spends_nothing():
+    found = totals((card("a"),), (known(10),))
+    assert found.cost_microusd == found.tokens_in == found.tokens == ZERO
