@@ -37,6 +37,7 @@ class RecordedRequest:
     fault: str = ""
     status: int = 0
     state: str = "open"
+    ended_s: float = 0.0
     usage: dict[str, int] = field(default_factory=dict)
 
     def keep_body(self, body: Mapping[str, object], raw: bytes) -> None:

@@ -160,7 +160,7 @@ class ScriptedModelServer:
         try:
             return await delivery.send(answer)
         finally:
-            record.state, record.status = delivery.state, delivery.status
+            record.state, record.status, record.ended_s = delivery.state, delivery.status, time.time()
 
     def _record(self, request: web.Request, wire: ModelProtocol) -> RecordedRequest:
         record = RecordedRequest(
