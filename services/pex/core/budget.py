@@ -25,6 +25,8 @@ THRESHOLD_PCT = 25.0
 PREFIX = "projected "
 """How the guard's own reasons begin."""
 RATE_WINDOW = timedelta(minutes=5)
+LEAST_RATE_MIN = 0.5
+"""The first call of a run is no rate yet: its cost is spread over at least this long."""
 SHOWN_RECEIPTS = 5
 SHOWN_LANES = 3
 _ENDED = frozenset({TaskState.SUCCEEDED, TaskState.FAILED, TaskState.SKIPPED, TaskState.CANCELLED})
@@ -217,8 +219,8 @@ def _find_depletion_min(books: Books, spent: int) -> float | None:
     if books.run.started_at:
         since = max(since, datetime.fromisoformat(books.run.started_at))
     lately = sum(r.cost_microusd for r in books.receipts if datetime.fromisoformat(r.recorded_at) >= since)
-    minutes = (books.now - since).total_seconds() / 60
-    if books.run.state is not RunState.EXECUTING or not lately or minutes <= 0:
+    minutes = max((books.now - since).total_seconds() / 60, LEAST_RATE_MIN)
+    if books.run.state is not RunState.EXECUTING or not lately:
         return None
     return round(max(0, books.cap_microusd - spent) / (lately / minutes), 1)
 

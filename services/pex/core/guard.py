@@ -34,6 +34,7 @@ class Guard:
         self._pas = pas
         self._clock = clock
         self._looked_s: dict[DelegationId, float] = {}
+        self._told: set[RunId] = set()
 
     async def look(self, record: Record, event: RunEvent) -> tuple[EventDraft, ...]:
         """Look at the run behind an event of it; return the facts to tell before the event when it has been paused."""
@@ -41,8 +42,10 @@ class Guard:
         if not _spends(delegation) or not self._is_due(delegation.delegation_id, event):
             return ()
         run = await self._pas.get_run(event.run_id)
-        if run.state is RunState.PAUSED and event.kind is EventKind.RUN_STATE and event.state == RunState.PAUSED.value:
+        if run.state is RunState.PAUSED:
+            # Told before whatever event showed it: who follows may stop listening at the first sight of a pause.
             return await self._tell_pause(record, run)
+        self._told.discard(run.run_id)
         if run.state is RunState.EXECUTING:
             await self._pause_when_over(record, run)
         return ()
@@ -96,8 +99,9 @@ class Guard:
             LOG.info("run %s was not paused: %s", run_id, error.detail)  # it ended, or was stopped, this very moment
 
     async def _tell_pause(self, record: Record, run: RunView) -> tuple[EventDraft, ...]:
-        if run.reason.startswith(PREFIX):
-            return ()  # told before it was paused
+        if run.run_id in self._told or run.reason.startswith(PREFIX):
+            return ()  # its own pauses were told before they were made
+        self._told.add(run.run_id)
         state = await self.measure(record, run)
         return () if state is None else (EventDraft(10, "budget", tell_budget(state, run.reason or "by hand")),)
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from services.pex.calls.vector_ops import VectorOpsEdge
 from services.vector_ops.models import Hit, Stamp
@@ -20,7 +19,7 @@ MAX_EXPECTED = 500
 SEARCH_LIMIT = 12
 _QUOTED = re.compile(r"`([^`\n]{1,200})`")
 _WORD = re.compile(r"[A-Za-z_][\w.]*[\w](?:\(\))?|[A-Za-z_]")
-_PATH = re.compile(r"(?:[\w@+-][\w.@+-]*/)*[\w@+-][\w.@+-]*\.[A-Za-z][A-Za-z0-9]{0,7}")
+_PATH = re.compile(r"(?<![\w./\\-])(?:[\w@+-][\w.@+-]*/)*[\w@+-][\w.@+-]*\.[A-Za-z][A-Za-z0-9]{0,7}")
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,7 @@ def list_names(words: str) -> tuple[str, ...]:
 
 def list_paths(words: str) -> tuple[str, ...]:
     """Return the words that look like paths of files inside the repository."""
-    paths = (path for path in _PATH.findall(words) if ".." not in PurePosixPath(path).parts)
-    return tuple(dict.fromkeys(path for path in paths if "/" in path))[:MAX_HINTS]
+    return tuple(dict.fromkeys(path for path in _PATH.findall(words) if "/" in path))[:MAX_HINTS]
 
 
 def _is_code(word: str) -> bool:

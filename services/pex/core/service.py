@@ -42,8 +42,8 @@ from services.plms.models import Estimate
 
 LOG = logging.getLogger("direng.pex")
 LAUNCH_WAIT_S = 30.0
-PLANNING_WAIT_S = 40.0
-"""How long `delegate` waits for a model's plan; it goes on, and can be watched, after that."""
+PLANNING_WAIT_S = 2.0
+"""How long `delegate` waits for a model's plan before it says `planning`; whoever asked can watch from then on."""
 _S = DelegationState
 _UNFINISHED = (_S.APPROVED, _S.RUNNING, _S.REPORTING)
 _INTERRUPTED = (_S.RECEIVED, _S.PLANNING, _S.ESTIMATING)
