@@ -14,6 +14,7 @@ from services.pas import workflows
 from services.pas.app import PasParts
 from services.pas.core.isolation import ExecResult, IsolationReport, SandboxCommand
 from services.pas.core.ports import FaultPoints
+from services.pas.core.runs import Settled
 from services.pas.executors.agent.toolbox import TestRun, ToolResult, ToolScene
 from services.pas.journal import SqlStepJournal
 from services.pas.models import AgentPayload, JobCard, RunView, StartRun, TestCounts
@@ -166,6 +167,10 @@ class AgentBench:
     async def attempt(self, task_id: str = TASK, number: int = 1, run_id: str = "run-1") -> TaskState:
         """Run one attempt of a card to its end."""
         return await workflows._runtime().cards.run_attempt(run_id, task_id, number)
+
+    async def finish(self, run_id: str = "run-1") -> None:
+        """Bring a run whose cards have ended to its end."""
+        await workflows._runtime().runs.finish(run_id, Settled.DONE)
 
     async def work(self, *cards: JobCard, **options: object) -> RunView:
         """Store a run, run the first attempt of its card, and return the run."""

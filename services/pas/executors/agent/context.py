@@ -11,8 +11,9 @@ from services.broker.models import Message, Role, ToolCall, ToolSpec, estimate_t
 from services.kernel.ids import Sha256
 
 KEPT_RAW = 6
-"""So many newest tool results are never left out while there are older ones."""
+"""So many newest tool results stay while leaving out older ones makes room enough."""
 KEPT_RAW_HARD = 2
+"""So many stay always: each is at most a third of the input."""
 TARGET_SHARE = 0.7
 """Leaving out goes down to this share of the input at once: a boundary that moves each turn defeats prompt caching."""
 HARD_RESULT_CHARS = 2000
@@ -94,18 +95,23 @@ class Transcript:
         return tuple(_shrink(entry, is_kept=id(entry) in kept) for entry in self._entries)
 
     def _leave_out(self) -> None:
-        total = self._fixed_tokens + sum(
-            _count(entry.shown()) if entry.is_left_out else entry.tokens for entry in self._entries
-        )
-        if total <= self._input_tokens:
+        """Leave out the oldest results until there is room; of the newest only where nothing else is left."""
+        if self._total() <= self._input_tokens:
             return
         results = [entry for entry in self._entries if entry.message.role is Role.TOOL]
-        for entry in results[:-KEPT_RAW]:
-            if total <= self._input_tokens * TARGET_SHARE:
-                return
-            if entry.stub is not None and not entry.is_left_out:
-                entry.is_left_out = True
-                total -= entry.tokens - _count(entry.stub)
+        for kept, limit in ((KEPT_RAW, self._input_tokens * TARGET_SHARE), (KEPT_RAW_HARD, self._input_tokens)):
+            total = self._total()
+            for entry in results[:-kept]:
+                if total <= limit:
+                    return
+                if entry.stub is not None and not entry.is_left_out:
+                    entry.is_left_out = True
+                    total -= entry.tokens - _count(entry.stub)
+
+    def _total(self) -> int:
+        return self._fixed_tokens + sum(
+            _count(entry.shown()) if entry.is_left_out else entry.tokens for entry in self._entries
+        )
 
 
 def _count(message: Message) -> int:
