@@ -8,7 +8,7 @@ from enum import StrEnum
 from services.kernel.clock import Clock, to_iso
 from services.kernel.errors import PlatformError, UnavailableError
 from services.kernel.ids import GitOid, RunId, TaskId
-from services.kernel.vocabulary import RUN_TRANSITIONS, RunState, TaskState, Verdict, is_final
+from services.kernel.vocabulary import RUN_TRANSITIONS, RunKind, RunState, TaskState, Verdict, is_final
 from services.pas.core.budgets import RunBudgets
 from services.pas.core.control import Gatekeeper
 from services.pas.core.events import Bell
@@ -89,8 +89,13 @@ class RunKeeper:
                 return Settled.DONE
 
     async def merge_result(self, run_id: RunId) -> GitOid:
-        """Return the run's result: what its last cards made, merged. Raises MergeConflictError."""
+        """Return the run's result: what its last cards made, merged. Raises MergeConflictError.
+
+        A rehearsal has none: its cards each worked alone on the snapshot, to show what they cost.
+        """
         run = await self._read(run_id)
+        if run.start.run_kind is RunKind.REHEARSAL:
+            return run.snapshot.tree
         records = {record.card.task_id: record for record in await self._parts.store.read_cards(run_id)}
         leaves = find_leaves([record.card for record in records.values()])
         trees = [tree for leaf in leaves if (tree := records[leaf].tree_out) is not None]
