@@ -6,7 +6,7 @@ order of their keys, so two calls never wait for each other in a circle, and wha
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -22,7 +22,7 @@ from services.broker.core.ledger import (
     Settlement,
 )
 from services.broker.models import AttemptState, NewModel, RoutingReceipt, SetBudget, Usage
-from services.broker.statements import CHANGED, SETTLED, USAGE, Prepared, Statements, name_keys
+from services.broker.statements import CHANGED, SETTLED, USAGE, Prepared, Statements, Value, name_keys
 from services.broker.tables import (
     ANSWERS,
     ATTEMPT_SCOPES,
@@ -107,19 +107,21 @@ class SqlLedger:
         return tuple(_to_receipt(row) for row in self._connection.execute(query).mappings())
 
     def lock_budgets(self, keys: Sequence[str]) -> Sequence[Books]:
-        found = self._lock(keys)
+        """Make what is missing before anything is locked: two calls would else wait for each other in a circle."""
+        found = self.read_budgets(keys)
         if len(found) < len(keys):
             present = {books.key for books in found}
             self._make([key for key in keys if key not in present])
-            found = self._lock(keys)
-        return found
+        elif self._is_serial:
+            return found
+        return self._lock(keys)
 
     def _lock(self, keys: Sequence[str]) -> Sequence[Books]:
         return self._read(self._statements.lock_budgets(len(keys)), keys)
 
     def _read(self, statement: Prepared, keys: Sequence[str]) -> Sequence[Books]:
         rows = statement.run(self._connection, name_keys(keys)).all()
-        return [Books(*row[:-1], is_closed=bool(row[-1])) for row in rows]
+        return [_to_books(tuple(row)) for row in rows]
 
     def _make(self, keys: Sequence[str]) -> None:
         """Insert empty budgets; one that another transaction inserts meanwhile is waited for."""
@@ -155,7 +157,7 @@ class SqlLedger:
     def add_attempt(self, attempt: NewAttempt, scope_keys: Sequence[str]) -> int:
         row = _EMPTY_SETTLEMENT | vars(attempt)
         sequence = int(self._statements.add_attempt.run(self._connection, row).scalar_one())
-        links = [{"scope_key": key, "sequence": sequence} for key in scope_keys]
+        links: list[dict[str, Value]] = [{"scope_key": key, "sequence": sequence} for key in scope_keys]
         self._statements.add_attempt_scope.run_many(self._connection, links)
         return sequence
 
@@ -219,6 +221,12 @@ def _insert_for(connection: sa.Connection) -> Any:
     from sqlalchemy.dialects import postgresql  # noqa: PLC0415
 
     return postgresql.insert
+
+
+def _to_books(row: tuple[Any, ...]) -> Books:
+    books = Books(*row)
+    # SQLite says 0 and 1; 0 is as good as False, and an open budget, the common case, needs no second object.
+    return replace(books, is_closed=True) if books.is_closed else books
 
 
 def _to_receipt(row: sa.RowMapping) -> RoutingReceipt:
