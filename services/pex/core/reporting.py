@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pydantic import BaseModel, ConfigDict
 
 from services.kernel.ids import ProjectId, Sha256, TaskId
-from services.kernel.vocabulary import ProjectState, RunState, TaskState, Verdict
+from services.kernel.vocabulary import ProjectState, RunKind, RunState, TaskState, Verdict
 from services.pas.models import Badge, Finding, Receipt, RunView
 from services.pex.core.cards import MENTIONS
 from services.pex.core.money import format_usd
@@ -45,15 +45,17 @@ def list_actuals(run: RunView, receipts: Iterable[Receipt], project_id: ProjectI
 
     Time and success are those of the attempt as a whole (step 0); tokens and money those of the model attempts within
     it (steps 1 and up), so that neither is counted twice. A failed model attempt costs, and fails nothing by itself.
-    A run of `plan` cards alone has no tests to be verified by: it is when every card succeeded, its schema checked.
+    Some runs have no result to be verified by: in a planning run the schema is what proves a card, in a rehearsal the
+    tests that each card ran itself. These are verified when every card succeeded.
     """
     attempts: dict[tuple[TaskId, int], Actual] = {}
     for receipt in receipts:
         key = (receipt.task_id, receipt.attempt)
         attempts[key] = _add(attempts.get(key) or _begin(receipt), receipt)
-    cards = run.cards
-    is_planned = bool(cards) and all(card.configuration.startswith("plan/") for card in cards)
-    is_sound = is_planned and all(card.state is TaskState.SUCCEEDED for card in cards)
+    has_no_result = run.run_kind is RunKind.REHEARSAL or all(
+        card.configuration.startswith("plan/") for card in run.cards
+    )
+    is_sound = has_no_result and all(card.state is TaskState.SUCCEEDED for card in run.cards)
     return RunActuals(
         project_id=project_id,
         run_kind=run.run_kind,

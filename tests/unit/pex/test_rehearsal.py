@@ -70,7 +70,8 @@ async def test_rehearsal_runs_single_cards_and_moves_the_estimate(world):
     assert start.run_kind is RunKind.REHEARSAL
     assert [(card.task_id, card.deps) for card in start.cards] == [("cache", ()), ("do-tests", ())]
     assert start.max_cost_microusd == 800_000
-    assert world.plms.actuals[simulation.run.run_id].run_kind is RunKind.REHEARSAL
+    booked = world.plms.actuals[simulation.run.run_id]
+    assert (booked.run_kind, booked.is_verified) == (RunKind.REHEARSAL, True)
     assert simulation.after.cost_microusd.p50 == simulation.before.cost_microusd.p50 / 2
     assert simulation.note.startswith("0.01 = 1%: 2 of 2 cards rehearsed")
     states = [each.state for each in await world.pex.list_delegations(ENGINEER)]
@@ -119,6 +120,7 @@ async def test_rehearsal_that_reaches_its_cap_is_ended_and_counted(world):
     assert simulation.run.state is RunState.TERMINATED
     assert "the cap of $0.05 is reached" in simulation.note
     assert world.plms.actuals[run_id].actuals[0].cost_microusd == 40_000
+    assert not world.plms.actuals[run_id].is_verified
 
 
 async def test_without_a_model_nothing_is_rehearsed_and_the_note_says_why(world):
