@@ -230,6 +230,9 @@ class DirEngService:
             probes = await self._parts.broker.check_models()
         except PlatformError as error:
             return (Check(name="models", is_good=False, detail=error.detail, cure="do what the line says"),)
+        if not probes:
+            detail = "none is configured; index, recipes and tests need none (add one: direng model add)"
+            return (Check(name="model", is_good=True, detail=detail),)
         return tuple(
             Check(name=f"model {probe.alias}", is_good=probe.is_good, detail=probe.detail, cure=probe.cure)
             for probe in probes
