@@ -52,19 +52,21 @@ def _explain_alias(alias: str, models: dict[str, ModelView]) -> str:
 
 
 def _explain_model(model: ModelView) -> str:
+    if model.problem:
+        return f"{model.alias} ({model.model}): {model.problem}"
     if model.price is None:
-        return model.problem or (
-            f"the price of {model.alias} ({model.model}) is not known; set it with `direng model add`"
-        )
+        return f"the price of {model.alias} ({model.model}) is not known; set it with `direng model add`"
     return ""
 
 
 def _explain_lane(route: Route) -> str:
-    if route.problem:
-        return route.problem
+    """Return why no call of the lane could be answered; a fallback that can be asked is no reason to refuse."""
     if not route.models:
-        return f"no model is configured for {route.lane}; add one with `direng model add`"
-    return _explain_model(route.models[0])
+        return route.problem or f"no model is configured for {route.lane}; add one with `direng model add`"
+    first = route.models[0]
+    if first.price is None or all(model.problem for model in route.models):
+        return _explain_model(first)
+    return ""
 
 
 def describe_route(route: Route, facts: BrokerFacts) -> LaneModel:
