@@ -1,5 +1,7 @@
 """Anthropic messages."""
 
+from collections.abc import Callable
+
 import httpx2
 from anthropic import AnthropicError, AsyncAnthropic
 from pydantic_ai.models import Model
@@ -13,11 +15,12 @@ FAULTS: tuple[type[Exception], ...] = (AnthropicError,)
 PLACEHOLDER = "set-by-the-transport"
 
 
-def build_model(_provider: Provider, name: str, base_url: str, client: httpx2.AsyncClient) -> Model:
-    """Return the model `name` at `base_url`, its calls going through `client`, without retries."""
+def open_models(_provider: Provider, base_url: str, client: httpx2.AsyncClient) -> Callable[[str], Model]:
+    """Return what makes models by name, all at `base_url`, their calls going through `client`, without retries."""
     # An explicit key keeps the SDK from looking for credentials in the environment and in its own files.
     sdk = AsyncAnthropic(api_key=PLACEHOLDER, base_url=base_url, http_client=client, max_retries=0)
-    return AnthropicModel(name, provider=AnthropicProvider(anthropic_client=sdk))
+    wire = AnthropicProvider(anthropic_client=sdk)
+    return lambda name: AnthropicModel(name, provider=wire)
 
 
 def takes_temperature(model: Model) -> bool:

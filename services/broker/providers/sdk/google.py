@@ -1,5 +1,7 @@
 """Google's Gemini API."""
 
+from collections.abc import Callable
+
 import httpx2
 from google.genai.errors import APIError
 from google.genai.types import HttpRetryOptions
@@ -14,11 +16,11 @@ FAULTS: tuple[type[Exception], ...] = (APIError,)
 PLACEHOLDER = "set-by-the-transport"
 
 
-def build_model(_provider: Provider, name: str, base_url: str, client: httpx2.AsyncClient) -> Model:
-    """Return the model `name` at `base_url`, its calls going through `client`, without retries."""
+def open_models(_provider: Provider, base_url: str, client: httpx2.AsyncClient) -> Callable[[str], Model]:
+    """Return what makes models by name, all at `base_url`, their calls going through `client`, without retries."""
     retries = HttpRetryOptions(attempts=1)
-    provider = GoogleProvider(api_key=PLACEHOLDER, base_url=base_url, http_client=client, retry_options=retries)
-    return GoogleModel(name, provider=provider)
+    wire = GoogleProvider(api_key=PLACEHOLDER, base_url=base_url, http_client=client, retry_options=retries)
+    return lambda name: GoogleModel(name, provider=wire)
 
 
 def takes_temperature(_model: Model) -> bool:

@@ -59,8 +59,8 @@ class Dialect(Protocol):
 
     FAULTS: tuple[type[Exception], ...]
 
-    def build_model(self, provider: Provider, name: str, base_url: str, client: httpx2.AsyncClient) -> Model:
-        """Return the model `name` at `base_url`, its calls going through `client`, without retries."""
+    def open_models(self, provider: Provider, base_url: str, client: httpx2.AsyncClient) -> Callable[[str], Model]:
+        """Return what makes models by name, all at `base_url`, their calls going through `client`, without retries."""
         ...
 
     def takes_temperature(self, model: Model) -> bool:
@@ -89,6 +89,7 @@ class Line:
         self._models: dict[str, Model] = {}
         self._faults = (*PARSER_FAULTS, *self._dialect.FAULTS)
         self.client = open_client(self._dialect.make_key_header(key), USER_AGENT, outbound)
+        self._make_model = self._dialect.open_models(provider, base_url, self.client)
         self.calls = 0
 
     def __repr__(self) -> str:
@@ -141,8 +142,7 @@ class Line:
     def _find_model(self, name: str) -> Model:
         model = self._models.get(name)
         if model is None:
-            model = self._dialect.build_model(self._provider, name, self._base_url, self.client)
-            self._models[name] = model
+            model = self._models[name] = self._make_model(name)
         return model
 
     def _build_settings(self, model: Model, request: WireRequest) -> ModelSettings:

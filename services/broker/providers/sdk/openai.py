@@ -1,5 +1,7 @@
 """OpenAI chat completions, for OpenAI itself and for any URL that speaks its protocol."""
 
+from collections.abc import Callable
+
 import httpx2
 from openai import AsyncOpenAI, OpenAIError
 from pydantic_ai.models import Model
@@ -22,13 +24,16 @@ COMPATIBLE = OpenAIModelProfile(
 )
 
 
-def build_model(provider: Provider, name: str, base_url: str, client: httpx2.AsyncClient) -> Model:
-    """Return the model `name` at `base_url`, its calls going through `client`, without retries."""
+def open_models(provider: Provider, base_url: str, client: httpx2.AsyncClient) -> Callable[[str], Model]:
+    """Return what makes models by name, all at `base_url`, their calls going through `client`, without retries."""
     sdk = AsyncOpenAI(api_key=PLACEHOLDER, base_url=base_url, http_client=client, max_retries=0)
+    wire: OpenAIProvider | OpenAICompatibleProvider
     if provider is Provider.OPENAI:
-        return OpenAIChatModel(name, provider=OpenAIProvider(openai_client=sdk))
-    compatible = OpenAICompatibleProvider(provider.value, openai_client=sdk, profile=COMPATIBLE)
-    return OpenAIChatModel(name, provider=compatible)
+        wire = OpenAIProvider(openai_client=sdk)
+    else:
+        wire = OpenAICompatibleProvider(provider.value, openai_client=sdk, profile=COMPATIBLE)
+    OpenAIChatModel("any", provider=wire)  # the first one loads more of the SDK, which takes 75 ms: not on the loop
+    return lambda name: OpenAIChatModel(name, provider=wire)
 
 
 def takes_temperature(model: Model) -> bool:
