@@ -75,7 +75,7 @@ def _add_command(commands: Subparsers, name: str, text: str) -> argparse.Argumen
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="add|list|test|default|remove", required=True)
     add = _add_command(actions, "add", "connect a model, or change one")
     add.add_argument("name", metavar="NAME", help="what you call it, for example claude")
     add.add_argument("--provider", required=True, choices=PROVIDERS, help="local_llama: any OpenAI-compatible URL")

@@ -340,19 +340,20 @@ def _print_added(view: Json) -> None:
 
 def _explain_problem(view: Json) -> None:
     """Say what keeps a model from being called, and what to do about it here."""
-    if not view["problem"]:
+    problem = str(view["problem"])
+    if not problem:
         return
-    render.note(f"not ready: {view['problem']}", "yellow")
     variable = _Key(None if view["key_ref"] is None else str(view["key_ref"])).variable
-    if variable is not None and variable in str(view["problem"]):
-        render.note(f"  cure: {cure_variable(variable, os.environ)}", "yellow")
+    if variable is not None and f"{view['key_ref']} is missing" in problem:
+        problem = f"the key {view['key_ref']} is missing: {cure_variable(variable, os.environ)}"
+    render.note(f"not ready: {problem}", "yellow")
 
 
 def cure_variable(variable: str, environment: Mapping[str, str]) -> str:
     """Return how the running server gets a variable: it has the environment that it was started with."""
     restart = "`direng down`, then `direng up` (runs continue)"
     if environment.get(variable):
-        return f"{variable} is set in this shell, but the running server was started without it: {restart}"
+        return f"it is set in this shell, but the running server was started without it; {restart}"
     return f"export {variable}=..., then {restart}; or keep the key in the vault: --key vault:NAME --key-stdin"
 
 

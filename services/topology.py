@@ -167,7 +167,7 @@ async def _compose(home: Home, wiring: Wiring, stack: AsyncExitStack) -> Platfor
         broker=broker.service,
         callers=callers,
         clock=clock,
-        checks=(lambda: _check_isolation(isolation), lambda: _check_models(broker.service, callers)),
+        checks=(lambda: _check_isolation(isolation),),
     )
     stack.push_async_callback(direng.close)
     # Only now, when everything that a recovered run may call is there, do unfinished runs go on.
@@ -260,17 +260,6 @@ async def _check_isolation(isolation: Isolation) -> tuple[Check, ...]:
             name="sandbox", is_good=True, detail=f"bubblewrap works, but {problem.what} (better: {problem.cure})"
         )
         for problem in report.problems
-    )
-
-
-async def _check_models(broker: Broker, callers: CallerSource) -> tuple[Check, ...]:
-    probes = await broker.check_models(await callers.caller_for(ServiceName.BROKER))
-    if not probes:
-        detail = "none is configured; index, recipes and tests need none (add one: direng model add)"
-        return (Check(name="model", is_good=True, detail=detail),)
-    return tuple(
-        Check(name=f"model {probe.alias}", is_good=probe.is_good, detail=probe.detail, cure=probe.cure)
-        for probe in probes
     )
 
 

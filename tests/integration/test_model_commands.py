@@ -70,7 +70,7 @@ def test_flags_that_do_not_fit_end_with_code_2_and_start_nothing(tmp_path, argv,
 def test_model_alone_names_its_actions(tmp_path):
     done = direng(tmp_path / "home", "model")
     assert done.returncode == 2
-    assert "ACTION" in done.stderr
+    assert "add|list|test|default|remove" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -314,6 +314,6 @@ async def test_turns_are_kept(world):
 
 async def test_doctor_looks_at_repository_and_index(world):
     checks = await world.direng.examine(ENGINEER, str(world.repo))
-    assert {check.name for check in checks if check.is_good} == {"repository", "index"}
+    assert {check.name for check in checks if check.is_good} == {"repository", "index", "model"}
     checks = await world.direng.examine(ENGINEER, "/nowhere/at/all")
     assert [check.is_good for check in checks] == [False, True]
