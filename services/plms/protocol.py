@@ -86,8 +86,9 @@ class Estimates(Protocol):
     async def estimate(self, caller: Caller, project_id: ProjectId, request: EstimateRequest) -> Estimate:
         """Return and keep a predictive distribution; moves the project to pending_approval. Needs project.write.
 
-        Time is Student-t on log seconds from a Normal-Inverse-Gamma posterior per lane and configuration
-        (facts: docs/adr/0005); the total is a Monte-Carlo critical path over the cards' dependencies.
+        Seconds, and for agent and plan cards tokens and micro-USD, are each a Student-t of the logarithm from a
+        Normal-Inverse-Gamma posterior per lane and configuration (docs/adr/0005, 0018), moved by the project's own
+        rehearsals; the totals are a Monte-Carlo over the cards, their failures and dependencies.
         """
         ...
 
@@ -100,7 +101,11 @@ class Estimates(Protocol):
         ...
 
     async def record_actuals(self, caller: Caller, run_id: RunId, actuals: RunActuals) -> None:
-        """Keep what a run cost, once; only verified baseline and hotfix runs move the posterior. Needs pas.submit."""
+        """Keep what a run cost, once; needs pas.submit.
+
+        Successes move the posteriors in verified baseline and hotfix runs only, failed attempts in any of those; a
+        rehearsal moves its own project's estimates.
+        """
         ...
 
     async def record_kpis(self, caller: Caller, run_id: RunId, kpis: RunKpis) -> None:

@@ -58,9 +58,8 @@ def run_actuals(*actuals, **changes):
 
 
 async def record(plms, count, name="run", *, changes=None, **run_changes):
-    for n in range(count):
-        run = run_actuals(attempt(**changes or {}), **run_changes)
-        await plms.record_actuals(ENGINEER, RunId(f"{name}-{n}"), run)
+    attempts = (attempt(task_id=f"card-{n}", **changes or {}) for n in range(count))
+    await plms.record_actuals(ENGINEER, RunId(name), run_actuals(*attempts, **run_changes))
 
 
 async def test_priced_card_has_intervals_of_money_and_tokens_and_pins_its_price(projects):
@@ -169,15 +168,32 @@ async def test_rehearsal_adds_to_what_baselines_taught(projects):
 
 
 @pytest.mark.parametrize(
-    ("changes", "run_changes"),
-    [({}, {"is_verified": False}), ({}, {"final_state": RunState.FAILED}), ({"is_discarded": True}, {})],
-    ids=["unverified", "failed", "discarded"],
+    "run_changes", [{"is_verified": False}, {"final_state": RunState.FAILED}], ids=["unverified", "failed"]
 )
-async def test_rehearsal_that_proves_nothing_moves_nothing(projects, changes, run_changes):
+async def test_rehearsed_success_counts_by_its_own_verdict(projects, run_changes):
     before = await projects.estimate(ENGINEER, PROJECT, PLAN)
-    await record(projects, 3, "rehearsal", changes=changes, run_kind=RunKind.REHEARSAL, **run_changes)
+    attempts = (attempt(), attempt(task_id="other", is_success=False))
+    rehearsal = run_actuals(*attempts, run_kind=RunKind.REHEARSAL, **run_changes)
+    await projects.record_actuals(ENGINEER, RunId("rehearsal"), rehearsal)
+    after = await projects.estimate(ENGINEER, PROJECT, PLAN)
+    assert (after.rehearsed_cards, after.cards[0].attempts_observed) == (2, 1)
+    assert after.cards[0].cost_microusd.p50 < before.cards[0].cost_microusd.p50
+
+
+async def test_discarded_rehearsal_moves_nothing(projects):
+    before = await projects.estimate(ENGINEER, PROJECT, PLAN)
+    await record(projects, 3, changes={"is_discarded": True}, run_kind=RunKind.REHEARSAL)
     after = await projects.estimate(ENGINEER, PROJECT, PLAN)
     assert (after.cards, after.rehearsed_cards) == (before.cards, 0)
+
+
+async def test_attempt_that_was_stopped_at_once_teaches_no_time(projects):
+    before = await projects.estimate(ENGINEER, PROJECT, PLAN)
+    nothing = {"is_success": False, "time_s": 0.0, "cost_microusd": 0, "tokens_in": 0, "tokens_out": 0}
+    await record(projects, 5, changes=nothing, final_state=RunState.TERMINATED, is_verified=False)
+    after = await projects.estimate(ENGINEER, PROJECT, PLAN)
+    assert after.cards[0].time_s == before.cards[0].time_s
+    assert after.time_s.p50 > before.time_s.p50
 
 
 async def test_changed_price_moves_what_was_learned_by_less_than_its_ratio(projects):

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from services.kernel.vocabulary import Lane, RunKind, RunState
-from services.plms.core.ledger import Ledger, PosteriorKey, Run, ScoredActual
+from services.plms.core.ledger import Ledger, PosteriorKey, ScoredActual
 from services.plms.core.posterior import Metric, Outcome, Posterior, count_attempt, observe, predict, shift
 from services.plms.core.priors import Priors, uses_model
 from services.plms.models import Actual, ModelPrice, Project, Quantiles, RunActuals
@@ -58,7 +58,8 @@ class Copy:
     def move(self, entry: ScoredActual, *, is_learned: bool) -> None:
         """Move by one attempt: its time, and what else it is learned from.
 
-        The odds of failure count every attempt. Zero tokens or money have no logarithm: they are counted, not observed.
+        The odds of failure count every attempt. A model's zero has no logarithm (no thinking, no price, stopped before
+        its first receipt): it is counted, not observed.
         """
         for metric in metrics_of(entry.actual.configuration):
             if metric is not Metric.TIME and not is_learned:
@@ -66,7 +67,7 @@ class Copy:
             key = key_of(entry.repo, entry.actual, metric)
             posterior = count_attempt(self.read_at(key, entry.price))
             value = value_of(entry.actual, metric)
-            if is_learned and (metric is Metric.TIME or value > 0):
+            if is_learned and (value > 0 or not uses_model(key.configuration)):
                 posterior = observe(posterior, value)
             factor = self.priors.log_factor(key.lane, key.configuration, metric, entry.price)
             self.moved[key] = shift(posterior, -factor)
@@ -125,15 +126,15 @@ class Calibration:
     def rehearse(self, ledger: Ledger, project: Project) -> tuple[Copy, int]:
         """Return a project's own copy of the posteriors, moved by its rehearsals, and how many attempts moved it.
 
-        Derived anew from the recorded attempts each time, so that a rehearsal taken back leaves no trace.
+        Derived anew from the recorded attempts each time, so that a rehearsal taken back leaves no trace. A rehearsal
+        has no result to be verified: each of its attempts counts by its own verdict, whatever became of the others.
         """
         copy, moves = Copy(ledger, self.priors), 0
         for run in ledger.list_runs(project.project_id):
             if run.run_kind is not RunKind.REHEARSAL:
                 continue
             for entry in ledger.list_run_actuals(run.run_id):
-                is_learned = not entry.actual.is_success or _is_proven(run)
-                if is_learned and not entry.actual.is_discarded:
+                if not entry.actual.is_discarded:
                     copy.move(entry, is_learned=True)
                     moves += 1
         return copy, moves
@@ -157,5 +158,5 @@ def _pinned_prices(ledger: Ledger, project: Project) -> dict[tuple[Lane, str], M
     return {(card.lane, card.configuration): card.price for card in cards if card.price is not None}
 
 
-def _is_proven(run: RunActuals | Run) -> bool:
+def _is_proven(run: RunActuals) -> bool:
     return run.final_state is RunState.COMPLETED and run.is_verified
