@@ -1,0 +1,34 @@
+"""Why an edit of text is refused: one error, with a line for people and a detail that tells a model what is right."""
+
+from enum import StrEnum
+
+from services.kernel.errors import ConflictError
+
+
+class Refusal(StrEnum):
+    """What is wrong with an edit."""
+
+    MALFORMED = "malformed"
+    NOT_FOUND = "not_found"
+    AMBIGUOUS = "ambiguous"
+    ALREADY_APPLIED = "already_applied"
+    STALE = "stale"
+    NO_SUCH_FILE = "no_such_file"
+    FILE_EXISTS = "file_exists"
+    NOT_TEXT = "not_text"
+    INDENTATION = "indentation"
+    LEFT_OUT = "left_out"
+    OVERLAP = "overlap"
+    NO_CHANGE = "no_change"
+
+
+class TextEditRefusedError(ConflictError):
+    """Nothing was changed. `line` is short, for people; `detail` has several lines, with the file's real text."""
+
+    code = "edits.text_refused"
+
+    def __init__(self, reason: Refusal, path: str, line: str, detail: str = "") -> None:
+        super().__init__(f"{line}\n{detail}" if detail else line)
+        self.reason = reason
+        self.path = path
+        self.line = line

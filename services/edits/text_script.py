@@ -1,0 +1,108 @@
+"""What a passage becomes: which of its lines stay as the file has them, which go, which are new."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import pairwise
+
+from services.edits.text_document import Document, Splice, number_lines
+from services.edits.text_errors import Refusal, TextEditRefusedError
+from services.edits.text_match import How, Place, adapt_lines, indent_of
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the result: the passage's line number `kept` as the file has it, or the new line `text`."""
+
+    kept: int | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Lines to find and what comes in their place. `label` names it for a model (`block 2`, `hunk 1`)."""
+
+    old: tuple[str, ...]
+    new: tuple[str, ...]
+    steps: tuple[Step, ...]
+    label: str
+
+
+def make_passage(old: tuple[str, ...], new: tuple[str, ...], label: str) -> Passage:
+    """Return a passage whose kept lines are those that `old` and `new` share, in order."""
+    mine, theirs = [line.rstrip() for line in old], [line.rstrip() for line in new]
+    steps: list[Step] = []
+    for tag, start, stop, first, last in SequenceMatcher(None, mine, theirs, autojunk=False).get_opcodes():
+        if tag == "equal":
+            steps += [Step(start + offset, new[first + offset]) for offset in range(stop - start)]
+        else:
+            steps += [Step(None, text) for text in new[first:last]]
+    return Passage(old, new, tuple(steps), label)
+
+
+def build_splice(document: Document, passage: Passage, place: Place) -> Splice:
+    """Return the change of the file; raise TextEditRefusedError when the new lines' indentation would be a guess."""
+    if place.how is How.EXACT and document.ends is None:
+        return Splice(place.start, place.stop, passage.new)
+    if place.how not in {How.EXACT, How.TRAILING}:
+        _check_coordinates(document, passage, place)
+    adapted = adapt_lines(place, passage.new)
+    if adapted is None:
+        raise _unclear(document, passage, place)
+    lines, ends = [], []
+    last = place.start
+    for position, step in enumerate(passage.steps):
+        if step.kept is not None:
+            last = place.start + step.kept
+            is_verbatim = place.how is not How.EXACT or document.lines[last] == step.text
+            lines.append(document.lines[last] if is_verbatim else step.text)
+        else:
+            lines.append(adapted[position])
+        ends.append(document.end_of(last))
+    return Splice(place.start, place.stop, tuple(lines), tuple(ends) if document.ends is not None else None)
+
+
+def _check_coordinates(document: Document, passage: Passage, place: Place) -> None:
+    """Refuse when nothing shows that the new lines count their indentation from where the old ones do."""
+    old = [line for line in passage.old if line.strip()]
+    new = [line for line in passage.new if line.strip()]
+    if not new or place.how is How.CLIPPED:
+        return
+    if place.how in {How.TO_SPACES, How.TO_TABS}:
+        own = {indent_of(line) for line in old}
+        if not place.is_certain and any(indent_of(line) not in own for line in new):
+            raise _unclear(document, passage, place)
+        return
+    if len(old) == 1 and len(new) > 1:
+        raise _unclear(document, passage, place)
+    is_level = min(map(_depth, old)) == min(map(_depth, new))
+    if not (is_level and (_depth(old[0]) == _depth(new[0]) or set(old) & set(new))):
+        raise _unclear(document, passage, place)
+
+
+def _depth(line: str) -> int:
+    return len(indent_of(line))
+
+
+def _unclear(document: Document, passage: Passage, place: Place) -> TextEditRefusedError:
+    where = f"{document.path}:{place.start + 1}"
+    return TextEditRefusedError(
+        Refusal.INDENTATION,
+        document.path,
+        f"{where}: the indentation of {passage.label} differs from the file's; copy it from the file",
+        "Only the indentation of SEARCH differs, so that of REPLACE is unclear. Nothing was changed. The file has:\n"
+        + number_lines(document.lines, place.start, place.stop),
+    )
+
+
+def check_overlaps(path: str, splices: Sequence[tuple[Splice, str]]) -> None:
+    """Raise TextEditRefusedError when two changes touch the same lines or insert at the same place."""
+    ordered = sorted(splices, key=lambda item: (item[0].start, item[0].stop))
+    for (before, first), (after, second) in pairwise(ordered):
+        if after.start < before.stop or after.start == before.start:
+            raise TextEditRefusedError(
+                Refusal.OVERLAP,
+                path,
+                f"{path}: {first} and {second} change the same lines ({after.start + 1}); join them into one",
+                "Every edit of one call is matched against the file as it was before the call. Nothing was changed.",
+            )
