@@ -181,11 +181,47 @@ async def test_cut_body_is_no_success(wire, target, server, fault):
     assert (error.outcome, error.is_billable) == (AttemptOutcome.CUT, True)
 
 
-async def test_stream_that_ends_right_after_its_finish_is_whole(wire, target, server):
-    """A server that leaves the very last event out has said all that counts."""
-    server.script = [{"reply": REPLY}]
-    whole = await wire.call(ask(target), lambda _: None)
-    assert (whole.text, whole.finish_reason) == (REPLY["text"], "stop")
+FINISHED = {
+    Provider.OPENAI: [
+        {"choices": [{"index": 0, "delta": {"role": "assistant", "content": "Hi"}, "finish_reason": None}]},
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+    ],
+    Provider.ANTHROPIC: [
+        {"type": "message_start", "message": {
+            "id": "m", "type": "message", "role": "assistant", "model": "m1", "content": [], "stop_reason": None,
+            "stop_sequence": None, "usage": {"input_tokens": 3, "output_tokens": 1}}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "Hi"}},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+         "usage": {"output_tokens": 2}},
+    ],
+}  # fmt: skip
+
+
+def write_events(provider):
+    frame = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m1"}
+    if provider is Provider.ANTHROPIC:
+        return [f"event: {each['type']}\ndata: {json.dumps(each)}\n\n".encode() for each in FINISHED[provider]]
+    return [f"data: {json.dumps(frame | each)}\n\n".encode() for each in FINISHED[Provider.OPENAI]]
+
+
+async def test_stream_is_whole_once_its_finish_reason_came(wire, target):
+    """What is missing then is only an end mark; asking again would pay twice for the same answer."""
+    events = write_events(target.provider)
+    stream = {"Content_Type": "text/event-stream"}
+    async with serve(target, answer_with(200, b"".join(events), **stream)) as (there, _):
+        reply = await wire.call(ask(there), lambda _: None)
+    assert (reply.text, reply.finish_reason) == ("Hi", "stop")
+    async with serve(target, answer_with(200, b"".join(events[:-1]), **stream)) as (there, _):
+        assert (await fail(wire, ask(there), lambda _: None)).outcome is AttemptOutcome.CUT
+
+
+async def test_end_mark_stands_for_a_finish_reason_that_a_server_never_sends(wire, server):
+    target = Target("a", Provider.LOCAL_LLAMA, "m1", server.openai_url, "env:GOOD", ToolStyle.NATIVE)
+    body = write_events(Provider.LOCAL_LLAMA)[0] + b"data: [DONE]\n\n"
+    async with serve(target, answer_with(200, body, Content_Type="text/event-stream")) as (there, _):
+        reply = await wire.call(ask(there), lambda _: None)
+    assert (reply.text, reply.usage) == ("Hi", None)
 
 
 async def test_error_in_the_middle_of_a_stream_was_paid_for(wire, target, server):
