@@ -11,7 +11,9 @@ covariate; and as shipped, a posterior each for resolved and unresolved runs. At
 many predictions there were, which share lay inside the 50% and the 90% interval, the median half-width of the 90%
 interval as a factor, the median error of the median as a factor, and the mean log score (nats, of ln USD) beside that
 of the untouched prior. Gate: from n = 5 on, 90% coverage within [0.87, 0.93], and a log score above the prior's. The
-groups that have a run number n differ with n: 200 is reached by the two large benchmarks alone.
+groups that have a run number n differ with n: 200 is reached by the two large benchmarks alone. Totals: plans of
+eight cards of one group after 0, 5 and 20 of its runs, against eight cards drawn from that group's own runs, each
+retried after a failure up to three attempts; not gated.
 """
 
 import importlib.util
@@ -20,22 +22,28 @@ import math
 import platform
 import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from services.plms.core.posterior import Posterior, observe, predict, shift  # noqa: E402 - the tree is not installed
+from services.kernel.ids import EstimateId, TaskId  # noqa: E402 - the tree need not be installed
+from services.kernel.vocabulary import Lane  # noqa: E402
+from services.plms.core.posterior import Metric, Posterior, observe, predict, shift  # noqa: E402
 from services.plms.core.priors import MetricPrior  # noqa: E402
+from services.plms.core.totals import Forecast, Spread, draw_totals  # noqa: E402
+from services.plms.models import PlannedCard  # noqa: E402
 
 RESULTS = Path(__file__).with_name("calibration.json")
 LEARNED = (0, 1, 2, 5, 10, 20, 50, 100, 200)
 ORDERS = 10
+MAX_ATTEMPTS = 3
 SEED = 20261121
 GATE_FROM, GATE = 5, (0.87, 0.93)
 REPORTED = {
@@ -119,21 +127,27 @@ def replay(rows: Mapping[int, Row], group: tuple[str, ...], start: Posterior, ru
         state = observe(state, math.exp(log_usd))
 
 
-def replay_all(fit: ModuleType, costs: Path) -> dict[str, dict[int, Row]]:
-    """Return the rows of every variant."""
+def fit_held_out(fit: ModuleType, costs: Path) -> Iterator[tuple[tuple[str, ...], Any, dict[str, Any], float]]:
+    """Yield each group with its runs, the prior that the other models of its lane give, and ln of its price ratio."""
     runs = fit.read_runs(costs)
     prices = {model: fit.find_price(model) for _, _, model in runs}
     reference = math.exp(float(np.mean([math.log(price.output_usd) for price in prices.values()])))
-    random = np.random.default_rng(SEED)
-    rows: dict[str, dict[int, Row]] = defaultdict(lambda: {n: Row() for n in LEARNED})
     fits = {}
     for group, entry in runs.items():
         benchmark, _, model = group
         if (benchmark, model) not in fits:
             others = {key: value for key, value in runs.items() if key[0] == benchmark and key[2] != model}
-            fits[benchmark, model] = fit.fit_cost(others, prices, reference)
-        fitted = fits[benchmark, model]
-        log_ratio = math.log(prices[model].output_usd / reference)
+            failures, successes = fit.fit_failures(list(others.values()))
+            odds = {"failure": {"failures": failures, "successes": successes}}
+            fits[benchmark, model] = fit.fit_cost(others, prices, reference) | odds
+        yield group, entry, fits[benchmark, model], math.log(prices[model].output_usd / reference)
+
+
+def replay_all(fit: ModuleType, costs: Path) -> dict[str, dict[int, Row]]:
+    """Return the rows of every variant."""
+    random = np.random.default_rng(SEED)
+    rows: dict[str, dict[int, Row]] = defaultdict(lambda: {n: Row() for n in LEARNED})
+    for group, entry, fitted, log_ratio in fit_held_out(fit, costs):
         plain, priced = prior_of(fitted, None), prior_of(fitted, log_ratio)
         log_usd, resolved = np.array(entry.log_usd), np.array([flag is True for flag in entry.is_resolved])
         for _ in range(ORDERS):
@@ -145,6 +159,55 @@ def replay_all(fit: ModuleType, costs: Path) -> dict[str, dict[int, Row]]:
                 own = log_usd[order][is_success == flag].tolist()
                 replay(rows["as shipped: with price, by outcome"], group, shift(priced, fitted[outcome]), own)
     return rows
+
+
+def pay_until_resolved(entry: Any, random: np.random.Generator) -> float:
+    """Return the USD of one card in a world of a group's own runs: again after each failure, at most three times."""
+    usd = 0.0
+    for _ in range(MAX_ATTEMPTS):
+        run = int(random.integers(len(entry.log_usd)))
+        usd += math.exp(entry.log_usd[run])
+        if entry.is_resolved[run] is True:
+            break
+    return usd
+
+
+def learn_group(
+    entry: Any, start: Posterior, fitted: Mapping[str, Any], runs: int, random: np.random.Generator
+) -> Forecast:
+    """Return what is known of a group after some of its runs, as the estimator would know it."""
+    states = {True: shift(start, fitted["success_shift"]), False: shift(start, fitted["failure_shift"])}
+    counts = {True: fitted["failure"]["successes"], False: fitted["failure"]["failures"]}
+    for run in random.permutation(len(entry.log_usd))[:runs]:
+        flag = entry.is_resolved[run] is True
+        states[flag] = observe(states[flag], math.exp(entry.log_usd[run]))
+        counts[flag] += 1
+    cost = Spread(states[True], states[False])
+    return Forecast(cost, (counts[False], counts[True]), {Metric.COST: cost})
+
+
+def replay_totals(fit: ModuleType, costs: Path) -> dict[str, dict[str, float]]:
+    """Return how often a plan's total lay in its intervals: plans of eight cards of one group, each group twice."""
+    rows: dict[str, list[tuple[bool, bool, bool]]] = defaultdict(list)
+    random = np.random.default_rng(SEED)
+    cards = [PlannedCard(task_id=TaskId(f"c{n}"), lane=Lane.CODE_IMPL, configuration="agent/a") for n in range(8)]
+    for group, entry, fitted, log_ratio in fit_held_out(fit, costs):
+        start = prior_of(fitted, log_ratio)
+        for learned in (0, 5, 20):
+            if learned + len(cards) > len(entry.log_usd):
+                continue
+            for repeat in range(2):
+                forecast = learn_group(entry, start, fitted, learned, random)
+                seed = EstimateId(f"{group}-{learned}-{repeat}")
+                total = draw_totals(seed, cards, [forecast] * len(cards)).cost_microusd
+                usd = sum(pay_until_resolved(entry, random) for _ in cards)
+                rows[str(learned)].append((total.p05 <= usd <= total.p95, usd <= total.p80, usd <= total.p95))
+    names = ("cover90", "below_p80", "below_p95")
+    return {
+        learned: {"plans": len(found)}
+        | {name: round(float(np.mean(column)), 3) for name, column in zip(names, zip(*found, strict=True), strict=True)}
+        for learned, found in rows.items()
+    }
 
 
 def cover_by_group(rows: Mapping[int, Row]) -> dict[str, float]:
@@ -168,7 +231,9 @@ def is_within_gate(row: Mapping[str, float]) -> bool:
 
 def main(costs: str) -> int:
     """Write the results; return 1 when a variant leaves the gate."""
-    rows = replay_all(load_fit(), Path(costs))
+    fit = load_fit()
+    rows = replay_all(fit, Path(costs))
+    totals = replay_totals(fit, Path(costs))
     tables = {name: {str(n): row.summarise() for n, row in entry.items() if row.in_90} for name, entry in rows.items()}
     outside = [
         f"{name}, n = {n}: {row}"
@@ -181,6 +246,7 @@ def main(costs: str) -> int:
         "python": platform.python_version(),
         "variants": tables,
         "cover90_from_5": {name: cover_by_group(entry) for name, entry in rows.items()},
+        "totals": totals,
         "reported": {str(n): row for n, row in REPORTED.items()},
         "outside_gate": outside,
     }
@@ -189,6 +255,8 @@ def main(costs: str) -> int:
         print(name)
         for n, row in table.items():
             print(f"  n={n:>3}", *(f"{key} {value}" for key, value in row.items()))
+    for learned, row in totals.items():
+        print(f"totals n={learned}", *(f"{key} {value}" for key, value in row.items()))
     print("outside the gate:", "; ".join(outside) or "none")
     return 1 if outside else 0
 
