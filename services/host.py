@@ -80,7 +80,8 @@ def bind_ports(services: tuple[ServiceName, ...], *, is_fixed: bool) -> dict[Ser
     """
     bound: dict[ServiceName, socket.socket] = {}
     for service in services:
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # asyncio sets TCP_NODELAY only where the protocol is named; without it each answer waits 40 ms for an ACK.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         port = PORTS[service] if is_fixed else 0
         try:

@@ -21,7 +21,8 @@ STOP_TIMEOUT_S = 20
 
 
 def _open_socket() -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # As services.host does: asyncio sets TCP_NODELAY only where the protocol is named.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     return listener
 
