@@ -11,7 +11,8 @@ PlatformError
 │   └── ArtifactNotFoundError       pas.artifact_not_found
 ├── ConflictError
 │   ├── RunExistsError              pas.run_exists               the id belongs to a run with another body
-│   └── RunStartedError             pas.run_started              cards can be added only before the start
+│   ├── RunStartedError             pas.run_started              cards can be added only before the start
+│   └── NoNextModelError            pas.no_next_model            nothing is left in the chain to pass over to
 └── UnavailableError
     └── IsolationUnavailableError   pas.isolation_unavailable    no isolation, no run (core/isolation.py)
 """
@@ -85,6 +86,12 @@ class RunStartedError(ConflictError):
     code = "pas.run_started"
 
 
+class NoNextModelError(ConflictError):
+    """A run cannot go on with the next model of the chain: there is none."""
+
+    code = "pas.no_next_model"
+
+
 class Runs(Protocol):
     """Start runs and look at them."""
 
@@ -127,11 +134,14 @@ class RunControl(Protocol):
     """Steer runs."""
 
     async def pause_run(self, caller: Caller, command: RunCommand) -> RunView:
-        """Start no further card; running ones finish. Pausing a paused run changes nothing. Needs pas.pause."""
+        """Start no further card; agent cards stop at their next step, others finish. Twice is once. Needs pas.pause."""
         ...
 
     async def resume_run(self, caller: Caller, command: RunCommand) -> RunView:
-        """Go on with a paused run; needs pas.pause."""
+        """Go on with a paused run, if asked with a higher ceiling of spend or the next model of the chain.
+
+        Raises NoNextModelError. Needs pas.pause.
+        """
         ...
 
     async def terminate_run(self, caller: Caller, command: RunCommand) -> RunView:

@@ -10,6 +10,7 @@ from services.pas.calls.broker import BrokerEdge
 from services.pas.core.records import ModelFacts, RunRecord
 from services.pas.core.routes import uses_model
 from services.pas.models import JobCard, RunCommand, StartRun
+from services.pas.protocol import NoNextModelError
 
 LOG = logging.getLogger("direng.pas")
 
@@ -68,11 +69,13 @@ class RunBudgets:
         """Raise the run's cap or pass over its model, as the resuming command says; return lines for people.
 
         What the run may still spend, its unfinished cards may too. The project's cap goes along only where it was the
-        run's own figure; one that somebody set apart stands.
+        run's own figure; one that somebody set apart stands. Raises NoNextModelError with nothing changed.
         """
         if self._broker is None:
             return ()
         lines = []
+        if command.is_downshift:
+            await _check_next(self._broker, run.run_id, cards)
         if command.max_cost_microusd is not None:
             await _raise(self._broker, run, cards, command.max_cost_microusd, command.reason)
             lines.append(f"the run may now cost up to ${command.max_cost_microusd / 1_000_000:.4f}")
@@ -98,6 +101,13 @@ class RunBudgets:
             await self._broker.close_budget(run_scope(run_id), "the run has ended")
         except PlatformError as error:
             LOG.warning("the budget of %s was not closed: %s", run_id, error.detail)
+
+
+async def _check_next(broker: BrokerEdge, run_id: RunId, cards: Sequence[JobCard]) -> None:
+    lanes = dict.fromkeys(card.lane for card in cards if uses_model(card))
+    routes = [await broker.get_route(lane, run_scope(run_id)) for lane in lanes]
+    if all(len(route.models) < 2 for route in routes):  # noqa: PLR2004 - the present one and the next
+        raise NoNextModelError("there is no further model in the chain; resume with a higher cap instead")
 
 
 async def _raise(broker: BrokerEdge, run: RunRecord, cards: Sequence[JobCard], cap_microusd: int, reason: str) -> None:

@@ -8,16 +8,19 @@ from services.pas.core.records import Controls, EventDraft, RunChange
 from services.pas.models import EventKind
 
 
-async def stop_over_time(store: Store, clock: Clock, run_id: RunId, controls: Controls) -> bool:
+async def stop_over_time(
+    store: Store, clock: Clock, run_id: RunId, controls: Controls, *, working_s: float = 0.0
+) -> bool:
     """Pause or end a run that has used up its time; return whether it was stopped.
 
-    Checked before a card starts; a running card has the limit of its lane. `kill` terminates. `pause` and `ask` pause:
+    Checked before a card starts, and between the steps of an agent card, which has worked for `working_s` so far; any
+    other running card has the limit of its lane. `kill` terminates. `pause` and `ask` pause:
     resuming is the answer, and the run then goes on without the limit.
     """
     run = await store.read_run(run_id)
     if run is None or run.start.max_time_s is None or controls.is_limit_spent:
         return False
-    spent_s = await store.sum_time_s(run_id)
+    spent_s = await store.sum_time_s(run_id) + working_s
     if spent_s < run.start.max_time_s:
         return False
     at = to_iso(clock.now())

@@ -118,6 +118,8 @@ class Dialogue:
         A call that could pass a cap is not made: the run is paused (or ended, if its policy says so), and the same
         call is made when it goes on. Raises CardStoppedError, DivergedError.
         """
+        if self.run.start.max_time_s is not None and not self.recorder.is_replaying:
+            await self.recorder.watch_time()
         while True:
             await self.follow_route()
             try:

@@ -13,6 +13,7 @@ from services.kernel.errors import ConflictError
 from services.kernel.ids import GitOid, Sha256
 from services.pas.core.control import Gatekeeper
 from services.pas.core.events import Bell
+from services.pas.core.limits import stop_over_time
 from services.pas.core.ports import ArtifactBox, CardWork, FaultPoints, Store, Trees
 from services.pas.core.records import Controls, EventDraft, Step, StepChange, StepKind
 from services.pas.core.steps import StepJournal
@@ -77,6 +78,7 @@ class Recorder:
     work: CardWork
     tree: GitOid
     position: int = 0
+    since_s: float = 0.0
     idle_s: float = 0.0
     pauses: int = 0
     """How often the attempt has waited for its run to be resumed; what it knew of the outside may be old then."""
@@ -89,7 +91,8 @@ class Recorder:
         steps = await parts.journal.read_steps(work.run_id, work.card.task_id, work.attempt)
         if steps:
             await parts.trees.restore(work.repo, work.folder, work.tree_in, steps[-1].tree)
-        return cls(parts, work, work.tree_in, _steps={step.position: step for step in steps})
+        known = {step.position: step for step in steps}
+        return cls(parts, work, work.tree_in, since_s=parts.clock.monotonic_s(), _steps=known)
 
     @property
     def is_replaying(self) -> bool:
@@ -179,6 +182,15 @@ class Recorder:
         self._controls = controls
         if self._is_stopped(controls):
             raise CardStoppedError("stopped on request")
+
+    async def watch_time(self) -> None:
+        """Wait at the gate, or stop, when the run has used up its time."""
+        controls = self._controls or await self.parts.store.read_controls(self.work.run_id)
+        working_s = self.parts.clock.monotonic_s() - self.since_s - self.idle_s
+        parts = self.parts
+        if await stop_over_time(parts.store, parts.clock, self.work.run_id, controls, working_s=working_s):
+            parts.bell.ring()
+            await self.await_gate(is_fresh=True)
 
     def _is_stopped(self, controls: Controls) -> bool:
         return controls.is_terminated or self.work.card.task_id in controls.cancelled or self.work.cancel.is_set()

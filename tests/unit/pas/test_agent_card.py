@@ -1,5 +1,7 @@
 """The agent card's loop: what it does with each kind of answer, and what the tests decide."""
 
+import json
+
 import pytest
 
 from services.kernel.vocabulary import Lane, TaskState
@@ -209,3 +211,26 @@ async def test_lane_without_tests_offers_none_and_runs_none(tmp_path):
         assert view.cards[0].state is TaskState.SUCCEEDED
         assert "run_test" not in bench.tools.ran
         assert "run_test" not in {tool.name for tool in broker.requests[0].tools}
+
+
+async def test_finish_beside_a_refused_edit_waits_until_the_model_has_read_the_refusal(tmp_path):
+    hasty = Reply(calls=(("fs_write", {"path": ".env", "text": "x"}), ("finish", {"summary": "done"})))
+    broker = ScriptedBroker([hasty, FIX, DONE])
+    async with agent_bench(tmp_path, broker) as bench:
+        view = await bench.work()
+        assert view.cards[0].state is TaskState.SUCCEEDED
+        assert "an earlier call of this turn failed" in broker.requests[1].messages[-1].content
+
+
+async def test_arguments_nobody_can_read_are_not_said_again(tmp_path):
+    broken = Reply(
+        text="y" * 2_000_000,
+        calls=(("fs_write", '{"path": "a'), ("fs_read", {"path": "README.md", "why": "x" * 100_000})),
+    )
+    broker = ScriptedBroker([broken, FIX, DONE])
+    async with agent_bench(tmp_path, broker) as bench:
+        view = await bench.work()
+        assert view.cards[0].state is TaskState.SUCCEEDED
+        said = next(message for message in broker.requests[1].messages if message.tool_calls)
+        assert len(said.model_dump_json()) < 25_000
+        assert all(isinstance(json.loads(each.arguments), dict) for each in said.tool_calls)

@@ -9,6 +9,7 @@ from services.broker.models import SetBudget
 from services.kernel.vocabulary import BreachPolicy, RunState, TaskState
 from services.pas.journal import SqlStepJournal
 from services.pas.models import RunCommand
+from services.pas.protocol import NoNextModelError
 from services.pas.schema import STEPS
 from tests.fakes.agent import PlainTools, agent_bench, agent_card
 from tests.fakes.identity import ENGINEER
@@ -291,3 +292,28 @@ async def test_cap_set_again_by_a_repeated_first_step_does_not_undo_a_raise(tmp_
         await broker.set_budget(ENGINEER, raised)
         await bench.begin()
         assert broker.budgets["run:run-1"].cap_microusd == 9_000_000
+
+
+async def test_downshift_without_a_further_model_is_refused_and_changes_nothing(tmp_path):
+    broker = ScriptedBroker(SCRIPT, models=(make_model("only"),))
+    async with agent_bench(tmp_path, broker) as bench:
+        await bench.begin(max_cost_microusd=500)
+        attempt = asyncio.create_task(bench.attempt())
+        await bench.await_state(RunState.PAUSED)
+        with pytest.raises(NoNextModelError):
+            await bench.parts.service.resume_run(ENGINEER, _resume(is_downshift=True, max_cost_microusd=9000))
+        assert (await bench.view()).state is RunState.PAUSED
+        assert broker.budgets["run:run-1"].cap_microusd == 500
+        attempt.cancel()
+        await asyncio.gather(attempt, return_exceptions=True)
+
+
+async def test_card_that_works_over_the_run_s_time_is_paused_once(tmp_path):
+    broker = ScriptedBroker(SCRIPT)
+    async with agent_bench(tmp_path, broker) as bench:
+        await bench.begin(max_time_s=0.001)
+        attempt = asyncio.create_task(bench.attempt())
+        await bench.await_state(RunState.PAUSED)
+        assert "the limit was 0 s" in (await bench.view()).reason
+        await bench.parts.service.resume_run(ENGINEER, _resume())
+        assert await attempt is TaskState.SUCCEEDED

@@ -18,6 +18,9 @@ TARGET_SHARE = 0.7
 """Leaving out goes down to this share of the input at once: a boundary that moves each turn defeats prompt caching."""
 HARD_RESULT_CHARS = 2000
 MAX_SPEECH_CHARS = 20_000
+MAX_ARGUMENT_CHARS = 40_000
+MAX_OPAQUE_CHARS = 200_000
+"""A longer turn is not handed back in its provider's form: what it says is shortened."""
 
 
 @dataclass

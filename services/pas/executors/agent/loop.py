@@ -10,11 +10,17 @@ from dataclasses import dataclass
 
 from services.broker.models import Completion, ContextBudget, Message, Role, ToolCall
 from services.pas.core.records import StepKind
-from services.pas.executors.agent.context import MAX_SPEECH_CHARS, Transcript, clip
+from services.pas.executors.agent.context import (
+    MAX_ARGUMENT_CHARS,
+    MAX_OPAQUE_CHARS,
+    MAX_SPEECH_CHARS,
+    Transcript,
+    clip,
+)
 from services.pas.executors.agent.hands import Hands
 from services.pas.executors.agent.patience import Patience
 from services.pas.executors.agent.prompt import CUT, NUDGE, SYSTEM, write_opening
-from services.pas.executors.agent.toolbox import TestRun
+from services.pas.executors.agent.toolbox import TestRun, ToolResult
 from services.pas.executors.agent.verdict import judge_tests, pick_targets
 from services.pas.executors.dialogue import Dialogue
 from services.pas.executors.recorder import Asked, Done, digest
@@ -25,6 +31,9 @@ MAX_CALLS = 16
 MAX_SUMMARY_CHARS = 300
 CHANGED_TESTS = "changed tests"
 NOTHING_CHANGED = "the model changed nothing"
+FINISH = "finish"
+TOO_LATE = "not carried out: too late in this turn"
+NOT_FINISHED = "not carried out: an earlier call of this turn failed; read its result first"
 
 Look = Callable[[], Awaitable[str]]
 """Returns the survey of the repository for the first message."""
@@ -99,22 +108,25 @@ class AgentLoop:
             nudge = CUT if completion.finish_reason == "length" else NUDGE
             transcript.add(Message(role=Role.USER, content=nudge))
             return self._stop(reason) if reason else None
-        is_over = False
+        is_over = has_failed = False
         for index, call in enumerate(completion.tool_calls):
             if is_over or index >= MAX_CALLS:
-                transcript.add_result(call, "not carried out: too late in this turn")
+                transcript.add_result(call, TOO_LATE)
+                continue
+            if has_failed and call.name == FINISH:
+                transcript.add_result(call, NOT_FINISHED)
                 continue
             result = await self._hands.use(self._turn, index, call)
-            if result.is_done:
-                is_over = True
-                ending = await self._judge(call, transcript)
-            else:
-                transcript.add_result(call, result.text)
-                reason = self._patience.judge_call(call, result.text, is_error=result.is_error)
-                ending = self._stop(reason) if reason else None
+            is_over, has_failed = result.is_done, has_failed or result.is_error
+            ending = await self._judge(call, transcript) if is_over else self._weigh(call, result, transcript)
             if ending is not None:
                 return ending
         return None
+
+    def _weigh(self, call: ToolCall, result: ToolResult, transcript: Transcript) -> Ending | None:
+        transcript.add_result(call, result.text)
+        reason = self._patience.judge_call(call, result.text, is_error=result.is_error)
+        return self._stop(reason) if reason else None
 
     async def _judge(self, call: ToolCall, transcript: Transcript) -> Ending | None:
         """Hold the work against the tests; None: they sent it back to the model."""
@@ -153,22 +165,32 @@ class AgentLoop:
 
 
 def _speech_of(completion: Completion) -> Message:
+    """Return what the model said, fit to be said again: what is too long or unreadable is named, not repeated."""
     return Message(
         role=Role.ASSISTANT,
         content=clip(completion.text, MAX_SPEECH_CHARS),
-        tool_calls=completion.tool_calls,
-        opaque=completion.opaque,
+        tool_calls=tuple(_tidy(call) for call in completion.tool_calls),
+        opaque=completion.opaque if len(completion.opaque) <= MAX_OPAQUE_CHARS else "",
     )
+
+
+def _tidy(call: ToolCall) -> ToolCall:
+    if len(call.arguments) <= MAX_ARGUMENT_CHARS and _read_object(call.arguments) is not None:
+        return call
+    return call.model_copy(update={"arguments": json.dumps({"left_out": clip(call.arguments, 200)})})
+
+
+def _read_object(text: str) -> dict[str, object] | None:
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _read_finish(call: ToolCall) -> tuple[str, str]:
     """Return the model's summary and, if it says so, why it is blocked."""
-    try:
-        told = json.loads(call.arguments or "{}")
-    except ValueError:
-        return "", ""
-    if not isinstance(told, dict):
-        return "", ""
-    summary = " ".join(str(told.get("summary", "")).split())[:MAX_SUMMARY_CHARS]
+    told = _read_object(call.arguments) or {}
+    summary = " ".join(str(told.get("summary") or "").split())[:MAX_SUMMARY_CHARS]
     blocked = " ".join(str(told.get("blocked") or "").split())[:MAX_SUMMARY_CHARS]
     return summary, blocked
