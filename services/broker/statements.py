@@ -28,7 +28,7 @@ class Prepared:
     sql: str
     names: tuple[str, ...] | None
 
-    def run(self, connection: sa.Connection, values: Mapping[str, Value]) -> sa.CursorResult[Any]:
+    def run(self, connection: sa.Connection, values: Mapping[str, Value]) -> sa.CursorResult[*tuple[Any, ...]]:
         """Execute it once."""
         if self.names is None:
             return connection.exec_driver_sql(self.sql, dict(values))
