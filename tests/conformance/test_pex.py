@@ -10,7 +10,8 @@ from services.kernel.clock import SystemClock
 from services.kernel.db import sqlite_url
 from services.kernel.errors import InvalidRequestError, UnauthenticatedError
 from services.kernel.http import HttpCall, closing
-from services.kernel.vocabulary import DelegationState, ProjectState, RunState
+from services.kernel.vocabulary import DelegationState, Lane, ProjectState, RunKind, RunState
+from services.pas.models import PlannedTask, TaskTree
 from services.pex.app import create_app, create_service
 from services.pex.client import HttpPex
 from services.pex.models import (
@@ -19,6 +20,7 @@ from services.pex.models import (
     DelegationRequest,
     PlanRequest,
     ProjectRunCommand,
+    SimulateProject,
     StartProject,
 )
 from services.pex.protocol import (
@@ -208,6 +210,28 @@ async def test_project_without_a_model_is_estimated_by_priors_and_its_start_says
         await world.pex.start_project(ENGINEER, project_id, START)
     assert not world.pas.runs
     assert world.plms.projects[project_id].state is ProjectState.APPROVED
+
+
+async def test_project_is_planned_by_a_model_rehearsed_and_resumed_under_a_new_cap(world):
+    world.pas.connect()
+    task = PlannedTask(task_id="cart", lane=Lane.CODE_IMPL, title="Cart", goal="Build the cart.")
+    world.pas.tree = TaskTree(summary="a cart", tasks=(task,))
+    project_id = await world.make_project("Build a web shop with a cart.")
+    before = await world.pex.estimate_project(ENGINEER, project_id)
+    order = SimulateProject(rehearsal=0.01, rationale="to know more")
+    simulation = await world.pex.simulate_project(ENGINEER, project_id, order)
+    assert (simulation.before, simulation.cards_rehearsed) == (before, 1)
+    assert simulation.run.run_kind is RunKind.REHEARSAL
+    await world.approve_project(project_id, simulation.after)
+    world.pas.is_auto = False
+    started = await world.pex.start_project(ENGINEER, project_id, START)
+    await world.pas.begin(started.run_id)
+    await world.pex.pause_project(ENGINEER, project_id, ProjectRunCommand(reason="wait"))
+    command = ProjectRunCommand(reason="go on", max_cost_usd="2.50", is_downshift=True)
+    resumed = await world.pex.resume_project(ENGINEER, project_id, command)
+    assert resumed.budget.cap_microusd == 2_500_000
+    assert world.pas.commands[-1].is_downshift
+    await world.pas.play(started.run_id)
 
 
 async def test_project_whose_words_are_unsure_is_asked_about(world):

@@ -78,15 +78,15 @@ def find_breach(books: Books, state: BudgetState, mark: GuardMark) -> GuardMark 
     """Return where the guard stands after pausing now, or None when there is no reason to.
 
     Each pause moves the threshold by another 25 points, so a run that was resumed is not paused again at once. A new
-    cap starts anew. What was known when the cap was set, the median of the whole plan, is accepted beforehand: a cap
-    below P50 is told at the approval and does not stop the run before its first call. Time is PAS's own limit, at the
+    cap starts anew. What was known when the cap was set, the medians of all cards, is accepted beforehand: a cap below
+    P50 is told at the approval and does not stop the run before its first call. Time is PAS's own limit, at the
     same +25 percent of the seconds worked (ADR-0011), so it is not guarded twice.
     """
     overrun = state.projected_overrun_pct
     if overrun is None or not books.is_money:
         return None
     cap = books.cap_microusd
-    known = _overrun(books.estimate.cost_microusd.p50, cap)
+    known = _overrun(sum(card.cost_microusd.p50 for card in books.estimate.cards), cap)
     threshold = mark.next_pct if mark.bound == cap else max(THRESHOLD_PCT, known + THRESHOLD_PCT)
     return GuardMark(cap, overrun + THRESHOLD_PCT) if overrun > threshold else None
 
