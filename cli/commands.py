@@ -16,8 +16,8 @@ from services.kernel.errors import PlatformError
 
 HOW_TO_ANSWER: dict[tuple[str, ...], str] = {
     ("handle it yourself", "delegate to PEX"): "nothing was run; run it again with --direct (A) or --delegate (B)",
-    ("resume", "terminate"): "the run keeps waiting: see `vp resume` and `vp terminate`",
 }
+PAUSED = "the run keeps waiting: `direng resume` (--max-cost USD, --downshift) goes on with it, `direng stop` ends it"
 
 
 def _open(arguments: argparse.Namespace) -> Conversation:
@@ -48,12 +48,32 @@ def do_work(arguments: argparse.Namespace) -> int:
     """`direng ask|implement|fix`: one turn, with the approval where one is needed."""
     talk = _open(arguments)
     body: dict[str, object] = {"text": arguments.text, "purpose": arguments.command, "handling": arguments.handling}
+    if arguments.max_cost is not None:
+        body["max_cost_usd"] = arguments.max_cost
     ending = talk.work(body, approve_unasked if arguments.yes else ask_for_approval)
     if ending.waits_for_approval and ending.state == "waiting":
         render.note("nobody can be asked here; run it again with --yes, or approve it in the REPL (`direng`)")
         return exits.USAGE
     if ending.state == "waiting" and ending.options:
-        render.note(HOW_TO_ANSWER.get(ending.options, "nothing was run; say it again in the words of one option"))
+        render.note(_how_to_answer(ending.options))
+    return ending.exit_code
+
+
+def _how_to_answer(options: tuple[str, ...]) -> str:
+    if "terminate" in options:
+        return PAUSED
+    return HOW_TO_ANSWER.get(options, "nothing was run; say it again in the words of one option")
+
+
+def do_resume(arguments: argparse.Namespace) -> int:
+    """`direng resume [RUN]`: go on with a paused run, under a higher cap or with the next model where that is said."""
+    talk = _open(arguments)
+    words = "downshift" if arguments.downshift else "resume"
+    if arguments.max_cost is not None:
+        words = f"{words} up to {arguments.max_cost}"
+    ending = talk.resume(arguments.run, words)
+    if ending.state == "waiting" and ending.options:
+        render.note(_how_to_answer(ending.options))
     return ending.exit_code
 
 

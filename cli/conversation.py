@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from cli import exits, render
+from cli.speech import Speech, is_streamed
 from cli.wire import Wire, as_mapping, as_sequence
-from services.kernel.errors import NotFoundError, UnavailableError
+from services.kernel.errors import ConflictError, NotFoundError, UnavailableError
 
 FINAL_RUN_STATES = frozenset({"completed", "needs_review", "failed", "terminated"})
 
@@ -35,6 +36,9 @@ class Conversation:
     last: Ending = field(default_factory=Ending)
     reported_run_id: str | None = None
     """The run with changes, or without success, that was last reported here: what `/diff` and `/accept` mean."""
+    speech: Speech = field(default_factory=Speech)
+    _tick: str = ""
+    _heard: str = ""
 
     @classmethod
     def open(cls, wire: Wire, folder: str, *, is_json: bool = False) -> "Conversation":
@@ -43,8 +47,21 @@ class Conversation:
         return cls(wire, str(session["session_id"]), str(session["repo"]), is_json)
 
     def take_turn(self, body: dict[str, object]) -> Ending:
-        """Send one turn and show its events until it ends."""
-        return self._show(self.wire.stream("direng", "POST", f"/sessions/{self.session_id}/turns", body))
+        """Send one turn and show its events until it ends; an interrupt stops an answer, and leaves a run running."""
+        try:
+            return self._show(self.wire.stream("direng", "POST", f"/sessions/{self.session_id}/turns", body))
+        except KeyboardInterrupt:
+            if not self.stop_answer():
+                raise
+            return self.follow(self.last.seq)
+
+    def stop_answer(self) -> bool:
+        """End the answer that is being told, so that no more of it is paid for; return whether there was one."""
+        try:
+            self.wire.post("direng", f"/sessions/{self.session_id}/stop", {})
+        except ConflictError:
+            return False
+        return True
 
     def follow(self, after: int) -> Ending:
         """Show the events of the session after `after` until its last turn ends."""
@@ -52,27 +69,45 @@ class Conversation:
 
     def _show(self, events: Iterator[object]) -> Ending:
         ending = self.last = Ending(seq=self.last.seq)
-        has_ended, tick = False, ""
+        self._tick, self._heard = "", ""
+        has_ended = False
         for event in events:
             data = event.data  # type: ignore[attr-defined]  # StreamedEvent
             ending.seq = event.seq or ending.seq  # type: ignore[attr-defined]
             if self.is_json:
                 render.print_json(data)
-            elif data["kind"] != "tick" or data["text"] != tick:
-                render.print_event(data)
-            tick = str(data["text"]) if data["kind"] == "tick" else tick
+            else:
+                self._show_event(data)
             self._keep_report(data)
-            if data["kind"] == "approval_required":
-                ending.waits_for_approval = True
-            if data["kind"] == "question":
-                ending.options = tuple(str(option) for option in as_mapping(data["data"]).get("options") or ())  # type: ignore[attr-defined]  # a JSON list
-            if data["kind"] == "end":
-                has_ended = True
-                end = as_mapping(data["data"])
-                ending.state, ending.exit_code = str(end["state"]), int(str(end["exit_code"]))
+            has_ended = _note_ending(ending, data) or has_ended
         if not has_ended:  # http.client ends a broken stream without a word
             raise UnavailableError("the server went away; what it was doing goes on: `direng up`, then `direng runs`")
         return ending
+
+    def _show_event(self, event: dict[str, object]) -> None:
+        if event["kind"] == "delta":
+            self._hear(event)
+        elif event["kind"] != "tick" or event["text"] != self._tick:
+            self._print(event)
+        self._tick = str(event["text"]) if event["kind"] == "tick" else self._tick
+
+    def _hear(self, delta: dict[str, object]) -> None:
+        """Print a piece of an answer as it comes."""
+        before = "" if as_mapping(delta["data"]).get("is_restart") else self._heard
+        self._heard = before + str(delta["text"])
+        if is_streamed():
+            self.speech.tell(self._heard)
+
+    def _print(self, event: dict[str, object]) -> None:
+        """Print an event; of an answer that was spoken already only what is set under it."""
+        if not self.speech.shown:
+            render.print_event(event)
+            return
+        if event["kind"] == "answer":
+            self.speech.tell(str(event["text"]))
+        self.speech.end()
+        if event["kind"] != "answer":
+            render.print_event(event)
 
     def work(self, body: dict[str, object], ask: Callable[[], bool | None]) -> Ending:
         """Take a turn and, when it waits for approval, the turn with the user's word.
@@ -160,6 +195,35 @@ class Conversation:
                 return str(session["session_id"]), str(session["run_id"])
         return None
 
+    def spend(self) -> dict[str, object]:
+        """Return what the session's models may cost and have cost."""
+        return as_mapping(as_mapping(self.wire.get("direng", f"/sessions/{self.session_id}"))["spend"])
+
+    def set_budget(self, usd: str) -> dict[str, object]:
+        """Set the most that the session's models may cost; return the new state."""
+        session = self.wire.post("direng", f"/sessions/{self.session_id}/budget", {"max_cost_usd": usd})
+        return as_mapping(as_mapping(session)["spend"])
+
+    def last_context(self) -> dict[str, object] | None:
+        """Return the audit of the last context that went to a model in this session."""
+        last = None
+        for event in self.wire.stream("direng", "GET", f"/sessions/{self.session_id}/events", after=0):
+            audit = as_mapping(event.data["data"]).get("context")
+            last = as_mapping(audit) if isinstance(audit, dict) else last
+        return last
+
+    def resume(self, run_id: str | None, words: str) -> Ending:
+        """Tell a paused run of this repository how to go on (None: the one that waits), and follow it to its end."""
+        owners = {str(one["run_id"]): str(one["session_id"]) for one in self.sessions() if one.get("run_id")}
+        paused = [str(run["run_id"]) for run in self.runs() if run["state"] == "paused"]
+        named = self.full_run_id(run_id) if run_id is not None else next(iter(paused), None)
+        if named is None or named not in paused or named not in owners:
+            raise NotFoundError("no run of a session is paused; see `direng runs` (a project's run: vp resume)")
+        owner = Conversation(self.wire, owners[named], self.repo, self.is_json)
+        ending = owner.take_turn({"text": words, "purpose": "resume"})
+        self.reported_run_id = owner.reported_run_id or self.reported_run_id
+        return ending
+
     def stop(self, run_id: str | None) -> str:
         """End a run now (None: the one that is going on); return its id. Nothing of the user's changes."""
         if run_id is None:
@@ -171,6 +235,19 @@ class Conversation:
             named = self.full_run_id(run_id)
         self.wire.post("pas", "/pas/v1/runs/terminate", {"run_id": named, "reason": "stopped by the user"})
         return named
+
+
+def _note_ending(ending: Ending, event: dict[str, object]) -> bool:
+    """Keep what an event says of how its turn ends; return whether it was the last."""
+    data = as_mapping(event["data"])
+    if event["kind"] == "approval_required":
+        ending.waits_for_approval = True
+    if event["kind"] == "question":
+        ending.options = tuple(str(option) for option in data.get("options") or ())  # type: ignore[attr-defined]  # a JSON list
+    if event["kind"] != "end":
+        return False
+    ending.state, ending.exit_code = str(data["state"]), int(str(data["exit_code"]))
+    return True
 
 
 def run_rows(runs: list[dict[str, object]]) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from services.kernel.version import VERSION
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - has no public name
 PROVIDERS = ("anthropic", "openai", "google", "local_llama")
+AMOUNT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?", re.ASCII)
 EPILOG = """\
 exit codes: 0 ok, 1 failed, 2 usage, 3 budget, 4 auth, 5 low confidence, 6 conflict
 examples:
@@ -53,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
         _add_command(commands, name, text).add_argument(
             "run", nargs="?", help="run id or unique prefix (default: the newest)"
         )
+    _add_resume(_add_command(commands, "resume", "go on with a paused run"))
     for name, text in (
         ("undo", "take the last accept back"),
         ("runs", "list this repository's runs"),
@@ -100,9 +103,28 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     remove.add_argument("--forget-key", action="store_true", help="remove its key from the vault too")
 
 
+def read_usd(text: str) -> str:
+    """Return an amount of dollars as the services take it; raise argparse's error for anything else."""
+    plain = text.removeprefix("$")
+    if not AMOUNT.fullmatch(plain):
+        raise argparse.ArgumentTypeError(f"{text!r} is no amount in USD; give one such as 2 or 0.50")
+    return plain
+
+
+def _add_max_cost(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--max-cost", metavar="USD", type=read_usd, help=text)
+
+
+def _add_resume(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", nargs="?", help="run id or unique prefix (default: the one that is paused)")
+    _add_max_cost(parser, "what the run may cost from now on, all in all")
+    parser.add_argument("--downshift", action="store_true", help="go on with the next model of the chain")
+
+
 def _add_work(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", help="what you want, in plain words")
     parser.add_argument("--yes", action="store_true", help="approve up to the estimate's upper bound")
+    _add_max_cost(parser, "the most that models may cost (default: the session's cap, or the estimate's upper bound)")
     who = parser.add_mutually_exclusive_group()
     who.add_argument(
         "--delegate",
@@ -148,6 +170,7 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         "diff": commands.do_diff,
         "status": commands.do_status,
         "stop": commands.do_stop,
+        "resume": commands.do_resume,
         "undo": commands.do_undo,
         "runs": commands.do_runs,
         "up": commands.do_up,

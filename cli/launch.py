@@ -18,7 +18,7 @@ POLL_S = 0.02
 MIN_FREE_BYTES = 4 * 1024 * 1024
 # The server executes with nothing of the user's environment but these: where things are, its own settings, and the keys
 # of models: the usual three, and those that the user named with `direng model add --key env:NAME`.
-KEPT_VARIABLES = ("HOME", "LANG", "PATH", "TMPDIR", "DIRENG_HOME")
+KEPT_VARIABLES = ("HOME", "LANG", "PATH", "TMPDIR", "DIRENG_HOME", "DIRENG_SESSION_CAP_USD")
 KEPT_PREFIXES = ("AUTH_", "BROKER_", "PLMS_", "PAS_", "PEX_", "VECTOR_OPS_")
 USUAL_KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY")
 KEY_VARIABLES_FILE = "key_variables"

@@ -20,11 +20,12 @@ _LOOKS = {
     "approval_required": "yellow",
     "question": "yellow",
     "tick": "dim",
+    "step": "dim",
     "report": "",
     "offer": "cyan",
     "error": "red",
 }
-SILENT_KINDS = frozenset({"trace", "end"})
+SILENT_KINDS = frozenset({"trace", "delta", "end"})
 
 
 def is_coloured(stream: TextIO) -> bool:
@@ -47,6 +48,11 @@ def clean(text: str) -> str:
 def say(text: str = "", look: str = "") -> None:
     """Print a result line."""
     print(paint(clean(text), look, sys.stdout), flush=True)
+
+
+def write(text: str) -> None:
+    """Write a piece of a line; the caller has cleaned it, and flushes."""
+    sys.stdout.write(text)
 
 
 def note(text: str, look: str = "dim") -> None:
@@ -72,7 +78,7 @@ def print_event(event: Mapping[str, object]) -> None:
     text = clean(str(event["text"]))
     if kind == "error":
         fail(text)
-    elif kind == "tick":
+    elif kind in {"tick", "step"}:
         note(f"  {text}")
     else:
         print(paint(text, _LOOKS.get(kind, ""), sys.stdout), flush=True)
@@ -100,6 +106,12 @@ def format_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
     )
+
+
+def format_usd(microusd: float) -> str:
+    """Return money for people: `$2.50`; below ten cents more digits, as cents would say nothing."""
+    decimals = 2 if microusd == 0 or abs(microusd) >= 100_000 else 4  # noqa: PLR2004
+    return f"${microusd / 1_000_000:.{decimals}f}"
 
 
 def format_duration(seconds: float) -> str:

@@ -13,7 +13,7 @@ from cli import exits, render
 from cli.commands import ask_for_approval, print_run
 from cli.conversation import Conversation, run_rows
 from cli.launch import ensure_server
-from cli.wire import Wire, as_mapping
+from cli.wire import Wire, as_mapping, as_sequence
 from services.kernel.errors import PlatformError
 from services.kernel.version import VERSION
 
@@ -22,16 +22,21 @@ Say what you want in plain words, for example:
   where is parse_config        who calls parse_config       what breaks if parse_config changes
   rename load_cfg to load_config                            format the code
   fix the lint findings                                     run the tests
+With a model (direng model add): any question about the code, any change.
 Commands:
   /status [RUN]  follow the run that is going on, or show how the newest or the named one ended
   /runs          list this repository's runs
+  /resume [RUN]  go on with a paused run; /resume up to 2.50 raises its cap, /resume downshift takes the next model
   /stop [RUN]    end the run that is going on, or the named one
   /diff [RUN]    show a run's changes
   /accept [RUN]  merge a run's changes into your tree and branch
   /undo          take the last accept back
+  /cost          what this session's models have cost, of its cap
+  /budget [USD]  show or set that cap
+  /context       what the last question to a model was packed into
   /help          this text
   /quit          leave; runs go on
-Ctrl-C leaves the turn you are watching; the run goes on. Ctrl-D quits."""
+Ctrl-C stops an answer; of a run it leaves the watching only, the run goes on. Ctrl-D quits."""
 
 
 LEAVING = frozenset({"/quit", "/exit", "quit", "exit"})
@@ -46,6 +51,10 @@ class Repl:
             "/help": lambda _: render.say(HELP),
             "/status": self._status,
             "/runs": lambda _: self._runs(),
+            "/resume": self._resume,
+            "/cost": lambda _: render.say(str(self._talk.spend()["text"])),
+            "/budget": self._budget,
+            "/context": lambda _: self._context(),
             "/stop": lambda run: render.say(f"ending run {self._talk.stop(run)}; your files are as they were"),
             "/diff": lambda run: render.print_diff(str(self._talk.diff(run)["patch"])),
             "/accept": lambda run: render.say(str(self._talk.accept(run)["text"]), "green"),
@@ -81,6 +90,20 @@ class Repl:
             return
         command(argument.strip() or None)
 
+    def _budget(self, usd: str | None) -> None:
+        spend = self._talk.spend() if usd is None else self._talk.set_budget(usd.removeprefix("$"))
+        render.say(str(spend["text"]))
+
+    def _context(self) -> None:
+        audit = self._talk.last_context()
+        render.say("no model was asked in this session yet" if audit is None else format_context(audit))
+
+    def _resume(self, words: str | None) -> None:
+        first, _, rest = (words or "").partition(" ")
+        run_id = first if first.startswith("run-") else None
+        said = (rest if run_id else words or "").strip()
+        self._talk.resume(run_id, f"resume {said}" if said and said != "downshift" else said or "resume")
+
     def _runs(self) -> None:
         runs = self._talk.runs()
         render.say(run_rows(runs) if runs else "no runs of this repository yet")
@@ -101,6 +124,21 @@ class Repl:
             render.say("nothing is going on; the newest run:")
         run = as_mapping(self._talk.wire.get("pas", "/pas/v1/runs/status", {"run_id": named}))
         print_run(run, self._talk.left_alone(named))
+
+
+def format_context(audit: dict[str, object]) -> str:
+    """Return the audit of a context as lines."""
+    rows = [(str(one["name"]), str(one["items"]), str(one["tokens"])) for one in as_sequence(audit["sections"])]
+    pruned = audit["pruned"]
+    left_out = [str(item) for item in pruned] if isinstance(pruned, list) else []
+    used = f"about {audit['tokens']} of {audit['input_budget']} tokens of input"
+    lines = [
+        f"{audit['model']}: {used}, {audit['output_budget']} kept for the answer, context {audit['limit']}",
+        render.format_table(("SECTION", "ITEMS", "TOKENS"), rows),
+        f"left out: {', '.join(left_out) or 'nothing'}",
+        f"prompt sha256 {audit['prompt_sha256']}",
+    ]
+    return "\n".join(lines)
 
 
 def run_repl(folder: str) -> int:

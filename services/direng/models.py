@@ -84,14 +84,14 @@ class Handling(StrEnum):
 class TurnInput(_Frozen):
     """What the user said. `is_approved` answers a pending approval; `handling` is `--delegate` and its opposite.
 
-    `purpose` is `auto`, or the one-shot command that was used: `ask`, `implement`, `fix`. `max_cost_usd` is the most
-    that models may cost: the session's cap from now on, and the bound of a delegation.
+    `purpose` is `auto`, or the one-shot command that was used: `ask`, `implement`, `fix`, `resume`.
+    `max_cost_usd` is the most that models may cost: the session's cap from now on, and the bound of a delegation.
     """
 
     text: str = Field(default="", max_length=MAX_TEXT_CHARS)
     is_approved: bool | None = None
     handling: Handling = Handling.AUTO
-    purpose: str = Field(default="auto", pattern=r"^(auto|ask|implement|fix)$")
+    purpose: str = Field(default="auto", pattern=r"^(auto|ask|implement|fix|resume)$")
     max_cost_usd: str | None = Field(default=None, pattern=USD_PATTERN)
 
 

@@ -115,7 +115,7 @@ async def test_folder_that_is_no_repository_is_refused(direng, tmp_path):
 async def test_grants_and_checks_are_told(direng, session):
     assert {grant.risk for grant in await direng.list_grants(ENGINEER)} == {"low", "high", "critical"}
     checks = await direng.examine(ENGINEER)
-    assert [(check.name, check.is_good) for check in checks] == [("sandbox", True)]
+    assert [(check.name, check.is_good) for check in checks] == [("sandbox", True), ("model", True)]
 
 
 async def test_caller_without_scope_or_identity_is_refused(direng, tmp_path):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from services.direng.core.money import MICRO, format_usd
+from services.direng.core.money import MICRO, format_usd, read_usd
 from services.direng.core.ports import EventDraft, Following, Pending
 from services.direng.models import TurnEventKind
 from services.kernel.ids import ProjectId, TaskId
@@ -21,6 +21,11 @@ SHOWN_LANES = 3
 SHOWN_RECEIPTS = 5
 _LEAST_RAISE_MICROUSD = 10_000
 _MONEY_WORDS = re.compile(r"\b(?:cap|caps|budget|budgets|cost|costs|projected|spend|spent)\b", re.IGNORECASE)
+_STEERING = re.compile(
+    r"^(?P<word>raise|resume|go on|downshift|terminate|stop)"
+    r"(?:\s+(?:(?P<upto>up\s+to)|by|with)?\s*\$?(?P<usd>\d{1,9}(?:\.\d{1,6})?)(?:\s+more)?)?[.! ]*$",
+    re.IGNORECASE,
+)
 _STOP = "end it now; what was done so far is kept, untested"
 
 
@@ -36,6 +41,36 @@ class Pause:
     def is_over_budget(self) -> bool:
         """Return whether money is why it paused."""
         return self.run.cap_microusd > 0 and bool(_MONEY_WORDS.search(self.run.reason))
+
+
+@dataclass(frozen=True)
+class Steering:
+    """What a paused run is told: the word, and its new cap or how much more it gets where the words say it."""
+
+    word: str
+    more_microusd: int | None = None
+    cap_microusd: int | None = None
+
+    def find_cap(self, run: RunView, offered_microusd: int) -> int | None:
+        """Return the run's new cap; None leaves it as it is."""
+        if self.cap_microusd is not None:
+            return self.cap_microusd
+        if self.more_microusd is None and self.word != "raise":
+            return None
+        return run.cap_microusd + (self.more_microusd or offered_microusd)
+
+
+def read_steering(text: str) -> Steering | None:
+    """Return what words like `raise 2.50`, `resume up to 10`, `downshift`, `terminate` tell a paused run."""
+    match = _STEERING.match(text.strip())
+    if match is None:
+        return None
+    word, usd = match["word"].lower(), match["usd"]
+    amount = None if usd is None else read_usd(usd)
+    word = {"go on": "resume", "stop": "terminate"}.get(word, word)
+    if match["upto"]:
+        return Steering(word, cap_microusd=amount)
+    return Steering("raise" if amount is not None and word == "resume" else word, more_microusd=amount)
 
 
 def is_direct(run: RunView) -> bool:

@@ -8,6 +8,7 @@ from services.direng.calls.vector_ops import VectorOpsEdge
 from services.direng.core.answering import Answerer
 from services.direng.core.money import read_usd
 from services.direng.core.notebook import Notebook
+from services.direng.core.pausing import Steering, read_steering
 from services.direng.core.ports import EventDraft, OpenTurn, Pending
 from services.direng.core.questions import IndexQuestion, format_answer, is_question, read_question
 from services.direng.core.spending import Purse, tariffs_of_route
@@ -21,9 +22,6 @@ _YES = re.compile(r"^(?:y|yes|ok|okay|sure|approve|approved|go|go ahead|do it|ag
 _NO = re.compile(r"^(?:n|no|nope|reject|decline|cancel|stop|don't)[.! ]*$", re.IGNORECASE)
 _LETTERS = "abcd"
 _LETTER = re.compile(r"^\(?([a-d1-4])[).]?$", re.IGNORECASE)
-_RAISE = re.compile(
-    r"^(?:raise|resume|go on)(?:\s+(?:by|with))?\s+\$?(\d{1,9}(?:\.\d{1,6})?)(?:\s+more)?$", re.IGNORECASE
-)
 _BARE_REPLY = re.compile(r"^[`'\"]?([\w./-]+)(?:\(\))?[`'\"]?$")
 _NO_MODEL = "no model is configured"
 _K = TurnEventKind
@@ -71,6 +69,9 @@ class TurnTaker:
     async def _dispatch(self, turn: OpenTurn, said: TurnInput, pending: Pending | None) -> None:
         if pending is not None and await self._take_reply(turn, said, pending):
             return
+        if said.purpose == "resume":
+            await self._resume(turn, said)
+            return
         text, order = said.text, Order.of(said, said.text, said.handling)
         if pending is not None and pending.kind in {"question", "handling"}:
             text, handling = _complete(said, pending)
@@ -97,11 +98,20 @@ class TurnTaker:
             await self._pay(turn, pending, is_agreed=word)
             return True
         if pending.kind == "paused":
-            choice, more = _choose_steering(said.text, pending)
-            if choice:
-                await self._parts.worker.steer(turn, choice, more, pending)
-            return bool(choice)
+            steering = _choose_steering(said.text, pending)
+            if steering is not None:
+                await self._parts.worker.steer(turn, steering, pending)
+            return steering is not None
         return False
+
+    async def _resume(self, turn: OpenTurn, said: TurnInput) -> None:
+        """Go on with the session's paused run, though nobody waits for the answer any more."""
+        steering = read_steering(said.text)
+        if steering is None:
+            line = "say resume, resume up to USD, downshift, or terminate"
+            await self._notebook.refuse(turn, line, "direng.unclear", exit_code=2)
+            return
+        await self._parts.worker.steer(turn, steering, None)
 
     async def _pay(self, turn: OpenTurn, pending: Pending, *, is_agreed: bool) -> None:
         """Go on with the turn that asked for the word to pay."""
@@ -186,12 +196,10 @@ def _choose(text: str, pending: Pending) -> str:
     return next((option for option in pending.options if option.lower() == plain.lower()), "")
 
 
-def _choose_steering(text: str, pending: Pending) -> tuple[str, int | None]:
-    """Return what a paused run is told, and how much more it may spend where the words say it (`raise 2.50`)."""
-    match = _RAISE.match(text.strip())
-    if match is not None and "raise" in pending.options:
-        return "raise", read_usd(match[1])
-    return _choose(text, pending), None
+def _choose_steering(text: str, pending: Pending) -> Steering | None:
+    """Return what a paused run is told by a letter, an option's word, or words with an amount."""
+    choice = _choose(text, pending)
+    return Steering(choice) if choice else read_steering(text)
 
 
 def _complete(said: TurnInput, pending: Pending) -> tuple[str, Handling]:

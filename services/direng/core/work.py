@@ -8,7 +8,7 @@ from services.direng.calls.pas import PasEdge
 from services.direng.calls.pex import PexEdge
 from services.direng.core.following import Follower
 from services.direng.core.notebook import Notebook
-from services.direng.core.pausing import DIRECT_PROJECT
+from services.direng.core.pausing import DIRECT_PROJECT, Steering, is_direct
 from services.direng.core.ports import EventDraft, Following, OpenTurn, Pending, Worktree
 from services.direng.core.sizing import Route, Size, decide_route, split_estimate_request
 from services.direng.core.spending import Purse, left_of, tariffs_of_lanes
@@ -226,25 +226,38 @@ class Worker:
         if raised:
             await self._notebook.tell(turn, EventDraft(_K.DECISION, raised))
 
-    async def steer(self, turn: OpenTurn, word: str, more_microusd: int | None, pending: Pending) -> None:
-        """Go on with a paused run, or end it; then tell it to its end."""
-        following = pending.following
-        session = await self._notebook.store.read_session(turn.session_id)
-        if session is None or session.run_id is None or following is None:
-            raise NotFoundError("the session has no paused run")
-        run_id, reason = session.run_id, f"the user said {word} in session {turn.session_id}"
-        told = f"told the run to {word}"
-        if word == "terminate":
-            await self._parts.pas.terminate_run(run_id, reason)
+    async def steer(self, turn: OpenTurn, steering: Steering, pending: Pending | None) -> None:
+        """Go on with the session's paused run, or end it; then tell it to its end.
+
+        Its new cap needs room in the session's: the user's word raises both.
+        """
+        run, following = await self._find_paused(turn, pending)
+        reason = f"the user said {steering.word} in session {turn.session_id}"
+        if steering.word == "terminate":
+            await self._parts.pas.terminate_run(run.run_id, reason)
         else:
-            cap = None
-            if word == "raise":
-                more = more_microusd or pending.raise_microusd
-                cap = (await self._parts.pas.get_run(run_id)).cap_microusd + more
-                await self._parts.purse.make_room(turn.session_id, more)
-            await self._parts.pas.resume_run(run_id, reason, cap, is_downshift=word == "downshift")
-        await self._notebook.tell(turn, EventDraft(_K.TRACE, told), following=following)
+            cap = steering.find_cap(run, pending.raise_microusd if pending else 0)
+            if cap is not None:
+                await self._parts.purse.make_room(turn.session_id, max(0, cap - run.cost_microusd))
+            await self._parts.pas.resume_run(run.run_id, reason, cap, is_downshift=steering.word == "downshift")
+        told = EventDraft(_K.TRACE, f"told the run to {steering.word}")
+        await self._notebook.tell(turn, told, following=following)
         await self._parts.follower.follow(turn, following)
+
+    async def _find_paused(self, turn: OpenTurn, pending: Pending | None) -> tuple[RunView, Following]:
+        """Return the session's paused run and where telling it goes on: at the stored cursor, else from now."""
+        session = await self._notebook.store.read_session(turn.session_id)
+        if session is None or session.run_id is None:
+            raise NotFoundError("the session has no paused run")
+        run = await self._parts.pas.get_run(session.run_id)
+        if run.state is not RunState.PAUSED:
+            raise NotFoundError(f"run {run.run_id} is {run.state.value}, not paused")
+        if pending is not None and pending.following is not None:
+            return run, pending.following
+        if is_direct(run) or session.delegation_id is None:
+            return run, Following(kind="run", id=run.run_id, cursor=run.last_seq)
+        delegation = await self._parts.pex.get_delegation(session.delegation_id)
+        return run, Following(kind="delegation", id=delegation.delegation_id, cursor=delegation.last_seq)
 
     async def _newest_delegation(self, turn: OpenTurn) -> DelegationId:
         session = await self._notebook.store.read_session(turn.session_id)
