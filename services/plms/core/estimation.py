@@ -1,6 +1,7 @@
 """From a plan to an estimate."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -46,12 +47,7 @@ def estimate_plan(
     from services.plms.core.totals import draw_totals  # noqa: PLC0415 - NumPy, on first use
 
     copy, rehearsed = calibration.rehearse(ledger, project)
-    forecasts: dict[tuple[str, str, ModelPrice | None], Forecast] = {}
-    for card in request.cards:
-        known = (card.lane.value, card.configuration, card.price)
-        if known not in forecasts:
-            forecasts[known] = _forecast(copy, project, card)
-    by_card = [forecasts[card.lane.value, card.configuration, card.price] for card in request.cards]
+    by_card = _forecast_cards(copy, project, request.cards)
     cards = tuple(_estimate_card(card, forecast) for card, forecast in zip(request.cards, by_card, strict=True))
     totals = draw_totals(estimate_id, request.cards, by_card)
     return Estimate(
@@ -80,6 +76,16 @@ def _name_prices(request: EstimateRequest) -> str:
         return NO_MODEL_USED
     versions = {NO_MODEL_CONFIGURED if price is None else price.price_table_version for price in prices}
     return ", ".join(sorted(versions))
+
+
+def _forecast_cards(copy: Copy, project: Project, cards: Sequence[PlannedCard]) -> "list[Forecast]":
+    """Return a forecast per card; cards of one lane, configuration and price share theirs."""
+    forecasts: dict[tuple[str, str, ModelPrice | None], Forecast] = {}
+    for card in cards:
+        known = (card.lane.value, card.configuration, card.price)
+        if known not in forecasts:
+            forecasts[known] = _forecast(copy, project, card)
+    return [forecasts[card.lane.value, card.configuration, card.price] for card in cards]
 
 
 def _forecast(copy: Copy, project: Project, card: PlannedCard) -> "Forecast":
