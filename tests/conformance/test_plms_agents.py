@@ -211,6 +211,14 @@ async def test_changed_price_moves_what_was_learned_by_less_than_its_ratio(proje
     assert dearer.time_s == learned.time_s
 
 
+async def test_cards_of_one_plan_may_have_different_prices(projects):
+    free = CARD.model_copy(update={"task_id": TaskId("local"), "price": FREE})
+    mixed = await projects.estimate(ENGINEER, PROJECT, EstimateRequest(cards=(free, CARD)))
+    assert [card.cost_microusd.p50 > 0 for card in mixed.cards] == [False, True]
+    assert mixed.cost_microusd.p05 > 0
+    assert mixed.price_table_version == "genai-prices 0.2.3, operator"
+
+
 async def test_attempts_are_scored_on_money_too(projects):
     predicted = (await projects.estimate(ENGINEER, PROJECT, PLAN)).cards[0].cost_microusd
     await record(projects, 1, "in", changes={"cost_microusd": round(predicted.p50)})

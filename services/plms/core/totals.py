@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from services.kernel.errors import InvalidRequestError
 from services.kernel.ids import EstimateId, TaskId
 from services.plms.core.posterior import LEVELS, Metric, Posterior, to_quantiles
-from services.plms.models import ZERO, PlannedCard, Quantiles
+from services.plms.models import ZERO, ModelPrice, PlannedCard, Quantiles
 
 DRAWS = 2000
 SETTLED_FROM = 4
@@ -66,11 +66,11 @@ def draw_totals(estimate_id: EstimateId, cards: Sequence[PlannedCard], forecasts
     seed = int.from_bytes(sha256(estimate_id.encode()).digest()[:8])
     random = np.random.default_rng(seed)
     shared = random.standard_normal(DRAWS)
-    samplers: dict[tuple[str, str], _Sampler] = {}
+    samplers: dict[tuple[str, str, ModelPrice | None], _Sampler] = {}
     durations: dict[TaskId, Draws] = {}
     spent: dict[Metric, Draws] = {}
     for card, forecast in zip(cards, forecasts, strict=True):
-        key = (card.lane.value, card.configuration)
+        key = (card.lane.value, card.configuration, card.price)
         if key not in samplers:
             samplers[key] = _Sampler(forecast, shared, random)
         durations[card.task_id], card_spent = samplers[key].draw(card, random)
