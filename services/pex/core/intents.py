@@ -66,12 +66,16 @@ class Shape(BaseModel):
 
 
 class QuestionRow(Shape):
-    """A near miss. `options` are full intents; `answer` has `{answer}` where a bare reply goes."""
+    """A near miss. `options` are full intents; `answer` has `{answer}` where a bare reply goes.
+
+    `model_fits`: a recipe would do only part of it, so where there is a model nothing need be asked.
+    """
 
     templates: tuple[str, ...]
     text: str
     options: tuple[str, ...] = ()
     answer: str = ""
+    model_fits: bool = False
 
 
 class ExampleRow(Shape):
@@ -106,11 +110,12 @@ class Matched:
 
 @dataclass(frozen=True)
 class Asked:
-    """Unsure. `answer` is empty, or an intent with `{answer}` for a bare reply."""
+    """Unsure. `answer` is empty, or an intent with `{answer}` for a bare reply; `model_fits` as in the table."""
 
     text: str
     options: tuple[str, ...]
     answer: str = ""
+    model_fits: bool = False
 
 
 @dataclass(frozen=True)
@@ -187,7 +192,7 @@ class IntentMatcher:
             return None
         if len(options) == len(parts):
             return Asked("That is more than one piece of work. Which one first?", options[:3])
-        return Asked("Only this part of it fits a recipe; shall it be done alone?", options[:3])
+        return Asked("Only this part of it fits a recipe; shall it be done alone?", options[:3], model_fits=True)
 
     def _ask(self, sentence: str) -> Asked | None:
         flat = _flatten(sentence)
@@ -200,6 +205,7 @@ class IntentMatcher:
                 row.text.format(**slots),
                 tuple(option.format(**slots) for option in row.options),
                 row.answer.format(**slots),
+                row.model_fits,
             )
         return None
 

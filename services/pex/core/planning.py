@@ -69,8 +69,13 @@ class Planner:
         return await self._predictor.predict(intent, repo)
 
     async def match(self, intent: str, repo: str) -> Planning | None:
-        """Return what a recipe would do, a question or a refusal about it; None when no recipe fits."""
+        """Return what a recipe would do, a question or a refusal about it; None when no recipe fits.
+
+        A question that comes of a recipe doing only part of the work is not asked where a model can do all of it.
+        """
         found = self._matcher.match(intent)
+        if isinstance(found, Asked) and found.model_fits and await self._has_model():
+            return None
         if isinstance(found, Asked):
             return Planning(question=Question(text=found.text, options=found.options, answer=found.answer))
         if not isinstance(found, Matched):
@@ -82,6 +87,9 @@ class Planner:
         if found.recipe == "rename-symbol":
             return await self._plan_rename(repo, found)
         return await self._plan_other(repo, found)
+
+    async def _has_model(self) -> bool:
+        return not find_model(await self._pas.list_lane_models(), Lane.CODE_IMPL).problem
 
     async def _plan_other(self, repo: str, found: Matched) -> Planning:
         snapshot = await self._index.snapshot(repo)

@@ -79,6 +79,21 @@ async def test_recipe_that_fits_goes_before_the_model(world):
     assert planning.plan.recipe == "rename-symbol"
 
 
+@pytest.mark.parametrize("words", ["rename load_config to bar and fix the bug in baz", "make sure the tests pass"])
+async def test_work_that_a_recipe_does_in_part_goes_to_the_model_where_there_is_one(world, words):
+    asked = await world.pex.plan(ENGINEER, PlanRequest(intent=words, repo=REPO))
+    assert asked.question is not None
+    world.pas.connect()
+    planning = await world.pex.plan(ENGINEER, PlanRequest(intent=words, repo=REPO))
+    assert planning.plan.cards[1].payload.goal == words
+
+
+async def test_question_that_no_model_could_answer_is_still_asked(world):
+    world.pas.connect()
+    asked = await world.pex.plan(ENGINEER, PlanRequest(intent="rename load_config", repo=REPO))
+    assert asked.question.answer == "rename load_config to {answer}"
+
+
 async def test_without_a_model_the_refusal_names_the_command_that_connects_one(world):
     planning = await world.pex.plan(ENGINEER, PlanRequest(intent=INTENT, repo=REPO))
     assert "direng model add" in planning.refusal
