@@ -21,6 +21,7 @@ from services.pas.models import (
     CardOutcome,
     CommandPayload,
     EventKind,
+    PlanPayload,
     Receipt,
     TestsPayload,
     TreeRef,
@@ -152,8 +153,9 @@ class CardRunner:
 
     async def _execute(self, attempt: _Attempt) -> tuple[CardResult, GitOid]:
         run, name = attempt.run, f"{attempt.task_id}.{attempt.number}"
+        has_files = not isinstance(attempt.record.card.payload, PlanPayload)  # a plan looks at no file
         async with (
-            self._parts.stage.lay_out(run.run_id, name, run.repo, attempt.tree_in) as folder,
+            self._parts.stage.lay_out(run.run_id, name, run.repo, attempt.tree_in if has_files else None) as folder,
             self._parts.gatekeeper.watch(run.run_id, attempt.task_id) as cancel,
         ):
             work = CardWork(

@@ -20,13 +20,14 @@ class Stage:
         self._isolation = isolation
 
     @asynccontextmanager
-    async def lay_out(self, run_id: RunId, name: str, repo: str, tree: GitOid) -> AsyncIterator[Path]:
-        """Yield a folder that holds exactly `tree`, whatever an interrupted attempt left there before."""
+    async def lay_out(self, run_id: RunId, name: str, repo: str, tree: GitOid | None) -> AsyncIterator[Path]:
+        """Yield a folder that holds exactly `tree` (None: nothing), whatever an interrupted attempt left there."""
         folder = self._root / run_id / name
         await asyncio.to_thread(self._remove, folder)
         await asyncio.to_thread(folder.mkdir, parents=True, mode=0o700)
         try:
-            await self._trees.export(repo, tree, folder)
+            if tree is not None:
+                await self._trees.export(repo, tree, folder)
             yield folder
         finally:
             await asyncio.to_thread(self._remove, folder)

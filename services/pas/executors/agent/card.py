@@ -15,10 +15,11 @@ from services.pas.core.isolation import Isolation
 from services.pas.core.ports import CardResult, CardWork
 from services.pas.core.records import RunRecord
 from services.pas.core.stage import Stage
+from services.pas.executors.agent.baseline import find_baseline
 from services.pas.executors.agent.hands import TEST_TOOL, Hands, Toolset
 from services.pas.executors.agent.loop import AgentLoop, Ending
 from services.pas.executors.agent.survey import search_places, survey
-from services.pas.executors.agent.toolbox import TestRun
+from services.pas.executors.agent.toolbox import TestRun, ToolResult
 from services.pas.executors.dialogue import Dialogue
 from services.pas.executors.receipts import ReceiptBook
 from services.pas.executors.recipe import keep
@@ -91,7 +92,11 @@ class AgentExecutor:
             places = await search_places(self._parts.index, work.repo, payload.goal, allowlist)
             return await asyncio.to_thread(survey, work.folder, payload.files_hint, places, allowlist)
 
-        return AgentLoop(payload, dialogue, hands, look, has_tests=has_tests)
+        async def find() -> ToolResult | None:
+            parts = self._parts.recorder
+            return await find_baseline(parts.store, parts.artifacts, work, payload.test_paths)
+
+        return AgentLoop(payload, dialogue, hands, look, find if has_tests else None)
 
     async def _report(self, work: CardWork, ending: Ending, tier: str, recorder: Recorder) -> CardResult:
         content = json.dumps(

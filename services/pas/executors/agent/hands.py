@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -21,6 +21,10 @@ from services.pas.models import EventKind
 TEST_TOOL = "run_test"
 MAX_LINE_CHARS = 200
 MAX_KEY_CHARS = 40
+
+
+Find = Callable[[], Awaitable[ToolResult | None]]
+"""Looks for a result that was recorded elsewhere."""
 
 
 class Toolset(Protocol):
@@ -52,16 +56,20 @@ class Hands:
         asked = Asked(StepKind.TOOL, key, digest(call.name, call.arguments))
         return await self._perform(asked, call, "agent_tool_ran")
 
-    async def run_tests(self, name: str, paths: Sequence[str]) -> ToolResult:
-        """Run tests on the tree as it is now; `name` is what the check is for."""
+    async def run_tests(self, name: str, paths: Sequence[str], find: Find | None = None) -> ToolResult:
+        """Run tests on the tree as it is now; `name` is what the check is for; not run when `find` has their result."""
         call = ToolCall(call_id="platform", name=TEST_TOOL, arguments=json.dumps({"paths": list(paths)}))
         asked = Asked(StepKind.CHECK, f"check:{name}", digest(*paths, self.recorder.tree))
-        return await self._perform(asked, call, "agent_checked", f"{name}: ")
+        return await self._perform(asked, call, "agent_checked", f"{name}: ", find)
 
-    async def _perform(self, asked: Asked, call: ToolCall, fault: str, prefix: str = "") -> ToolResult:
+    async def _perform(
+        self, asked: Asked, call: ToolCall, fault: str, prefix: str = "", find: Find | None = None
+    ) -> ToolResult:
         async def act() -> Done:
-            async with self._scene(call) as scene:
-                result = await self.tools.run(call, scene)
+            result = None if find is None else await find()
+            if result is None:
+                async with self._scene(call) as scene:
+                    result = await self.tools.run(call, scene)
             result, tree = await self._settle(result)
             task_id = self.recorder.work.card.task_id
             events = [EventDraft(EventKind.DENIED, line[:MAX_LINE_CHARS], task_id=task_id) for line in result.denied]

@@ -17,7 +17,7 @@ from services.pas.executors.agent.context import (
     Transcript,
     clip,
 )
-from services.pas.executors.agent.hands import Hands
+from services.pas.executors.agent.hands import Find, Hands
 from services.pas.executors.agent.patience import Patience
 from services.pas.executors.agent.prompt import CUT, NUDGE, SYSTEM, write_opening
 from services.pas.executors.agent.toolbox import TestRun, ToolResult
@@ -53,14 +53,16 @@ class Ending:
 
 
 class AgentLoop:
-    """Works on one attempt of one agent card."""
+    """Works on one attempt of one agent card; `find_baseline` None means that its lane runs no tests."""
 
-    def __init__(self, payload: AgentPayload, dialogue: Dialogue, hands: Hands, look: Look, *, has_tests: bool) -> None:
+    def __init__(
+        self, payload: AgentPayload, dialogue: Dialogue, hands: Hands, look: Look, find_baseline: Find | None
+    ) -> None:
         self._payload = payload
         self._dialogue = dialogue
         self._hands = hands
         self._look = look
-        self._has_tests = has_tests
+        self._find_baseline = find_baseline
         self._recorder = hands.recorder
         self._patience = Patience(tuple(tool.name for tool in dialogue.tools))
         self._before: TestRun | None = None
@@ -85,8 +87,8 @@ class AgentLoop:
 
     async def _open(self) -> Transcript:
         before = ""
-        if self._has_tests:
-            result = await self._hands.run_tests("tests before", self._payload.test_paths)
+        if self._find_baseline is not None:
+            result = await self._hands.run_tests("tests before", self._payload.test_paths, self._find_baseline)
             self._before = result.tests
             before = result.line
         route = await self._dialogue.follow_route()
@@ -137,7 +139,7 @@ class AgentLoop:
             return self._stop(NOTHING_CHANGED, summary)
         after: TestRun | None = None
         line = "the lane runs no tests: not verified"
-        for name, paths in await self._plan_checks() if self._has_tests else ():
+        for name, paths in await self._plan_checks():
             ran = await self._hands.run_tests(f"{name} {self._repairs + 1}", paths)
             if name == CHANGED_TESTS and (ran.tests is None or ran.tests.is_unknown):
                 continue  # a file that only looks like tests; the full run decides
@@ -155,6 +157,8 @@ class AgentLoop:
 
     async def _plan_checks(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """Return the test runs after a change: the changed test files first, because they are quick, then all."""
+        if self._find_baseline is None:
+            return ()
         work, everything = self._recorder.work, self._payload.test_paths
         changes = await self._recorder.parts.trees.list_changes(work.repo, work.tree_in, self._recorder.tree)
         targets = pick_targets([path for path, is_there in sorted(changes.items()) if is_there], everything)
