@@ -61,15 +61,13 @@ class BrokerParts:
     service: BrokerService
     idempotency: SqlIdempotencyStore
     schema_revision: str
+    store: SqlStore
     engine: sa.Engine
     wire: ModelWire
     lost_attempts: int = field(default=0)
 
     async def warm(self) -> None:
-        """Load what the configured models' first call needs, off the event loop; without a model nothing is loaded.
-
-        Raises PolicyBrokenError like any call.
-        """
+        """Load what the configured models' first call needs, off the event loop; without a model nothing is loaded."""
         providers = await self.service.list_providers()
         if providers:
             await self.wire.warm(providers)
@@ -78,6 +76,7 @@ class BrokerParts:
         """Stop calls under way (settled as stopped), close the wire and the database."""
         await self.service.close()
         await self.wire.close()
+        self.store.close()
         self.engine.dispose()
 
 
@@ -90,7 +89,7 @@ def open_broker(ports: BrokerPorts) -> BrokerParts:
     engine = open_engine(ports.database_url)
     revision = prepare_schema(engine)
     store, clock = SqlStore(engine), ports.clock
-    is_alone = engine.dialect.name == "sqlite"
+    is_alone = not store.is_shared
     now = clock.now()
     lost = store.transact_now(lambda ledger: recover_lost(ledger, None if is_alone else to_iso(now)))
     store.transact_now(lambda ledger: ledger.forget_answers(to_iso(now - ANSWER_LIFETIME)))
@@ -98,7 +97,7 @@ def open_broker(ports: BrokerPorts) -> BrokerParts:
     idempotency.forget_old()
     if is_alone:
         idempotency.forget_unfinished()
-    return BrokerParts(_make_service(ports, store), idempotency, revision, engine, ports.wire, lost)
+    return BrokerParts(_make_service(ports, store), idempotency, revision, store, engine, ports.wire, lost)
 
 
 def _make_service(ports: BrokerPorts, store: SqlStore) -> BrokerService:

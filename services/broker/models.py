@@ -312,7 +312,7 @@ class Budget(_Frozen):
 
 
 class SetBudget(_Frozen):
-    """Set a cap, or change it; `chain_offset` None leaves the downshifts as they are."""
+    """Set a cap, or change it; what is None stays as it is. A new money cap opens a closed budget again."""
 
     scope: BudgetScope
     cap_microusd: int | None = Field(default=None, ge=0)

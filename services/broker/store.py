@@ -4,8 +4,10 @@ SQLite begins every transaction with the write lock. On PostgreSQL the budgets o
 order of their keys, so two calls never wait for each other in a circle, and what was read stays true until the commit.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
@@ -31,12 +33,13 @@ from services.broker.tables import (
     BUDGETS,
     MODELS,
 )
-from services.kernel.db import in_thread, upgrade_schema
+from services.kernel.db import upgrade_schema
 from services.kernel.errors import InvalidRequestError, UnavailableError
 
 R = TypeVar("R")
 PACKAGE = "services.broker"
 MAX_TRIES = 20
+SHARED_THREADS = 8
 RETRY_PAUSE_S = 0.01
 # PostgreSQL: serialization failure, deadlock, and the unique violation that a concurrent twin causes.
 _LOST_RACES = frozenset({"40001", "40P01", "23505"})
@@ -55,9 +58,17 @@ class SqlStore:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._statements = Statements(engine.dialect)
+        self.is_shared = engine.dialect.name != "sqlite"
+        # Threads of its own: money never waits for other services' work. SQLite writes one after another anyway, and
+        # one thread does so without its busy-waiting.
+        self._threads = ThreadPoolExecutor(SHARED_THREADS if self.is_shared else 1, "broker-ledger")
+
+    def close(self) -> None:
+        """Wait for the transactions under way; the engine stays open."""
+        self._threads.shutdown()
 
     async def transact(self, use_case: Callable[[Ledger], R]) -> R:
-        return await in_thread(self.transact_now, use_case)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self.transact_now, use_case)
 
     def transact_now(self, use_case: Callable[[Ledger], R]) -> R:
         """Do what `transact` does on this thread."""

@@ -4,10 +4,13 @@ from datetime import datetime
 
 from services.broker.core.booking import TaskCap
 from services.broker.core.policy import LaneRule, Policy
-from services.broker.models import BudgetKind, BudgetScope, CompletionRequest, Purpose
+from services.broker.models import BudgetKind, BudgetScope, CompletionRequest
 from services.kernel.caller import Caller
 from services.kernel.errors import ForbiddenError, InvalidRequestError
 from services.kernel.vocabulary import Scope
+
+PROBE_SCOPE = BudgetScope(kind=BudgetKind.SESSION, id="probe")
+"""What `direng model test` spends from."""
 
 
 def check_scopes(caller: Caller, scopes: tuple[BudgetScope, ...]) -> None:
@@ -70,14 +73,14 @@ def list_policy_caps(
 ) -> tuple[TaskCap, ...]:
     """Return the caps that the policy sets on a call's budgets: the month's, and the lane's for one task.
 
-    A task is the call's card, else its innermost budget; a probe is no task.
+    A task is the call's card, else its innermost budget; a probe, which has a budget of its own, is no task.
     """
     caps = []
     if policy.month_cap_microusd is not None:
         cure = "raise cost_optimization.budget_cap_usd in model_broker.json"
         caps.append(TaskCap(month.key, policy.month_cap_microusd, None, f"{month.key} (the policy's)", cure))
     has_task_cap = rule.max_cost_per_task_microusd is not None or rule.max_tokens_per_task is not None
-    if has_task_cap and request.purpose is not Purpose.PROBE:
+    if has_task_cap and request.scopes != (PROBE_SCOPE,):
         cards = [scope for scope in request.scopes if scope.kind is BudgetKind.CARD]
         task = (cards or list(request.scopes))[-1].key
         caps.append(

@@ -92,10 +92,15 @@ class Budgets:
 
 
 def _set_budget(ledger: Ledger, change: SetBudget, author: str, at: str) -> Books:
-    """Keep a change; one that changes nothing leaves no second record."""
+    """Keep a change; one that changes nothing leaves no second record. A new cap opens a closed budget again."""
     [old] = ledger.lock_budgets([change.scope.key])
-    offset = old.chain_offset if change.chain_offset is None else change.chain_offset
-    new = _change(old, change.cap_microusd, change.cap_tokens, offset, is_closed=False)
+    new = replace(
+        old,
+        cap_microusd=old.cap_microusd if change.cap_microusd is None else change.cap_microusd,
+        cap_tokens=old.cap_tokens if change.cap_tokens is None else change.cap_tokens,
+        chain_offset=old.chain_offset if change.chain_offset is None else change.chain_offset,
+        is_closed=old.is_closed and change.cap_microusd is None,
+    )
     if new != old:
         ledger.put_budget(new, change, author, at)
     return new
@@ -105,10 +110,6 @@ def _close_budget(ledger: Ledger, change: SetBudget, author: str, at: str) -> Bo
     [old] = ledger.lock_budgets([change.scope.key])
     if old.is_closed:
         return old
-    new = _change(old, old.spent_microusd + old.reserved_microusd, old.cap_tokens, old.chain_offset, is_closed=True)
+    new = replace(old, cap_microusd=old.spent_microusd + old.reserved_microusd, is_closed=True)
     ledger.put_budget(new, change, author, at)
     return new
-
-
-def _change(old: Books, cap_microusd: int | None, cap_tokens: int | None, offset: int, *, is_closed: bool) -> Books:
-    return replace(old, cap_microusd=cap_microusd, cap_tokens=cap_tokens, chain_offset=offset, is_closed=is_closed)

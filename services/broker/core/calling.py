@@ -187,6 +187,7 @@ class CallInProgress:
             started_at=to_iso(now),
             state=AttemptState.RESERVED if is_admitted else AttemptState.FAILED,
             outcome=AttemptOutcome.OPEN if is_admitted else AttemptOutcome.BREAKER_OPEN,
+            detail="" if is_admitted else "it failed three times in a row and is left alone for a while",
         )
         return Booking(attempt, call.keys, call.policy_caps, tools.session_cap_microusd, self._offset, self._is_first)
 

@@ -198,7 +198,9 @@ class Ledger(Protocol):
 
 
 class Store(Protocol):
-    """Runs use cases."""
+    """Runs use cases. `is_shared`: other brokers may work on the same books."""
+
+    is_shared: bool
 
     async def transact(self, use_case: Callable[[Ledger], R]) -> R:
         """Run `use_case` in one transaction off the event loop and return its result; commit once, or not at all.

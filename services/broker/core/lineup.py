@@ -53,6 +53,11 @@ class Lineup:
     by_entry: Mapping[Entry, str]
     faults: Mapping[Entry, str]
 
+    @property
+    def has_problems(self) -> bool:
+        """Return whether some model could not be asked, which may be mended at any time."""
+        return bool(self.faults) or any(candidate.problem for candidate in self.candidates.values())
+
     def find(self, alias: str) -> Candidate:
         """Return the model of that alias; raise ModelNotFoundError."""
         found = self.candidates.get(alias)

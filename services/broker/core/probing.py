@@ -3,10 +3,9 @@
 import json
 from dataclasses import dataclass, replace
 
+from services.broker.core.binding import PROBE_SCOPE
 from services.broker.core.lineup import Candidate
 from services.broker.models import (
-    BudgetKind,
-    BudgetScope,
     Completion,
     CompletionRequest,
     Message,
@@ -17,7 +16,6 @@ from services.broker.models import (
 )
 from services.kernel.vocabulary import Lane
 
-PROBE_SCOPE = BudgetScope(kind=BudgetKind.SESSION, id="probe")
 PROBE_TOOL = ToolSpec(
     name="report_ready",
     description="Report that you are ready. Call this tool once.",

@@ -19,7 +19,7 @@ from services.kernel.errors import ConflictError, InvalidRequestError
 from services.kernel.vocabulary import Lane, Scope
 
 FRESH_S = 5.0
-"""How long a line-up is used before models and keys are looked at again; another broker may have changed them."""
+"""How long a line-up is used that may have changed meanwhile: by another broker, or by a key that was put in place."""
 NO_MODEL = "none"
 
 
@@ -51,12 +51,16 @@ class Models:
         """Return the line-up as it stands; raise PolicyBrokenError."""
         policy = self._policy.read()
         lineup = self._lineup
-        if lineup is None or lineup.policy is not policy or self._clock.monotonic_s() - self._read_at_s > FRESH_S:
+        if lineup is None or lineup.policy is not policy or self._is_old(lineup):
             read_at_s = self._clock.monotonic_s()
             kept = await self._store.transact(lambda ledger: ledger.list_models())
             lineup = await asyncio.to_thread(self._builder.build, policy, kept)
             self._lineup, self._read_at_s = lineup, read_at_s
         return lineup
+
+    def _is_old(self, lineup: Lineup) -> bool:
+        may_change = self._store.is_shared or lineup.has_problems
+        return may_change and self._clock.monotonic_s() - self._read_at_s > FRESH_S
 
     async def list_models(self, caller: Caller) -> tuple[ModelView, ...]:
         """Return the models, by alias, those that only the policy names included."""

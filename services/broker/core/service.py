@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from services.broker.core.binding import check_scopes, list_keys, list_policy_caps, name_month
+from services.broker.core.booking import recover_lost
 from services.broker.core.budgets import Budgets
 from services.broker.core.calling import Call, CallInProgress, CallTools
 from services.broker.core.lineup import Candidate, Lineup
@@ -28,10 +29,13 @@ from services.broker.models import (
     SetBudget,
     ToolStyle,
 )
-from services.broker.protocol import CallConflictError, ModelRejectedError, ModelsUnavailableError
+from services.broker.protocol import CallConflictError, ModelRejectedError, ModelsUnavailableError, PolicyBrokenError
 from services.kernel.caller import Caller
+from services.kernel.clock import to_iso
 from services.kernel.errors import InvalidRequestError, PlatformError
 from services.kernel.vocabulary import Lane, Scope
+
+RECOVER_EVERY_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class BrokerService:
         self._budgets = budgets
         self._new_id = new_id
         self._under_way: dict[str, _UnderWay] = {}
+        self._recovered_at_s = tools.clock.monotonic_s()
 
     async def close(self) -> None:
         """Stop the calls under way; each is settled with its whole reservation."""
@@ -82,6 +87,7 @@ class BrokerService:
         check_scopes(caller, request.scopes)
         if not request.call_id.isprintable():
             raise InvalidRequestError("a call id has printable characters only")
+        await self._recover_expired()
         lineup = await self._models.get_lineup()
         body = request.model_dump_json().encode()
         digest = sha256(body).hexdigest()
@@ -93,6 +99,15 @@ class BrokerService:
         chain = lineup.choose_chain(request.lane, request.alias)
         call = self._prepare(request, body, digest, lineup, chain)
         return self._start(call, on_delta), True
+
+    async def _recover_expired(self) -> None:
+        """Count what other brokers, which died, have left; now and then, and only where there are others."""
+        now_s = self._tools.clock.monotonic_s()
+        if not self._tools.store.is_shared or now_s - self._recovered_at_s < RECOVER_EVERY_S:
+            return
+        self._recovered_at_s = now_s
+        at = to_iso(self._tools.clock.now())
+        await self._tools.store.transact(lambda ledger: recover_lost(ledger, at))
 
     def _prepare(
         self, request: CompletionRequest, body: bytes, digest: str, lineup: Lineup, chain: tuple[Candidate, ...]
@@ -159,8 +174,11 @@ class BrokerService:
         return len(await self._tools.store.transact(lambda ledger: ledger.list_models()))
 
     async def list_providers(self) -> frozenset[Provider]:
-        """Return the providers that a configured model speaks to."""
-        lineup = await self._models.get_lineup()
+        """Return the providers whose models may be called."""
+        try:
+            lineup = await self._models.get_lineup()
+        except PolicyBrokenError:
+            return frozenset()  # no model will be called either
         return frozenset(candidate.target.provider for candidate in lineup.candidates.values())
 
     async def test_model(self, caller: Caller, alias: str) -> ModelProbe:

@@ -110,6 +110,18 @@ async def test_closed_budget_lets_nothing_through_not_even_what_is_free(stage, b
     await broker.complete(ENGINEER, ask("call-0003", ("run:run-1",), alias="free"))
 
 
+async def test_downshift_leaves_the_cap_and_the_closing_as_they_are(broker):
+    await broker.set_budget(ENGINEER, cap("run:run-1", 500, cap_tokens=900))
+    shifted = await broker.set_budget(
+        ENGINEER, SetBudget(scope=scope("run:run-1"), chain_offset=1, rationale="cheaper")
+    )
+    assert (shifted.cap_microusd, shifted.cap_tokens, shifted.chain_offset) == (500, 900, 1)
+    await broker.close_budget(ENGINEER, scope("run:run-1"), "terminated")
+    await broker.set_budget(ENGINEER, SetBudget(scope=scope("run:run-1"), chain_offset=0, rationale="dearer"))
+    with pytest.raises(BudgetExceededError, match="is closed"):
+        await broker.complete(ENGINEER, ask(scopes=("run:run-1",)))
+
+
 async def test_repeated_change_leaves_one_record(stage, broker):
     first = await broker.set_budget(ENGINEER, cap("run:run-1", 500, chain_offset=1))
     assert await broker.set_budget(ENGINEER, cap("run:run-1", 500)) == first
@@ -149,7 +161,10 @@ async def test_lanes_constraints_hold_one_task(stage, broker, constraints, words
     write_policy(stage, constraints)
     with pytest.raises(BudgetExceededError, match=f"one Code-Impl task .{scopes[-1]}, by the policy. is {words}"):
         await broker.complete(ENGINEER, ask(scopes=scopes))
-    await broker.complete(ENGINEER, ask("probe-0001", scopes, purpose=Purpose.PROBE))
+    with pytest.raises(BudgetExceededError):
+        await broker.complete(ENGINEER, ask("probe-0001", scopes, purpose=Purpose.PROBE))
+    stage.wire.play("main", reply())
+    assert (await broker.test_model(ENGINEER, "main")).cost_microusd > 0
 
 
 async def test_compactions_probes_and_retries_spend_from_the_same_budget(stage, broker):
