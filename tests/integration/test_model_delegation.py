@@ -11,13 +11,12 @@ import pytest
 
 from services.broker.models import NewModel, Price, Provider
 from services.home import Home
-from services.kernel.vocabulary import DelegationState, Lane, RunKind, RunState
+from services.kernel.vocabulary import DelegationState, Lane
 from services.pex.models import (
     ApprovalReply,
     Constraints,
     DelegationContext,
     DelegationRequest,
-    ProjectRunCommand,
     SimulateProject,
     StartProject,
 )
@@ -129,6 +128,19 @@ async def test_model_plans_within_the_schema_and_the_plan_waits_for_approval(tmp
         metrics = await platform.opened.plms.service.get_metrics(ENGINEER, waiting.project_id)
         assert metrics.total_cost_microusd == 3000
         assert len(server.requests) == 1
+
+
+async def test_plan_that_could_pass_the_users_cap_calls_no_model(tmp_path):
+    repository = fake.make_repository(tmp_path / "repo")
+    async with (
+        ScriptedModelServer(PLANNING) as server,
+        open_platform(tmp_path / "home", repository, server) as platform,
+    ):
+        refused = await platform.delegate(max_cost_usd="0.0001")
+        assert refused.state is DelegationState.FAILED
+        assert refused.reason.startswith("planning did not succeed: the cap of run:plan-")
+        assert "planning may cost $0.0001" in refused.reason
+        assert server.requests == ()
 
 
 async def test_without_a_model_a_project_is_estimated_by_priors_and_its_start_says_what_to_configure(tmp_path):

@@ -91,7 +91,7 @@ def plan_tree(tree: TaskTree, models: Iterable[LaneModel]) -> tuple[JobCard, ...
     return _between_tests(tuple(_agent(task, names, aliases[task.lane]) for task in tree.tasks))
 
 
-def plan_thinking(intent: str, context: str, model: LaneModel, cap_microusd: int) -> JobCard:
+def plan_thinking(intent: str, context: str, model: LaneModel) -> JobCard:
     """Return the card that has a model turn an intent into a task tree."""
     return JobCard(
         task_id=PLAN,
@@ -99,7 +99,6 @@ def plan_thinking(intent: str, context: str, model: LaneModel, cap_microusd: int
         title="Plan the work",
         configuration=f"plan/{model.alias}",
         payload=PlanPayload(intent=intent, context=context),
-        max_cost_microusd=cap_microusd,
     )
 
 

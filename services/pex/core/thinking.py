@@ -101,7 +101,7 @@ class Thinker:
                 provider_matrix={model.lane.value: f"{model.provider}/{model.model}"},
                 price_table_version=model.price_table_version or "unknown",
             ),
-            cards=(plan_thinking(order.intent, context, model, order.cap_microusd),),
+            cards=(plan_thinking(order.intent, context, model),),
             max_time_s=PLANNING_TIME_S,
             max_cost_microusd=order.cap_microusd,
             session_id=order.session_id,
@@ -135,7 +135,9 @@ class Thinker:
         card = next((card for card in run.cards if card.task_id == PLAN), None)
         if card is None or card.state is not TaskState.SUCCEEDED or card.outcome is None or card.outcome.detail is None:
             why = run.reason or (card.reason if card else "") or f"the run is {run.state}"
-            return Planning(refusal=f"planning did not succeed: {why}; nothing was changed")
+            cap = f"planning may cost {format_usd(order.cap_microusd)} (PEX_PLANNING_CAP_USD, or your own cap)"
+            hint = f"; {cap}" if run.state is RunState.TERMINATED else ""
+            return Planning(refusal=f"planning did not succeed: {why}{hint}; nothing was changed")
         content = await self._pas.get_artifact(card.outcome.detail.sha256)
         try:
             tree = TaskTree.model_validate_json(content)
