@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,7 +20,8 @@ from services.security.vault import Vault
 from tests.fakes.model_server import ScriptedModelServer
 
 KEY = "sk-test-0123456789abcdef"
-PROVIDERS = [Provider.OPENAI, Provider.LOCAL_LLAMA, Provider.ANTHROPIC]
+PROVIDERS = [Provider.OPENAI, Provider.LOCAL_LLAMA, Provider.ANTHROPIC, Provider.GOOGLE]
+BARE_URLS = {Provider.ANTHROPIC, Provider.GOOGLE}
 FS_READ = ToolSpec(
     name="fs_read",
     description="Read a file.",
@@ -71,7 +73,7 @@ async def wire(tmp_path, environ):
 
 @pytest.fixture(params=PROVIDERS, ids=lambda provider: provider.value)
 def target(request, server):
-    url = server.anthropic_url if request.param is Provider.ANTHROPIC else server.openai_url
+    url = server.base_url if request.param in BARE_URLS else server.openai_url
     return Target("a", request.param, "m1", url, "env:GOOD", ToolStyle.NATIVE)
 
 
@@ -102,13 +104,12 @@ async def test_request_says_what_was_asked_and_names_its_idempotency_key(wire, t
     await wire.call(ask(target, tools=(FS_READ,)))
     sent = server.requests[-1]
     assert sent.idempotency_key == "idem-key-1"
-    assert sent.body["model"] == "m1"
-    assert 100 in (sent.body.get("max_tokens"), sent.body.get("max_completion_tokens"))
-    assert sent.body["temperature"] == 0.2
-    assert "Be brief." in json.dumps(sent.body)
-    [tool] = sent.body["tools"]
-    schema = tool.get("input_schema") or tool["function"]["parameters"]
-    assert schema == FS_READ.parameters
+    said = json.dumps(sent.body)
+    assert sent.model == "m1"
+    assert re.search(r'"(max_tokens|max_completion_tokens|maxOutputTokens)": 100\b', said)
+    assert '"temperature": 0.2' in said
+    assert "Be brief." in said
+    assert json.dumps(FS_READ.parameters, sort_keys=True) in json.dumps(sent.body, sort_keys=True)
 
 
 @pytest.mark.parametrize("is_streamed", [False, True])
@@ -174,11 +175,17 @@ async def test_caching_is_asked_for_where_it_has_to_be_and_only_when_wanted(wire
     assert "cache_control" not in json.dumps(server.requests[-1].body)
 
 
+def read_tool_choice(body):
+    if "toolConfig" in body:
+        return body["toolConfig"]["functionCallingConfig"]["mode"].lower()
+    choice = body["tool_choice"]
+    return choice["type"] if isinstance(choice, dict) else choice
+
+
 async def test_tool_choice_is_passed_on(wire, target, server):
     for choice, names in (("required", {"required", "any"}), ("none", {"none"}), ("auto", {"auto"})):
         await wire.call(ask(target, tools=(FS_READ,), tool_choice=choice))
-        sent = server.requests[-1].body["tool_choice"]
-        assert (sent["type"] if isinstance(sent, dict) else sent) in names
+        assert read_tool_choice(server.requests[-1].body) in names
 
 
 async def test_fifty_calls_at_once_share_one_client_and_do_not_mix(wire, target, server):
@@ -235,8 +242,10 @@ async def test_key_of_the_vault_is_used(wire, target, tmp_path):
 
 
 async def test_nothing_of_the_environment_leaves(wire, target, monkeypatch):
+    monkeypatch.setenv("GOOGLE_GENAI_USE_VERTEXAI", "true")
     for name in (
-        "OPENAI_API_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN",
+        "GOOGLE_API_KEY", "GEMINI_API_KEY", "OPENAI_API_KEY",
+        "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN",
     ):  # fmt: skip
         monkeypatch.setenv(name, "from-the-environment")
     for name in ("OPENAI_BASE_URL", "ANTHROPIC_BASE_URL", "HTTP_PROXY", "http_proxy", "ALL_PROXY"):
@@ -261,10 +270,10 @@ async def test_nothing_of_the_environment_leaves(wire, target, monkeypatch):
         await runner.cleanup()
     assert "from-the-environment" not in str(seen)
     assert KEY in str(seen[0])
-    assert not {"authorization", "x-api-key"} & {name.lower() for name in seen[1]}
+    assert not {"authorization", "x-api-key", "x-goog-api-key"} & {name.lower() for name in seen[1]}
     allowed = {
         "host", "connection", "accept", "accept-encoding", "content-type", "content-length", "user-agent",
-        "idempotency-key", "authorization", "x-api-key", "anthropic-version", "anthropic-beta",
+        "idempotency-key", "authorization", "x-api-key", "x-goog-api-key", "anthropic-version", "anthropic-beta",
     }  # fmt: skip
     assert {name.lower() for name in seen[0]} <= allowed
 

@@ -17,6 +17,7 @@ from tests.fakes.model_server import ScriptedModelServer
 
 KEY = "sk-test-0123456789abcdef"
 TOOL = ToolSpec(name="fs_read", description="Read.", parameters={"type": "object", "properties": {}})
+BARE_URLS = {Provider.ANTHROPIC, Provider.GOOGLE}
 REPLY = {"text": "A longer answer, so that there is something to cut off."}
 CALL_REPLY = {"text": "", "tool_calls": [{"name": "fs_read", "arguments": {"path": "a"}}]}
 
@@ -34,14 +35,16 @@ async def server():
         yield server
 
 
-@pytest.fixture(params=[Provider.OPENAI, Provider.LOCAL_LLAMA, Provider.ANTHROPIC], ids=lambda each: each.value)
+@pytest.fixture(
+    params=[Provider.OPENAI, Provider.LOCAL_LLAMA, Provider.ANTHROPIC, Provider.GOOGLE], ids=lambda each: each.value
+)
 def provider(request):
     return request.param
 
 
 @pytest.fixture
 def target(provider, server):
-    url = server.anthropic_url if provider is Provider.ANTHROPIC else server.openai_url
+    url = server.base_url if provider in BARE_URLS else server.openai_url
     return Target("a", provider, "m1", url, "env:GOOD", ToolStyle.NATIVE)
 
 
@@ -105,7 +108,7 @@ REFUSALS = [
     ({"kind": "server_error"}, AttemptOutcome.SERVER_ERROR, 500),
     ({"kind": "server_error", "status": 503}, AttemptOutcome.SERVER_ERROR, 503),
     ({"kind": "server_error", "status": 529}, AttemptOutcome.SERVER_ERROR, 529),
-    ({"kind": "unauthorized"}, AttemptOutcome.KEY_REFUSED, 401),
+    ({"kind": "unauthorized"}, AttemptOutcome.KEY_REFUSED, None),
     ({"kind": "forbidden"}, AttemptOutcome.KEY_REFUSED, 403),
     ({"kind": "bad_request"}, AttemptOutcome.REJECTED, 400),
     ({"kind": "context_overflow"}, AttemptOutcome.CONTEXT_OVERFLOW, 400),
@@ -117,7 +120,8 @@ REFUSALS = [
 async def test_refusal_is_told_apart_and_costs_nothing(wire, target, server, on_text, *, fault, outcome, status):
     server.script = [{"fault": fault, "reply": REPLY}]
     error = await fail(wire, ask(target), on_text)
-    assert (error.outcome, error.status, error.is_billable) == (outcome, status, False)
+    wrong_key = 400 if target.provider is Provider.GOOGLE else 401
+    assert (error.outcome, error.status, error.is_billable) == (outcome, status or wrong_key, False)
     assert server.stats().requests == 1, "the wire retries nothing"
 
 
@@ -195,6 +199,10 @@ FINISHED = {
         {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None},
          "usage": {"output_tokens": 2}},
     ],
+    Provider.GOOGLE: [
+        {"candidates": [{"content": {"role": "model", "parts": [{"text": "Hi"}]}, "index": 0}]},
+        {"candidates": [{"content": {"role": "model", "parts": [{"text": ""}]}, "index": 0, "finishReason": "STOP"}]},
+    ],
 }  # fmt: skip
 
 
@@ -202,6 +210,8 @@ def write_events(provider):
     frame = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m1"}
     if provider is Provider.ANTHROPIC:
         return [f"event: {each['type']}\ndata: {json.dumps(each)}\n\n".encode() for each in FINISHED[provider]]
+    if provider is Provider.GOOGLE:
+        return [f"data: {json.dumps(each)}\n\n".encode() for each in FINISHED[provider]]
     return [f"data: {json.dumps(frame | each)}\n\n".encode() for each in FINISHED[Provider.OPENAI]]
 
 
@@ -282,6 +292,10 @@ async def test_empty_choices_are_malformed(wire, server, on_text):
 
 async def test_malformed_arguments_reach_the_caller_as_they_are(wire, target, server, on_text):
     server.script = [{"fault": "malformed_arguments", "reply": CALL_REPLY}]
+    if target.provider is Provider.GOOGLE:
+        # Its protocol carries arguments decoded, so the provider itself gives such an answer up.
+        assert "MALFORMED_FUNCTION_CALL" in (await fail(wire, ask(target), on_text)).detail
+        return
     reply = await wire.call(ask(target), on_text)
     assert reply.tool_calls[0].arguments == '{"path": "a", "oops'
 

@@ -31,6 +31,8 @@ OVERFLOW = re.compile(
     re.IGNORECASE,
 )
 NO_CREDIT = re.compile(r"insufficient_quota|credit balance is too low|billing_(error|hard_limit)", re.IGNORECASE)
+WRONG_KEY = re.compile(r"API_KEY_INVALID|invalid_api_key|API key not valid", re.IGNORECASE)
+"""Google answers 400 to a wrong key."""
 PASSING_STATUSES = frozenset({408, 409, 425})
 """Client errors in name only: a time-out, a lock and a replay window, which pass by themselves."""
 MAX_WAIT_S = 24 * 3600.0
@@ -157,7 +159,7 @@ def _explain_status(status: int, said: str, error: Exception, exchange: Exchange
 def _judge_status(status: int, body: str, error: Exception) -> AttemptOutcome:  # noqa: PLR0911 - a table of cases
     if status in {401, 402, 403} or isinstance(error, ModelAuthenticationError | ModelQuotaExceededError):
         return Outcome.KEY_REFUSED
-    if status < 500 and NO_CREDIT.search(body):  # noqa: PLR2004
+    if status < 500 and (NO_CREDIT.search(body) or WRONG_KEY.search(body)):  # noqa: PLR2004
         return Outcome.KEY_REFUSED
     if status in {400, 413, 422} and (status == 413 or OVERFLOW.search(body)):  # noqa: PLR2004
         return Outcome.CONTEXT_OVERFLOW
