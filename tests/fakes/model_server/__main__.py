@@ -15,12 +15,12 @@ from tests.fakes.model_server.server import ScriptedModelServer
 
 
 def _publish(port: int, file: Path | None) -> None:
-    sys.stdout.write(f"{port}\n")
-    sys.stdout.flush()
     if file is not None:
         draft = file.with_suffix(".tmp")
         draft.write_text(f"{port}\n", encoding="utf-8")
         draft.replace(file)
+    sys.stdout.write(f"{port}\n")
+    sys.stdout.flush()
 
 
 async def _serve(script: Script, port: int, port_file: Path | None) -> None:
