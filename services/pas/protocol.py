@@ -138,9 +138,9 @@ class RunControl(Protocol):
         ...
 
     async def resume_run(self, caller: Caller, command: RunCommand) -> RunView:
-        """Go on with a paused run, if asked with a higher ceiling of spend or the next model of the chain.
+        """Go on with a paused run, if asked with another ceiling of spend or the next model of the chain.
 
-        Raises NoNextModelError. Needs pas.pause.
+        Of a run that is going on already only the ceiling is changed. Raises NoNextModelError. Needs pas.pause.
         """
         ...
 

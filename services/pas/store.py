@@ -210,6 +210,10 @@ class SqlPasStore:
         statement = sa.update(CONTROLS).where(CONTROLS.c.run_id == run_id).values(values)
         await self._do(lambda connection: connection.execute(statement).close())
 
+    async def set_cap(self, run_id: RunId, cap_microusd: int) -> None:
+        statement = sa.update(CONTROLS).where(CONTROLS.c.run_id == run_id).values(cap_microusd=cap_microusd)
+        await self._do(lambda connection: connection.execute(statement).close())
+
     async def add_cancellation(self, run_id: RunId, task_id: TaskId, reason: str) -> None:
         def work(connection: sa.Connection) -> None:
             key = sa.and_(CANCELLATIONS.c.run_id == run_id, CANCELLATIONS.c.task_id == task_id)
@@ -305,14 +309,12 @@ def _change_run(connection: sa.Connection, change: RunChange) -> bool:
     return True
 
 
-def _gate_of(change: RunChange) -> dict[str, bool | int]:
-    gate: dict[str, bool | int] = {}
+def _gate_of(change: RunChange) -> dict[str, bool]:
+    gate: dict[str, bool] = {}
     if change.is_paused is not None:
         gate["is_paused"] = change.is_paused
     if change.is_limit_spent:
         gate["is_limit_spent"] = True
-    if change.cap_microusd is not None:
-        gate["cap_microusd"] = change.cap_microusd
     return gate
 
 

@@ -132,6 +132,10 @@ class Store(Protocol):
         """Ask for the end of the run; there is no way back."""
         ...
 
+    async def set_cap(self, run_id: RunId, cap_microusd: int) -> None:
+        """Remember the run's new ceiling of spend."""
+        ...
+
     async def add_cancellation(self, run_id: RunId, task_id: TaskId, reason: str) -> None:
         """Ask for the end of one card."""
         ...

@@ -182,8 +182,6 @@ class RunChange:
     """Closes or opens the run's gate in the same transaction; None leaves it."""
     is_limit_spent: bool = False
     """Remembers that the time limit has acted."""
-    cap_microusd: int | None = None
-    """The run's new ceiling of spend; None leaves it."""
 
 
 @dataclass(frozen=True)

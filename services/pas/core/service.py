@@ -177,14 +177,19 @@ class PasService:
     async def resume_run(self, caller: Caller, command: RunCommand) -> RunView:
         caller.require(Scope.PAS_PAUSE)
         run = await self._read(command.run_id)
-        if run.state is not RunState.EXECUTING:
+        is_waiting = run.state is not RunState.EXECUTING
+        if is_waiting:
             check_transition(RUN_TRANSITIONS, run.state, RunState.EXECUTING)
-            cards = await self._parts.store.read_cards(run.run_id)
-            lines = await self._parts.budgets.change(run, [record.card for record in cards], command)
+        else:  # a repeated command must not pass over a second model; a cap may be set as often as one likes
+            command = command.model_copy(update={"is_downshift": False})
+        cards = await self._parts.store.read_cards(run.run_id)
+        lines = await self._parts.budgets.change(run, [record.card for record in cards], command)
+        if command.max_cost_microusd is not None:
+            await self._parts.store.set_cap(run.run_id, command.max_cost_microusd)
+        if lines:
             await self._tell(run, [EventDraft(EventKind.BUDGET, line) for line in lines])
-            await self._steer(
-                run, RunState.EXECUTING, f"run resumed: {command.reason}", cap_microusd=command.max_cost_microusd
-            )
+        if is_waiting:
+            await self._steer(run, RunState.EXECUTING, f"run resumed: {command.reason}")
         return await self._view(run.run_id)
 
     async def terminate_run(self, caller: Caller, command: RunCommand) -> RunView:
@@ -246,9 +251,7 @@ class PasService:
             raise RunNotFoundError(f"no run {run_id}; `vp list` shows the runs there are")
         return view
 
-    async def _steer(
-        self, run: RunRecord, state: RunState, text: str, reason: str = "", cap_microusd: int | None = None
-    ) -> None:
+    async def _steer(self, run: RunRecord, state: RunState, text: str, reason: str = "") -> None:
         change = RunChange(
             run_id=run.run_id,
             state=state,
@@ -256,7 +259,6 @@ class PasService:
             text=text,
             reason=reason,
             is_paused=state is RunState.PAUSED,
-            cap_microusd=cap_microusd,
         )
         await self._parts.store.change_run(change)
         self._parts.bell.ring()

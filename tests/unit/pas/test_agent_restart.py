@@ -317,3 +317,21 @@ async def test_card_that_works_over_the_run_s_time_is_paused_once(tmp_path):
         assert "the limit was 0 s" in (await bench.view()).reason
         await bench.parts.service.resume_run(ENGINEER, _resume())
         assert await attempt is TaskState.SUCCEEDED
+
+
+async def test_repeated_resume_passes_over_one_model_only_and_may_raise_the_cap_of_a_going_run(tmp_path):
+    models = tuple(make_model(alias) for alias in ("first", "second", "third"))
+    broker = ScriptedBroker(SCRIPT, models=models)
+    gate = asyncio.Event()
+    async with agent_bench(tmp_path, broker, PlainTools(gate=gate)) as bench:
+        await bench.begin(max_cost_microusd=500)
+        attempt = asyncio.create_task(bench.attempt())
+        await bench.await_state(RunState.PAUSED)
+        command = _resume(is_downshift=True, max_cost_microusd=50_000)
+        await bench.parts.service.resume_run(ENGINEER, command)
+        view = await bench.parts.service.resume_run(ENGINEER, command.model_copy(update={"max_cost_microusd": 60_000}))
+        assert view.cap_microusd == 60_000
+        budget = broker.budgets["run:run-1"]
+        assert (budget.chain_offset, budget.cap_microusd) == (1, 60_000)
+        gate.set()
+        assert await attempt is TaskState.SUCCEEDED
