@@ -138,14 +138,9 @@ async def _compose(home: Home, wiring: Wiring, stack: AsyncExitStack) -> Platfor
     stack.callback(index.close)
     broker = _open_broker(home, clock)
     stack.push_async_callback(broker.close)
-    tools = PasTools(
-        broker=broker.service,
-        vector_ops=index.service,
-        callers=LocalCallerSource(auth, ServiceName.PAS, clock),
-        signer=make_signer(auth.keys, home),
-        isolation=isolation,
-        artifacts=artifacts,
-    )
+    callers = LocalCallerSource(auth, ServiceName.PAS, clock)
+    signer = make_signer(auth.keys, home)
+    tools = PasTools(broker.service, index.service, callers, signer, isolation, artifacts)
     pas = _open_pas(home, wiring, tools, stack)
     pex = pex_app.create_service(
         sqlite_url(state / "pex.db"),
@@ -157,7 +152,6 @@ async def _compose(home: Home, wiring: Wiring, stack: AsyncExitStack) -> Platfor
         random=SystemRandom(),
     )
     stack.push_async_callback(pex.close)
-    callers = LocalCallerSource(auth, ServiceName.DIRENG, clock)
     direng = direng_app.create_service(
         sqlite_url(state / "direng.db"),
         home=home.path,
@@ -165,7 +159,7 @@ async def _compose(home: Home, wiring: Wiring, stack: AsyncExitStack) -> Platfor
         pas=pas.service,
         vector_ops=index.service,
         broker=broker.service,
-        callers=callers,
+        callers=LocalCallerSource(auth, ServiceName.DIRENG, clock),
         clock=clock,
         checks=(lambda: _check_isolation(isolation),),
     )

@@ -9,6 +9,11 @@ from services.kernel.vocabulary import Scope, ServiceName
 
 _S = Scope
 
+
+def _need(scope: Scope, *endpoints: str) -> Mapping[str, Scope]:
+    return dict.fromkeys(endpoints, scope)
+
+
 ENDPOINT_SCOPES: Mapping[ServiceName, Mapping[str, Scope | None]] = {
     ServiceName.AUTH: {
         "GET /health": None,
@@ -87,21 +92,12 @@ ENDPOINT_SCOPES: Mapping[ServiceName, Mapping[str, Scope | None]] = {
     },
     ServiceName.BROKER: {
         "GET /health": None,
-        "POST /v1/complete": _S.MODEL_CALL,
-        "POST /v1/stream": _S.MODEL_CALL,
-        "POST /v1/chat/completions": _S.MODEL_CALL,
-        "GET /v1/ledger": _S.MODEL_CALL,
-        "GET /v1/budgets": _S.MODEL_CALL,
-        "PUT /v1/budgets": _S.PAS_SUBMIT,
-        "POST /v1/budgets/close": _S.PAS_SUBMIT,
-        "GET /v1/models": _S.MODEL_CALL,
-        "GET /v1/models/check": _S.MODEL_CALL,
-        "GET /v1/route": _S.MODEL_CALL,
-        "GET /v1/facts": _S.MODEL_CALL,
-        "PUT /v1/models/{alias}": _S.AUTH_ADMIN,
-        "DELETE /v1/models/{alias}": _S.AUTH_ADMIN,
-        "POST /v1/models/{alias}/default": _S.AUTH_ADMIN,
-        "POST /v1/models/{alias}/test": _S.AUTH_ADMIN,
+        **_need(_S.MODEL_CALL, "POST /v1/complete", "POST /v1/stream", "POST /v1/chat/completions"),
+        **_need(_S.MODEL_CALL, "GET /v1/ledger", "GET /v1/budgets", "GET /v1/facts"),
+        **_need(_S.MODEL_CALL, "GET /v1/models", "GET /v1/models/check", "GET /v1/route"),
+        **_need(_S.PAS_SUBMIT, "PUT /v1/budgets", "POST /v1/budgets/close"),
+        **_need(_S.AUTH_ADMIN, "PUT /v1/models/{alias}", "DELETE /v1/models/{alias}"),
+        **_need(_S.AUTH_ADMIN, "POST /v1/models/{alias}/default", "POST /v1/models/{alias}/test"),
     },
     ServiceName.VECTOR_OPS: {
         "GET /health": None,
