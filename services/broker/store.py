@@ -110,8 +110,11 @@ class SqlLedger:
         self._is_serial = connection.dialect.name == "sqlite"
 
     def find_call(self, call_id: str) -> LastAttempt | None:
-        row = self._statements.find_call.run(self._connection, {"call": call_id}).first()
-        return None if row is None else LastAttempt(row[0], row[1], AttemptState(row[2]), row[3], row[4], row[5])
+        rows = self._statements.find_call.fetch(self._connection, {"call": call_id})
+        if not rows:
+            return None
+        position, digest, state, owner, expires_at, answer = rows[0]
+        return LastAttempt(position, digest, AttemptState(state), owner, expires_at, answer)
 
     def list_call(self, call_id: str) -> tuple[RoutingReceipt, ...]:
         query = sa.select(ATTEMPTS).where(ATTEMPTS.c.call_id == call_id).order_by(ATTEMPTS.c.position)
@@ -131,8 +134,7 @@ class SqlLedger:
         return self._read(self._statements.lock_budgets(len(keys)), keys)
 
     def _read(self, statement: Prepared, keys: Sequence[str]) -> Sequence[Books]:
-        rows = statement.run(self._connection, name_keys(keys)).all()
-        return [_to_books(tuple(row)) for row in rows]
+        return [_to_books(row) for row in statement.fetch(self._connection, name_keys(keys))]
 
     def _make(self, keys: Sequence[str]) -> None:
         """Insert empty budgets; one that another transaction inserts meanwhile is waited for."""
@@ -149,7 +151,7 @@ class SqlLedger:
 
     def change_budgets(self, keys: Sequence[str], change: Change) -> None:
         more = {f"more_{name}": getattr(change, name) for name in CHANGED}
-        self._statements.change_budgets(len(keys)).run(self._connection, more | name_keys(keys))
+        self._statements.change_budgets(len(keys)).change(self._connection, more | name_keys(keys))
 
     def put_budget(self, books: Books, change: SetBudget, author: str, at: str) -> None:
         values = {
@@ -167,19 +169,19 @@ class SqlLedger:
 
     def add_attempt(self, attempt: NewAttempt, scope_keys: Sequence[str]) -> int:
         row = _EMPTY_SETTLEMENT | vars(attempt)
-        sequence = int(self._statements.add_attempt.run(self._connection, row).scalar_one())
+        [[sequence]] = self._statements.add_attempt.fetch(self._connection, row)
         links: list[dict[str, Value]] = [{"scope_key": key, "sequence": sequence} for key in scope_keys]
-        self._statements.add_attempt_scope.run_many(self._connection, links)
-        return sequence
+        self._statements.add_attempt_scope.change_many(self._connection, links)
+        return int(sequence)
 
     def settle_attempt(self, sequence: int, settlement: Settlement, expected: AttemptState) -> bool:
         values = {f"new_{name}": getattr(settlement, name) for name in SETTLED}
         values |= {f"new_{name}": getattr(settlement.usage, name) for name in USAGE}
         place = {"number": sequence, "expected": expected.value}
-        return self._statements.settle_attempt.run(self._connection, values | place).rowcount == 1
+        return self._statements.settle_attempt.change(self._connection, values | place) == 1
 
     def add_answer(self, call_id: str, body: str, kept_at: str) -> None:
-        self._statements.add_answer.run(self._connection, {"call_id": call_id, "body": body, "kept_at": kept_at})
+        self._statements.add_answer.change(self._connection, {"call_id": call_id, "body": body, "kept_at": kept_at})
 
     def forget_answers(self, kept_before: str) -> None:
         self._connection.execute(sa.delete(ANSWERS).where(ANSWERS.c.kept_at < kept_before))
@@ -234,7 +236,7 @@ def _insert_for(connection: sa.Connection) -> Any:
     return postgresql.insert
 
 
-def _to_books(row: tuple[Any, ...]) -> Books:
+def _to_books(row: Sequence[Any]) -> Books:
     books = Books(*row)
     # SQLite says 0 and 1; 0 is as good as False, and an open budget, the common case, needs no second object.
     return replace(books, is_closed=True) if books.is_closed else books
