@@ -101,7 +101,10 @@ class Delegations(Protocol):
         ...
 
     async def approve(self, caller: Caller, delegation_id: DelegationId, reply: ApprovalReply) -> Delegation:
-        """Approve the estimate and start the run; repeating it changes nothing. Needs plms.approve."""
+        """Approve the estimate and start the run; repeating it changes nothing. Needs plms.approve.
+
+        Raises ModelNeededError, changing nothing, when its cards need a model that is no longer there.
+        """
         ...
 
     async def reject(self, caller: Caller, delegation_id: DelegationId, reply: ApprovalReply) -> Delegation:

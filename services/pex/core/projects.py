@@ -134,10 +134,12 @@ class ProjectRunner:
             raise ModelNeededError("the estimate was made before a model was connected; estimate the project again")
 
     async def keep_plan(self, project: Project, plan: Plan, estimate: Estimate, delegation_id: DelegationId) -> None:
-        """Keep a delegation that waits for the estimate's approval; one that waited before expires."""
-        for old in await self._journal.store.list_records(
-            project_id=project.project_id, states=(_S.AWAITING_APPROVAL,)
-        ):
+        """Keep a delegation that waits for the estimate's approval; one that waited before expires.
+
+        What the user allowed with the older one (a cap, a time, a session's cap) holds for the newer one too.
+        """
+        older = await self._journal.store.list_records(project_id=project.project_id, states=(_S.AWAITING_APPROVAL,))
+        for old in older:
             await self._journal.move(old, _S.EXPIRED, reason="a newer estimate replaced this one")
         at = to_iso(self._clock.now())
         delegation = Delegation(
@@ -158,6 +160,14 @@ class ProjectRunner:
             last_seq=0,
         )
         record = Record(delegation, f"estimate of project {project.project_id}", DEFAULT_TIMEOUT_MINUTES)
+        if older:
+            record = replace(
+                record,
+                rationale=older[0].rationale,
+                timeout_minutes=older[0].timeout_minutes,
+                max_cost_microusd=older[0].max_cost_microusd,
+                session_id=older[0].session_id,
+            )
         await self._await_approval(record)
 
     async def find_planned(self, project_id: ProjectId) -> Delegation | None:
@@ -206,15 +216,13 @@ class ProjectRunner:
             "updated_at": at,
             "last_seq": 0,
         }
-        # A newer run starts with a guard of its own, and without the cap that was given for the older one.
         again = replace(
             record,
             delegation=record.delegation.model_copy(update=fresh),
             approval_key="",
             decision_rationale="",
             pas_cursor=0,
-            max_cost_microusd=None,
-            guard_bound=0,
+            guard_bound=0,  # a newer run has a guard of its own
             guard_next_pct=0.0,
         )
         return await self._await_approval(again)

@@ -158,6 +158,7 @@ class PexService:
             return await self.reject(caller, delegation_id, reply)
         record = await self._journal.read(delegation_id)
         if record.delegation.state is _S.AWAITING_APPROVAL:
+            await self._projects.check_models(record.delegation)
             record = await self._decide(record, _S.APPROVED, "approved", reply)
         if record.delegation.state not in _APPROVED_ONCE or not record.approval_key:
             raise NotAwaitingApprovalError(

@@ -146,6 +146,17 @@ async def test_approval_binds_the_run_to_the_upper_bound(world):
     assert start.passport_basis.price_table_version == "test"
 
 
+async def test_approval_is_refused_while_the_model_is_gone_and_the_plan_goes_on_waiting(world):
+    world.pas.connect()
+    world.pas.tree = TREE
+    delegation = await world.pex.delegate(ENGINEER, ask())
+    world.pas.models = {}
+    with pytest.raises(ModelNeededError, match="no model is configured"):
+        await world.pex.approve(ENGINEER, delegation.delegation_id, YES)
+    world.pas.connect()
+    assert (await world.pex.approve(ENGINEER, delegation.delegation_id, YES)).run_id is not None
+
+
 @pytest.mark.parametrize(("cap", "said"), [("0.10", "below P50"), ("0.01", "may not pay for one call"), ("0.50", "")])
 async def test_cap_of_the_user_is_the_bound_and_one_that_is_low_is_told(world, cap, said):
     world.pas.connect()

@@ -10,9 +10,16 @@ from services.kernel.vocabulary import DelegationState, Lane, RunKind, RunState
 from services.pas.models import JobCard, LaneModel, PlannedTask, TaskTree
 from services.pex.core.cards import plan_tree
 from services.pex.core.rehearsal import choose_cards, echo_fraction, list_strata
-from services.pex.models import Plan, SimulateProject
+from services.pex.models import (
+    ApprovalReply,
+    Constraints,
+    DelegationContext,
+    DelegationRequest,
+    Plan,
+    SimulateProject,
+)
 from tests.fakes.identity import ENGINEER
-from tests.unit.pex.test_model_plans import TREE, make_project
+from tests.unit.pex.test_model_plans import INTENT, REPO, TREE, make_project
 
 ORDER = SimulateProject(rehearsal=0.01, rationale="to know more")
 
@@ -76,6 +83,24 @@ async def test_rehearsal_runs_single_cards_and_moves_the_estimate(world):
     assert simulation.note.startswith("0.01 = 1%: 2 of 2 cards rehearsed")
     states = [each.state for each in await world.pex.list_delegations(ENGINEER)]
     assert states == [DelegationState.AWAITING_APPROVAL, DelegationState.EXPIRED]
+
+
+async def test_cap_of_a_delegation_outlives_its_rehearsal(world):
+    world.pas.connect()
+    world.pas.tree = TREE
+    request = DelegationRequest(
+        intent=INTENT,
+        context=DelegationContext(repo=REPO, session_id="ses-1"),
+        constraints=Constraints(max_cost_usd="0.33"),
+        rationale="the engineer asked",
+    )
+    delegation = await world.pex.delegate(ENGINEER, request)
+    await world.pex.simulate_project(ENGINEER, delegation.project_id, ORDER)
+    (waiting, _) = await world.pex.list_delegations(ENGINEER)
+    reply = ApprovalReply(approved=True, idempotency_key="key-0001", rationale="yes")
+    running = await world.pex.approve(ENGINEER, waiting.delegation_id, reply)
+    start = world.pas.starts[running.run_id]
+    assert (start.max_cost_microusd, start.session_id) == (330_000, "ses-1")
 
 
 async def test_project_that_was_not_estimated_is_estimated_first(world):
