@@ -86,7 +86,9 @@ async def test_claim_of_success_without_a_change_is_a_failure(tmp_path):
 
 
 async def test_blocked_model_says_why(tmp_path):
-    async with agent_bench(tmp_path, ScriptedBroker([call("finish", summary="", blocked="no such bug")])) as bench:
+    async with agent_bench(
+        tmp_path, ScriptedBroker([call("finish", summary="looked", status="blocked", reason="no such bug")])
+    ) as bench:
         card = (await bench.work()).cards[0]
         assert card.reason == "the model says that it is blocked: no such bug"
 

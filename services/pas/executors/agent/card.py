@@ -29,6 +29,7 @@ from services.pas.protocol import PassportBasisMissingError, RunNotFoundError
 from services.wire.storage import StorageUnwritableError
 
 TEST_DRIVER = "{test-driver}"
+INDEX_TOOL = "rag_query"
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ class AgentExecutor:
         work = recorder.work
         allowlist = self._parts.allowlists[work.card.lane]
         has_tests = any(TEST_DRIVER in head for head in allowlist.commands.allow)
-        specs = tuple(spec for spec in self._parts.tools.specs if has_tests or spec.name != TEST_TOOL)
+        missing = {name for name, is_there in ((TEST_TOOL, has_tests), (INDEX_TOOL, self._parts.index)) if not is_there}
+        specs = tuple(spec for spec in self._parts.tools.specs if spec.name not in missing)
         dialogue = Dialogue(self._parts.broker, recorder, run, book, Purpose.AGENT, payload.alias, specs)
         hands = Hands(self._parts.tools, recorder, allowlist, self._parts.stage)
 

@@ -18,7 +18,7 @@ from services.pas.executors.agent.context import (
     clip,
 )
 from services.pas.executors.agent.hands import Find, Hands
-from services.pas.executors.agent.patience import Patience
+from services.pas.executors.agent.patience import Patience, read_object
 from services.pas.executors.agent.prompt import CUT, NUDGE, SYSTEM, write_opening
 from services.pas.executors.agent.toolbox import TestRun, ToolResult
 from services.pas.executors.agent.verdict import judge_tests, pick_targets
@@ -31,7 +31,7 @@ MAX_CALLS = 16
 MAX_SUMMARY_CHARS = 300
 CHANGED_TESTS = "changed tests"
 NOTHING_CHANGED = "the model changed nothing"
-FINISH = "finish"
+FINISH, BLOCKED = "finish", "blocked"
 TOO_LATE = "not carried out: too late in this turn"
 NOT_FINISHED = "not carried out: an earlier call of this turn failed; read its result first"
 
@@ -64,7 +64,7 @@ class AgentLoop:
         self._look = look
         self._find_baseline = find_baseline
         self._recorder = hands.recorder
-        self._patience = Patience(tuple(tool.name for tool in dialogue.tools))
+        self._patience = Patience(dialogue.tools)
         self._before: TestRun | None = None
         self._turn = 0
         self._repairs = 0
@@ -179,22 +179,14 @@ def _speech_of(completion: Completion) -> Message:
 
 
 def _tidy(call: ToolCall) -> ToolCall:
-    if len(call.arguments) <= MAX_ARGUMENT_CHARS and _read_object(call.arguments) is not None:
+    if len(call.arguments) <= MAX_ARGUMENT_CHARS and read_object(call.arguments) is not None:
         return call
     return call.model_copy(update={"arguments": json.dumps({"left_out": clip(call.arguments, 200)})})
 
 
-def _read_object(text: str) -> dict[str, object] | None:
-    try:
-        found = json.loads(text or "{}")
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
-
-
 def _read_finish(call: ToolCall) -> tuple[str, str]:
     """Return the model's summary and, if it says so, why it is blocked."""
-    told = _read_object(call.arguments) or {}
+    told = read_object(call.arguments) or {}
     summary = " ".join(str(told.get("summary") or "").split())[:MAX_SUMMARY_CHARS]
-    blocked = " ".join(str(told.get("blocked") or "").split())[:MAX_SUMMARY_CHARS]
-    return summary, blocked
+    reason = " ".join(str(told.get("reason") or "").split())[:MAX_SUMMARY_CHARS]
+    return summary, (reason or "no reason given") if told.get("status") == BLOCKED else ""

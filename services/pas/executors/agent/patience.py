@@ -2,9 +2,11 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Sequence
 
-from services.broker.models import ToolCall
+from jsonschema import Draft202012Validator
+
+from services.broker.models import ToolCall, ToolSpec
 
 MALFORMED_IN_ROW = 3
 SAME_ERROR = 3
@@ -13,21 +15,20 @@ SAME_ACTION = 4
 NUDGES = 2
 
 
-def is_malformed(call: ToolCall, known: Collection[str]) -> bool:
-    """Return whether nobody could carry the call out: no such tool, or arguments that are no JSON object."""
-    if call.name not in known:
-        return True
+def read_object(text: str) -> dict[str, object] | None:
+    """Return the JSON object that a model wrote, None when it is none."""
     try:
-        return not isinstance(json.loads(call.arguments or "{}"), dict)
-    except ValueError:
-        return True
+        found = json.loads(text or "{}", strict=False)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 class Patience:
     """Counts what goes wrong; each method returns why to stop, or nothing."""
 
-    def __init__(self, tools: Collection[str]) -> None:
-        self._tools = frozenset(tools)
+    def __init__(self, tools: Sequence[ToolSpec]) -> None:
+        self._validators = {tool.name: Draft202012Validator(dict(tool.parameters)) for tool in tools}
         self._malformed = 0
         self._failed = 0
         self._silent = 0
@@ -38,7 +39,7 @@ class Patience:
     def judge_call(self, call: ToolCall, text: str, *, is_error: bool) -> str:
         """Note a tool call and what came of it."""
         self._silent = 0
-        self._malformed = self._malformed + 1 if is_malformed(call, self._tools) else 0
+        self._malformed = self._malformed + 1 if self._is_malformed(call) else 0
         self._failed = self._failed + 1 if is_error else 0
         action = (call.name, call.arguments)
         self._repeats = self._repeats + 1 if action == self._last else 1
@@ -54,6 +55,11 @@ class Patience:
         if self._failed >= FAILED_IN_ROW:
             return f"{FAILED_IN_ROW} tool calls failed in a row, the last: {_first_line(text)}"
         return ""
+
+    def _is_malformed(self, call: ToolCall) -> bool:
+        """Return whether nobody could carry the call out: no such tool, or not the arguments it takes."""
+        validator, arguments = self._validators.get(call.name), read_object(call.arguments)
+        return validator is None or arguments is None or not validator.is_valid(arguments)
 
     def judge_silence(self) -> str:
         """Note a reply that calls no tool."""
