@@ -6,7 +6,7 @@ What it decided is kept before it acts, so a killed server neither pauses twice 
 import logging
 
 from services.kernel.clock import Clock
-from services.kernel.errors import ConflictError
+from services.kernel.errors import ConflictError, PlatformError
 from services.kernel.ids import DelegationId, RunId
 from services.kernel.vocabulary import Lane, RunState
 from services.pas.models import EventKind, RunEvent, RunView
@@ -73,10 +73,18 @@ class Guard:
 
     async def _add_options(self, books: Books, state: BudgetState) -> BudgetState:
         lane = state.top_lanes[0].lane if state.top_lanes else Lane.CODE_IMPL
-        chain = find_model(await self._pas.list_lane_models(), lane).chain if books.is_money else ()
+        chain = await self._find_chain(lane) if books.is_money else ()
         # PAS itself stopped the run at its cap when the guard did not: under the same cap it would stop again at once.
         is_cap_reached = books.is_money and not books.run.reason.startswith(PREFIX) and _names_cap(books.run)
         return state.model_copy(update={"options": list_options(state, chain, is_cap_reached=is_cap_reached)})
+
+    async def _find_chain(self, lane: Lane) -> tuple[str, ...]:
+        """Return the lane's models in order; a policy that cannot be read now must not break what follows the run."""
+        try:
+            return find_model(await self._pas.list_lane_models(), lane).chain
+        except PlatformError as error:
+            LOG.warning("the models of lane %s are not known: %s", lane, error.detail)
+            return ()
 
     async def _pause_when_over(self, record: Record, run: RunView) -> None:
         books = await self._open(record, run)
