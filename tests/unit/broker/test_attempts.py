@@ -19,6 +19,7 @@ from services.broker.protocol import (
     PriceUnknownError,
 )
 from services.kernel.errors import InvalidRequestError
+from services.wire.storage import StorageUnwritableError
 from tests.fakes.broker import COST_MICROUSD, ask, fault, new_model, reply, scope
 from tests.fakes.identity import ENGINEER
 
@@ -436,3 +437,16 @@ async def test_budget_refusal_in_a_retry_stops_the_call(stage, broker):
 async def test_call_id_that_cannot_be_printed_is_refused(stage, broker):
     with pytest.raises(InvalidRequestError, match="printable"):
         await broker.complete(ENGINEER, ask("call-\0-0001"))
+
+
+async def call_until_refused(service):
+    for number in range(1000):
+        await service.complete(ENGINEER, ask(f"call-{number:04}", (f"run:{'x' * 200}{number}",)))
+
+
+async def test_full_disk_is_told_in_one_line_and_no_unwritten_call_is_made(stage, broker):
+    with stage.opened[0].engine.begin() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count=1")  # no page more than there are
+    with pytest.raises(StorageUnwritableError, match="free some space on that disk"):
+        await call_until_refused(broker)
+    assert len(stage.wire.requests) <= len(await broker.list_attempts(ENGINEER, limit=1000)) < 1000
