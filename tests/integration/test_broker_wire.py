@@ -15,7 +15,7 @@ from aiohttp import web
 from services.broker.core.ports import Target, WireError, WireRequest
 from services.broker.models import AttemptOutcome, Message, Provider, Role, ToolCall, ToolSpec, ToolStyle, Usage
 from services.broker.providers.keys import ReferencedKeys
-from services.broker.providers.wire import MAX_LINES, PydanticWire
+from services.broker.providers.wire import MAX_LINES, PydanticWire, Route
 from services.security.vault import Vault
 from tests.fakes.model_server import ScriptedModelServer
 
@@ -195,6 +195,7 @@ async def test_fifty_calls_at_once_share_one_client_and_do_not_mix(wire, target,
     assert [reply.text for reply in replies] == asked
     [lines] = wire._lines.values()
     assert len(lines) == 1
+    assert server.stats().answered == 50
 
 
 async def test_connection_is_used_again(wire, target):
@@ -342,6 +343,35 @@ async def test_url_that_may_not_be_called_is_refused_before_anything_is_sent(wir
     error = await fail(wire, ask(replace(target, base_url="http://169.254.169.254/v1")))
     assert error.outcome is AttemptOutcome.REJECTED
     assert "metadata" in error.detail
+
+
+@pytest.mark.parametrize(
+    "route", [Route(ca_file="/nowhere/ca.pem"), Route(proxy_url="gopher://127.0.0.1:1")], ids=["certificates", "proxy"]
+)
+async def test_wrong_route_is_told_at_every_call(target, route):
+    wire = PydanticWire(ReferencedKeys({"GOOD": KEY}, Vault.open(Path("/nowhere"))), route=route)
+    for _ in range(2):
+        error = await fail(wire, ask(target))
+        assert (error.outcome, error.is_billable) == (AttemptOutcome.REJECTED, False)
+        assert "no connection for a can be prepared" in error.detail
+    await wire.close()
+
+
+async def test_proxy_that_the_operator_set_is_used(target, server):
+    seen = []
+
+    async def relay(reader, writer):
+        seen.append(await reader.readline())
+        writer.close()
+
+    async with await asyncio.start_server(relay, "127.0.0.1", 0) as proxy:
+        port = proxy.sockets[0].getsockname()[1]
+        route = Route(proxy_url=f"http://127.0.0.1:{port}")
+        wire = PydanticWire(ReferencedKeys({"GOOD": KEY}, Vault.open(Path("/nowhere"))), route=route)
+        await fail(wire, ask(target))
+        await wire.close()
+    assert server.base_url.encode() in seen[0]
+    assert server.stats().requests == 0
 
 
 def test_importing_the_room_loads_no_sdk_and_warming_loads_only_those_in_use():

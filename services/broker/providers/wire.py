@@ -33,6 +33,7 @@ DEFAULT_URLS = {
 MAX_LINES = 32
 
 LineName = tuple[Provider, str, str]
+Lines = OrderedDict[LineName, "asyncio.Task[Line]"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class PydanticWire:
         self._keys = keys
         self._clock = clock or SystemClock()
         self._route = route or Route()
-        self._lines: WeakKeyDictionary[asyncio.AbstractEventLoop, OrderedDict[LineName, Line]] = WeakKeyDictionary()
+        self._lines: WeakKeyDictionary[asyncio.AbstractEventLoop, Lines] = WeakKeyDictionary()
 
     async def warm(self, providers: frozenset[Provider]) -> None:
         if providers:
@@ -80,23 +81,28 @@ class PydanticWire:
     async def close(self) -> None:
         lines = self._lines.pop(asyncio.get_running_loop(), OrderedDict())
         # Those of other loops end with their loops: a connection cannot be closed from outside.
-        for line in lines.values():
-            await line.close()
+        for opening in lines.values():
+            await (await opening).close()
 
     async def _open(self, target: Target) -> "tuple[Line, Site]":
         base_url = _find_url(target)
         key = self._find_key(target)
         name = (target.provider, base_url, hashlib.sha256(key.encode()).hexdigest())
         lines = self._lines.setdefault(asyncio.get_running_loop(), OrderedDict())
-        line = lines.get(name)
-        if line is None:
-            # Loading an SDK and the certificates takes up to a second, so it is done beside the loop.
-            opened = await asyncio.to_thread(_open_line, target.provider, base_url, key, self._route)
-            line = lines.setdefault(name, opened)
-            if line is not opened:
-                await opened.close()
-            await _drop_idle(lines, line)
+        opening = lines.get(name)
+        if opening is None:
+            # Loading an SDK and the certificates takes up to a second, so it is done beside the loop, and once.
+            work = asyncio.to_thread(_open_line, target.provider, base_url, key, self._route)
+            opening = lines[name] = asyncio.create_task(work)
+            await _drop_idle(lines)
         lines.move_to_end(name)
+        try:
+            # A caller that gives up leaves the line to those who wait for it too.
+            line = opening.result() if opening.done() else await asyncio.shield(opening)
+        except (ImportError, OSError, ValueError) as error:
+            lines.pop(name, None)
+            detail = f"no connection for {target.alias} can be prepared: {error}"
+            raise WireError(AttemptOutcome.REJECTED, detail.splitlines()[0][:300]) from None
         failures = importlib.import_module(f"{SDK_ROOM}.failures")
         return line, failures.Site(target, base_url, key, self._clock.now())
 
@@ -135,9 +141,8 @@ def _open_line(provider: Provider, base_url: str, key: str, route: Route) -> "Li
     return line
 
 
-async def _drop_idle(lines: "OrderedDict[LineName, Line]", newest: "Line") -> None:
-    """Close the lines that were not used for longest, beyond MAX_LINES; one that is in use stays."""
-    for name in [name for name, line in lines.items() if not line.calls and line is not newest]:
-        if len(lines) <= MAX_LINES:
-            return
-        await lines.pop(name).close()
+async def _drop_idle(lines: Lines) -> None:
+    """Close the lines that were not used for longest, beyond MAX_LINES; one that opens or is in use stays."""
+    idle = [name for name, opening in lines.items() if opening.done() and not opening.result().calls]
+    for name in idle[: max(0, len(lines) - MAX_LINES)]:
+        await lines.pop(name).result().close()
