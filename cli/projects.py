@@ -4,14 +4,17 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
+from cli import render
 from cli.launch import ensure_server
 from cli.wire import Wire, as_mapping, as_sequence
 from services.home import Home
-from services.kernel.errors import InvalidRequestError, NotFoundError
+from services.kernel.errors import DeadlineExceededError, InvalidRequestError, NotFoundError
 
 MAX_PRD_BYTES = 800_000
+STILL_RUNNING = "pex.still_running"
 
 
 @dataclass(frozen=True)
@@ -69,22 +72,40 @@ class Ledger:
             raise NotFoundError(f"project {project['project_id']} has no estimate yet; run `vp estimate`")
         return estimates[0]
 
+    def ask_patiently(self, project: Mapping[str, object], verb: str, body: Mapping[str, object]) -> dict[str, object]:
+        """Have PEX estimate or simulate; while a model still works on it, ask again: nothing is paid twice."""
+        while True:
+            try:
+                return as_mapping(self.wire.post("pex", f"/api/projects/{project['project_id']}/{verb}", body))
+            except DeadlineExceededError as error:
+                if error.code != STILL_RUNNING:
+                    raise
+                render.note(f"{error.detail} (Ctrl-C leaves it running)")
+
     def approve(
-        self, project: Mapping[str, object], estimate: Mapping[str, object], rationale: str
+        self,
+        project: Mapping[str, object],
+        estimate: Mapping[str, object],
+        rationale: str,
+        max_cost_usd: str | None = None,
     ) -> dict[str, object]:
-        """Approve an estimate up to its upper bound (P95)."""
+        """Approve an estimate up to its upper bound (P95), or to what the user allows."""
         time_s = as_mapping(estimate["time_s"])
+        bound = estimate["cost_microusd_p95"] if max_cost_usd is None else int(Decimal(max_cost_usd) * 1_000_000)
         body = {
             "estimate_id": estimate["estimate_id"],
             "rationale": rationale,
-            "max_cost_microusd": estimate["cost_microusd_p95"],
+            "max_cost_microusd": bound,
             "max_time_s": time_s["p95"],
         }
         return as_mapping(self.wire.post("plms", f"/api/projects/{project['project_id']}/approve", body))
 
-    def command(self, project: Mapping[str, object], verb: str, reason: str) -> dict[str, object]:
-        """Pause, resume or terminate a project's run."""
-        return as_mapping(self.wire.post("pex", f"/api/projects/{project['project_id']}/{verb}", {"reason": reason}))
+    def command(
+        self, project: Mapping[str, object], verb: str, reason: str, terms: Mapping[str, object] | None = None
+    ) -> dict[str, object]:
+        """Pause, resume or terminate a project's run; `terms` are a resumed run's new cap and downshift."""
+        body = {"reason": reason, **(terms or {})}
+        return as_mapping(self.wire.post("pex", f"/api/projects/{project['project_id']}/{verb}", body))
 
     def status(self, project: Mapping[str, object]) -> dict[str, object]:
         """Return where a project stands."""

@@ -28,8 +28,8 @@ class Speech:
         if not whole.startswith(self.shown):
             self.end()
             render.note("(the stream broke; the model begins again)")
-        self._print(whole[len(self.shown) :])
-        self.shown = whole
+        fresh, self.shown = whole[len(self.shown) :], whole  # first: an interrupt may come while it is printed
+        self._print(fresh)
 
     def end(self) -> None:
         """Print what is held and end the line; the next text is a new one."""

@@ -13,8 +13,9 @@ import typer
 
 from cli import exits, render
 from cli.commands import examine, print_run
+from cli.estimates import bound_of, budget_text, estimate_text, read_max_cost, read_rehearsal, simulation_text
 from cli.projects import Ledger, read_prd
-from cli.render import format_duration, format_table
+from cli.render import format_table
 from cli.wire import as_mapping, as_sequence
 from services.kernel.errors import NotFoundError, PlatformError
 from services.kernel.version import VERSION
@@ -40,6 +41,7 @@ Fields = Annotated[
     str | None, typer.Option("--json", metavar="FIELDS", help="print these fields (comma-separated, or `all`) as JSON")
 ]
 Reason = Annotated[str, typer.Option("--reason", help="why; kept with the decision")]
+MaxCost = Annotated[str | None, typer.Option("--max-cost", metavar="USD", help="the most that models may cost")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="do not ask")]
 NoInput = Annotated[bool, typer.Option("--no-input", help="never ask; fail where a question would be needed")]
 
@@ -74,28 +76,6 @@ def _project_table(projects: Sequence[Mapping[str, object]]) -> str:
         if rows
         else "no projects yet; create one with `vp new`"
     )
-
-
-def _estimate_text(estimate: Mapping[str, object]) -> str:
-    time_s = {name: float(str(value)) for name, value in as_mapping(estimate["time_s"]).items()}
-    spend = (
-        "no model used: 0 tokens, $0.00"
-        if not estimate["uses_model"]
-        else f"up to ${int(str(estimate['cost_microusd_p95'])) / 1e6:.2f}"
-    )
-    head = f"80% likely done within {format_duration(time_s['p80'])}; {spend}; {estimate['label']}"
-    rows = [("whole plan", *_spread(time_s), str(estimate["label"]))]
-    for card in as_sequence(estimate["cards"]):
-        quantiles = {name: float(str(value)) for name, value in as_mapping(card["time_s"]).items()}
-        rows.append(
-            (str(card["task_id"]), *_spread(quantiles), f"{card['label']} ({card['attempts_observed']} attempts)")
-        )
-    table = format_table(("CARD", "P10", "P50", "P80", "P95", "BASIS"), rows)
-    return f"{head}\n{table}\nestimate {estimate['estimate_id']}"
-
-
-def _spread(quantiles: Mapping[str, float]) -> tuple[str, str, str, str]:
-    return tuple(format_duration(quantiles[name]) for name in ("p10", "p50", "p80", "p95"))  # type: ignore[return-value]  # four names
 
 
 def _confirm(question: str, *, yes: bool, no_input: bool) -> bool:
@@ -161,13 +141,40 @@ def estimate(project: ProjectName = None, output: Output = "table", fields: Fiel
     """Plan a project and estimate it, with intervals."""
     ledger = Ledger.open()
     found = ledger.find(project)
-    result = as_mapping(ledger.wire.post("pex", f"/api/projects/{found['project_id']}/estimate", {}))
-    show(result, output, fields, lambda: _estimate_text(result))
+    result = ledger.ask_patiently(found, "estimate", {})
+    show(result, output, fields, lambda: estimate_text(result))
+
+
+@app.command()
+def simulate(
+    project: ProjectName = None,
+    rehearsal: Annotated[str, typer.Option(help="how much of the cards: 0.001 to 0.05, or 0.1% to 5%")] = "0.01",
+    max_cost: MaxCost = None,
+    reason: Reason = "rehearsed by the user",
+    yes: Yes = False,
+    no_input: NoInput = False,
+    output: Output = "table",
+    fields: Fields = None,
+) -> None:
+    """Rehearse a fraction of the cards, at least one per stratum, and estimate again."""
+    fraction, bound = read_rehearsal(rehearsal), read_max_cost(max_cost)
+    render.note(f"{fraction:g} = {fraction:.2%} of the cards".replace(".00%", "%"))
+    ledger = Ledger.open()
+    found = ledger.find(project)
+    offer = ledger.newest_estimate(found)
+    if offer["uses_model"]:
+        most = f"${bound}" if bound else bound_of(offer)
+        if not _confirm(f"A rehearsal calls models, for at most {most}. Go on?", yes=yes, no_input=no_input):
+            raise typer.Exit(exits.FAILED)
+    body = {"rehearsal": fraction, "max_cost_usd": bound, "rationale": reason}
+    result = ledger.ask_patiently(found, "simulate", body)
+    show(result, output, fields, lambda: simulation_text(result))
 
 
 @app.command()
 def approve(
     project: ProjectName = None,
+    max_cost: MaxCost = None,
     reason: Reason = "approved by the user",
     yes: Yes = False,
     no_input: NoInput = False,
@@ -179,16 +186,18 @@ def approve(
     found = ledger.find(project)
     offer = ledger.newest_estimate(found)
     if not yes:
-        render.note(_estimate_text(offer), "")
+        render.note(estimate_text(offer), "")
+    bound = read_max_cost(max_cost)
     if not _confirm("Approve up to the P95 bound?", yes=yes, no_input=no_input):
         raise typer.Exit(exits.FAILED)
-    approved = ledger.approve(found, offer, reason)
+    approved = ledger.approve(found, offer, reason, bound)
     show(approved, output, fields, lambda: f"approved {approved['project_id']}; next: vp start")
 
 
 @app.command()
 def start(
     project: ProjectName = None,
+    max_cost: MaxCost = None,
     reason: Reason = "started by the user",
     yes: Yes = False,
     no_input: NoInput = False,
@@ -196,18 +205,18 @@ def start(
     fields: Fields = None,
 ) -> None:
     """Run an approved project (--yes: approve it too)."""
+    bound = read_max_cost(max_cost)
     ledger = Ledger.open()
     found = ledger.find(project)
     if found["state"] == "pending_approval":
         offer = ledger.newest_estimate(found)
         if not yes:
-            render.note(_estimate_text(offer), "")
+            render.note(estimate_text(offer), "")
         if not _confirm("Approve up to the P95 bound and start?", yes=yes, no_input=no_input):
             raise typer.Exit(exits.FAILED)
-        ledger.approve(found, offer, reason)
-    delegation = as_mapping(
-        ledger.wire.post("pex", f"/api/projects/{found['project_id']}/start", {"rationale": reason})
-    )
+        ledger.approve(found, offer, reason, bound)
+    body = {"rationale": reason, "max_cost_usd": bound}
+    delegation = as_mapping(ledger.wire.post("pex", f"/api/projects/{found['project_id']}/start", body))
     show(delegation, output, fields, lambda: f"started run {delegation['run_id']}; follow it with: vp logs --follow")
 
 
@@ -223,6 +232,8 @@ def status(project: ProjectName = None, output: Output = "table", fields: Fields
         return
     why = f" ({found['reason']})" if found["reason"] else ""
     render.say(f"project {found['project_id']}: {found['state']}{why}", "bold")
+    if money := budget_text(result):
+        render.say(money)
     if result["run"]:
         print_run(as_mapping(result["run"]))
     else:
@@ -268,9 +279,14 @@ def pause(project: ProjectName = None, reason: Reason = "paused by the user") ->
 
 
 @app.command()
-def resume(project: ProjectName = None, reason: Reason = "resumed by the user") -> None:
-    """Go on with a paused run."""
-    _steer(project, "resume", reason)
+def resume(
+    project: ProjectName = None,
+    max_cost: MaxCost = None,
+    downshift: Annotated[bool, typer.Option("--downshift", help="go on with the next model of the chain")] = False,
+    reason: Reason = "resumed by the user",
+) -> None:
+    """Go on with a paused run, under a higher cap (all in all) or with the next model where that is said."""
+    _steer(project, "resume", reason, {"max_cost_usd": read_max_cost(max_cost), "is_downshift": downshift})
 
 
 @app.command()
@@ -282,9 +298,9 @@ def terminate(
         _steer(project, "terminate", reason)
 
 
-def _steer(project: str | None, verb: str, reason: str) -> None:
+def _steer(project: str | None, verb: str, reason: str, terms: Mapping[str, object] | None = None) -> None:
     ledger = Ledger.open()
-    run = as_mapping(ledger.command(ledger.find(project), verb, reason)["run"])
+    run = as_mapping(ledger.command(ledger.find(project), verb, reason, terms)["run"])
     is_ending = verb == "terminate" and run["state"] != "terminated"
     render.say(f"run {run['run_id']}: {'ending; see vp status' if is_ending else run['state']}")
 

@@ -15,6 +15,7 @@ from services.direng.core.conversation import (
     Summary,
     choose_folded,
     fold_without_model,
+    join_words,
     mark_recent,
     read_exchange,
     read_summary,
@@ -158,9 +159,9 @@ class Answerer:
         session = await store.read_session(turn.session_id)
         told = await store.list_told(turn.session_id, summary.upto_turn)
         earlier = [one for one in (session.turns if session else ()) if summary.upto_turn < one.turn_index]
-        exchanges = [
-            read_exchange(one.turn_index, one.text, told) for one in earlier if one.turn_index < turn.turn_index
-        ]
+        exchanges = join_words(
+            [read_exchange(one.turn_index, one.text, told) for one in earlier if one.turn_index < turn.turn_index]
+        )
         folded = choose_folded(exchanges, draft.budget)
         if folded:
             summary = await self._fold(draft, summary, folded)
@@ -226,10 +227,18 @@ class Answerer:
     async def _close_stopped(self, draft: Draft) -> None:
         after = await self._purse.open(draft.turn.session_id)
         self._say(draft, draft.checker.finish())
-        cost = _spent_since(draft.before, after)
-        await self._settle(draft, cost)
-        lines = [f"{STOPPED}; it cost {format_usd(cost)}, {describe_budget(after)}"]
-        data: dict[str, JsonValue] = {"model": draft.alias, "is_stopped": True, "cost_usd": cost / 1e6}
+        most = _spent_since(draft.before, after)
+        await self._settle(draft, most)
+        # The broker brings a call to its end and keeps the answer: the provider bills what it was asked for.
+        is_billed = draft.before is None or after.reserved_microusd <= draft.before.reserved_microusd
+        cost = f"it cost {format_usd(most)}" if is_billed else f"it costs at most {format_usd(most)}, see /cost"
+        lines = [f"{STOPPED}; {cost}; {describe_budget(after)}"]
+        data: dict[str, JsonValue] = {
+            "model": draft.alias,
+            "is_stopped": True,
+            "is_billed": is_billed,
+            "cost_usd": most / 1e6,
+        }
         await self._close(draft, lines, data, after, exit_code=1)
 
     async def _close_failed(self, draft: Draft, error: PlatformError) -> None:

@@ -82,7 +82,21 @@ def _format_points(points: Sequence[Point]) -> list[str]:
 def read_exchange(turn_index: int, asked: str, events: Sequence[TurnEvent]) -> Exchange:
     """Return one earlier turn: what was asked, and what was told that later questions may refer to."""
     told = "\n".join(_body(event) for event in events if event.turn_index == turn_index and event.kind in TOLD)
-    return Exchange(turn_index, _cut(asked), _cut(told) or "(nothing was told)", is_recent=False)
+    return Exchange(turn_index, _cut(asked), _cut(told), is_recent=False)
+
+
+def join_words(exchanges: Sequence[Exchange]) -> tuple[Exchange, ...]:
+    """Return the exchanges without those that told nothing: a `yes` to pay stands with the question it answers."""
+    joined: list[Exchange] = []
+    waiting = ""
+    for one in exchanges:
+        if not one.answered:
+            waiting = one.asked
+            continue
+        asked = waiting if waiting and one.asked in {"yes", "no"} else one.asked
+        joined.append(Exchange(one.turn_index, asked, one.answered, one.is_recent))
+        waiting = ""
+    return tuple(joined)
 
 
 def _body(event: TurnEvent) -> str:

@@ -19,7 +19,10 @@ MAX_HITS_PER_QUERY = 12
 MAX_USES = 6
 MAX_LINE_CHARS = 240
 MAX_QUERY_CHARS = 2000
-BEFORE, AFTER_DEFINITION, AFTER_USE = 2, 34, 8
+BEFORE_DEFINITION, AFTER_DEFINITION = 8, 36
+BEFORE_USE, AFTER_USE = 4, 8
+WHOLE_FILES, WHOLE_LINES = 3, 80
+"""The best few files are read whole when they are short: what a function calls stands beside it more often than not."""
 _DEFINITIONS = frozenset({"function", "method", "class", "constant", "variable", "module"})
 _NAMED = re.compile(
     r"`(?P<ticked>[^`\s]+?)(?:\(\))?`"
@@ -150,8 +153,12 @@ def _cut_out(path: str, lines: Sequence[str], ranked: Sequence[tuple[int, Hit]])
 
 
 def _span_of(hit: Hit, rank: int, total: int) -> tuple[int, int, int]:
-    after = AFTER_DEFINITION if hit.kind in _DEFINITIONS else AFTER_USE
-    return max(1, hit.line - BEFORE), min(total, hit.line + after), rank
+    if rank < WHOLE_FILES and total <= WHOLE_LINES:
+        return 1, total, rank
+    is_definition = hit.kind in _DEFINITIONS
+    before = BEFORE_DEFINITION if is_definition else BEFORE_USE
+    after = AFTER_DEFINITION if is_definition else AFTER_USE
+    return max(1, hit.line - before), min(total, hit.line + after), rank
 
 
 def _stands(hit: Hit, lines: Sequence[str]) -> bool:
