@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -37,9 +38,10 @@ ANSWER_LIFETIME = timedelta(days=30)
 
 @dataclass(frozen=True)
 class BrokerPorts:
-    """All that the broker needs of the outside. `prices` is called off the event loop, when a price is first needed.
+    """All that the broker needs of the outside.
 
-    `check_url` returns the one form of a base URL or raises UrlRefusedError.
+    `prices` is called once, off the event loop, when a price is first needed. `check_url` returns the one form of a
+    base URL or raises UrlRefusedError.
     """
 
     home: Path
@@ -102,6 +104,7 @@ def open_broker(ports: BrokerPorts) -> BrokerParts:
 
 def _make_service(ports: BrokerPorts, store: SqlStore) -> BrokerService:
     policy, breakers = PolicyFile(ports.home / POLICY_FILE), Breakers(ports.clock)
+    prices = cache(ports.prices)
     tools = CallTools(
         store=store,
         wire=ports.wire,
@@ -112,14 +115,14 @@ def _make_service(ports: BrokerPorts, store: SqlStore) -> BrokerService:
         owner=new_id("broker"),
         session_cap_microusd=ports.session_cap_microusd,
     )
-    builder = LineupBuilder(ports.prices, ports.keys)
+    builder = LineupBuilder(prices, ports.keys)
     models = Models(
         store,
         ports.clock,
         policy=policy,
         builder=builder,
         breakers=breakers,
-        prices=ports.prices,
+        prices=prices,
         check_url=ports.check_url,
     )
     budgets = Budgets(store, ports.clock, policy, tools.offsets)
