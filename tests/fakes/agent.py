@@ -6,9 +6,12 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from services.broker.models import ToolCall, ToolSpec
+from services.kernel.db import open_engine, sqlite_url, upgrade_schema
 from services.kernel.vocabulary import Lane, RunState, TaskState
 from services.pas import workflows
 from services.pas.app import PasParts
@@ -207,6 +210,17 @@ class AgentBench:
         return {name: fake.git(stores[0], "cat-file", "blob", f"{tree}:{name}") for name in names}
 
 
+@cache
+def empty_database() -> bytes:
+    """Return a database of PAS with its tables and no rows: migrating each test's own costs more than the test."""
+    with TemporaryDirectory() as folder:
+        place = Path(folder) / "pas.db"
+        engine = open_engine(sqlite_url(place))
+        upgrade_schema(engine, "services.pas")
+        engine.dispose()
+        return place.read_bytes()
+
+
 @asynccontextmanager
 async def agent_bench(
     folder: Path,
@@ -219,6 +233,9 @@ async def agent_bench(
     repository, home, plain = folder / "repo", folder / "home", tools or PlainTools()
     if not repository.exists():
         fake.make_repository(repository, files)
+    if not home.exists():
+        home.mkdir(mode=0o700)
+        (home / "pas.db").write_bytes(empty_database())
     async with fake.running_pas(
         home, faults, isolation=NoSandbox(), broker=broker, tools=plain, is_launching=False
     ) as parts:
