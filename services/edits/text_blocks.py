@@ -12,6 +12,7 @@ from services.edits.text_document import (
     open_document,
     split_lines,
 )
+from services.edits.text_edits import Landing, TextEdits, refuse_stale, require_change
 from services.edits.text_elision import find_elided, has_elision
 from services.edits.text_errors import Refusal, TextEditRefusedError
 from services.edits.text_match import How, Place, find_places
@@ -34,24 +35,6 @@ class Block:
     search: str
     replace: str
     is_deletion: bool = False
-
-
-@dataclass(frozen=True)
-class Landing:
-    """Where one edit landed: the lines it replaced, from 1 in the file as it was; `how` says what was looked past."""
-
-    path: str
-    first_line: int
-    last_line: int
-    how: str
-
-
-@dataclass(frozen=True)
-class TextEdits:
-    """All files that change, with their new bytes (None: the file goes), and where each edit landed."""
-
-    contents: Mapping[str, bytes | None]
-    landings: tuple[Landing, ...]
 
 
 def apply_blocks(
@@ -77,12 +60,6 @@ def apply_blocks(
     return TextEdits(contents, tuple(landings))
 
 
-def refuse_stale(path: str) -> TextEditRefusedError:
-    """Return the refusal of an edit of a file that changed since it was shown."""
-    line = f"{path} changed since you read it; read it again, then edit"
-    return TextEditRefusedError(Refusal.STALE, path, line, "Nothing was changed.")
-
-
 _Numbered = list[tuple[int, Block]]
 
 
@@ -100,24 +77,12 @@ def _edit_file(
     splices = [(splice, label) for part, _, label in found for splice in part]
     check_overlaps(path, splices)
     result = document.splice([splice for splice, _ in splices])
-    landings = [
-        Landing(path, splice.start + 1, max(splice.stop, splice.start + 1), how)
-        for part, how, _ in found
-        for splice in part
-    ]
-    return _require_change(document, content, result), landings
+    landings = [Landing.of_splice(path, splice, how) for part, how, _ in found for splice in part]
+    return require_change(document.path, content, result), landings
 
 
 def _label(index: int, blocks: _Numbered) -> str:
     return f"edit {index}" if index > 1 or len(blocks) > 1 else "the edit"
-
-
-def _require_change(document: Document, before: bytes | str, after: bytes) -> bytes:
-    if after == (before.encode("utf-8", "surrogateescape") if isinstance(before, str) else before):
-        raise TextEditRefusedError(
-            Refusal.NO_CHANGE, document.path, f"{document.path}: the edit changes nothing; the file has it already"
-        )
-    return after
 
 
 def _delete(
@@ -127,7 +92,7 @@ def _delete(
         raise refuse_missing(path, find_near_names(path, known))
     if len(blocks) > 1 or blocks[0][1].search or blocks[0][1].replace:
         raise TextEditRefusedError(Refusal.MALFORMED, path, f"{path} is deleted and edited in one call; do one of them")
-    return None, [Landing(path, 1, 1, "deleted")]
+    return None, [Landing.of_file(path, "deleted")]
 
 
 def _create(
@@ -143,7 +108,7 @@ def _create(
     text = first.replace
     if text and not text.endswith("\n"):
         text += "\n"
-    return encode_text(text), [Landing(path, 1, 1, "created" if content is None else How.EXACT)]
+    return encode_text(text), [Landing.of_file(path, "created" if content is None else "filled")]
 
 
 def _find(document: Document, block: Block, label: str) -> tuple[tuple[Splice, ...], str, str]:

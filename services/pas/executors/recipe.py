@@ -158,8 +158,12 @@ def first_line(output: bytes) -> str:
 
 async def keep(box: ArtifactBox, task_id: TaskId, attempt: int, name: str, content: bytes) -> ArtifactRef:
     """Store what an attempt produced; return its reference in the run jacket."""
-    path = f"artifacts/{task_id}.{attempt}/{name}"
-    return ArtifactRef(path=path, sha256=await box.put(content), size_bytes=len(content))
+    return await keep_at(box, f"{task_id}.{attempt}", name, content)
+
+
+async def keep_at(box: ArtifactBox, place: str, name: str, content: bytes) -> ArtifactRef:
+    """Store what was produced; `place` is the folder below the jacket's artifacts."""
+    return ArtifactRef(path=f"artifacts/{place}/{name}", sha256=await box.put(content), size_bytes=len(content))
 
 
 def source_root() -> Path:

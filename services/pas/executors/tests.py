@@ -1,20 +1,116 @@
 """Test cards: the project's tests, on its own tree, with its own interpreter when it has one."""
 
 import asyncio
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from services.kernel.errors import InvalidRequestError
+from services.kernel.vocabulary import Lane
 from services.pas.core.argument import INPUTS_TARGET
 from services.pas.core.isolation import WORKSPACE_TARGET, ExecResult
 from services.pas.core.ports import ArtifactBox, CardResult, CardWork
-from services.pas.executors.recipe import fail, first_line, keep
+from services.pas.executors.recipe import fail, first_line, keep_at
 from services.pas.executors.workbench import Order, Programs, Workbench, explain_stop
-from services.pas.models import CardOutcome, TestCounts, TestsPayload
-from services.pas.recipes.commands import TestReport, parse_test_output, pytest_argv
+from services.pas.models import ArtifactRef, CardOutcome, TestCounts, TestsPayload
+from services.pas.recipes.commands import RESULT_MARKER, TestReport, parse_test_output, pytest_argv
 from services.pas.recipes.models import TestParams
 
 DRIVER_FILE = "driver.py"
+
+
+@dataclass(frozen=True)
+class TestOrder:
+    """Which tests to run: those of `paths`, or the project's own default, in `folder` with `repo`'s interpreter.
+
+    `place` names the folder of the artifacts in the run jacket.
+    """
+
+    __test__ = False
+
+    lane: Lane
+    folder: Path
+    repo: Path
+    paths: tuple[str, ...]
+    place: str
+
+
+@dataclass(frozen=True)
+class TestExecution:
+    """What an execution recorded. `stopped` is why it did not end by itself; the report then says nothing.
+
+    `artifacts` are the report and the output, none when nothing was proved.
+    """
+
+    __test__ = False
+
+    report: TestReport
+    result: ExecResult
+    stopped: str | None
+    artifacts: tuple[ArtifactRef, ...]
+
+    @property
+    def counts(self) -> TestCounts:
+        """Return how many tests did what."""
+        return _count(self.report)
+
+    @property
+    def summary(self) -> str:
+        """Return one line for people."""
+        return self.stopped or _summarise(self.report)
+
+    @property
+    def detail(self) -> ArtifactRef | None:
+        """Return where the full report is."""
+        return self.artifacts[0] if self.artifacts else None
+
+    @property
+    def is_proved(self) -> bool:
+        """Return whether the tests themselves were judged, with whatever result."""
+        return not (self.report.status == "failed" and self.report.reason is not None)
+
+    @property
+    def output(self) -> str:
+        """Return what the tests printed, without the report's own line."""
+        text = self.result.stdout.decode("utf-8", "replace")
+        return text.partition(f"\n{RESULT_MARKER}")[0]
+
+
+async def run_tests(
+    bench: Workbench, artifacts: ArtifactBox, programs: Programs, order: TestOrder, cancel: asyncio.Event
+) -> TestExecution:
+    """Run tests in the sandbox and keep their report and output as artifacts.
+
+    Raises CommandDeniedError or IsolationUnavailableError before anything ran.
+    """
+    driver = f"{INPUTS_TARGET}/{DRIVER_FILE}"
+    python = await asyncio.to_thread(choose_interpreter, order.repo, programs.python)
+    params, is_own = TestParams(paths=order.paths), python != programs.python
+    command = Order(
+        lane=order.lane,
+        argv=tuple(pytest_argv(params, driver, WORKSPACE_TARGET, is_own_interpreter=is_own)),
+        folder=order.folder,
+        inputs={DRIVER_FILE: _read_driver()},
+        scripts={"test-driver": driver},
+        python=python,
+    )
+    result = await bench.run(command, cancel)
+    stopped = explain_stop(result)
+    if stopped is not None:
+        return TestExecution(TestReport(status="failed", reason=stopped), result, stopped, ())
+    report = parse_test_output(result.stdout.decode("utf-8", "replace"))
+    if is_silent(report):
+        return TestExecution(report, result, None, ())
+    content = report.model_dump_json(indent=1).encode()
+    log = result.stdout + b"\n" + result.stderr
+    detail = await keep_at(artifacts, order.place, "tests.json", content)
+    output = await keep_at(artifacts, order.place, "tests.log", log)
+    return TestExecution(report, result, None, (detail, output))
+
+
+def is_silent(report: TestReport) -> bool:
+    """Return whether the tests failed with a reason before any of them was even collected."""
+    return report.status == "failed" and report.reason is not None and report.collected == 0 and not report.outcomes
 
 
 class TestsExecutor:
@@ -31,41 +127,31 @@ class TestsExecutor:
         payload = work.card.payload
         if not isinstance(payload, TestsPayload):
             raise InvalidRequestError(f"the card {work.card.task_id} is no test card")
-        driver = f"{INPUTS_TARGET}/{DRIVER_FILE}"
-        python = await asyncio.to_thread(choose_interpreter, Path(work.repo), self._programs.python)
-        params, is_own = TestParams(paths=payload.paths), python != self._programs.python
-        order = Order(
+        order = TestOrder(
             lane=work.card.lane,
-            argv=tuple(pytest_argv(params, driver, WORKSPACE_TARGET, is_own_interpreter=is_own)),
             folder=work.folder,
-            inputs={DRIVER_FILE: _read_driver()},
-            scripts={"test-driver": driver},
-            python=python,
+            repo=Path(work.repo),
+            paths=payload.paths,
+            place=f"{work.card.task_id}.{work.attempt}",
         )
-        result = await self._bench.run(order, work.cancel)
-        stopped = explain_stop(result)
-        if stopped is not None:
-            return fail(result, f"tests {stopped}")
-        return await self._judge(work, parse_test_output(result.stdout.decode("utf-8", "replace")), result)
+        done = await run_tests(self._bench, self._artifacts, self._programs, order, work.cancel)
+        if done.stopped is not None:
+            return fail(done.result, f"tests {done.stopped}")
+        if is_silent(done.report):
+            return fail(done.result, f"{done.report.reason}: {first_line(done.result.stderr)}".removesuffix(": "))
+        return _judge(done)
 
-    async def _judge(self, work: CardWork, report: TestReport, result: ExecResult) -> CardResult:
-        if report.status == "failed" and report.reason is not None and report.collected == 0 and not report.outcomes:
-            return fail(result, f"{report.reason}: {first_line(result.stderr)}".removesuffix(": "))
-        content = report.model_dump_json(indent=1).encode()
-        log = result.stdout + b"\n" + result.stderr
-        detail = await keep(self._artifacts, work.card.task_id, work.attempt, "tests.json", content)
-        output = await keep(self._artifacts, work.card.task_id, work.attempt, "tests.log", log)
-        is_success = not (report.status == "failed" and report.reason is not None)
-        summary = _summarise(report)
-        return CardResult(
-            is_success=is_success,
-            outcome=CardOutcome(summary=summary, tests=_count(report), detail=detail),
-            tier=result.tier,
-            reason="" if is_success else summary,
-            exit_code=report.exit_status,
-            changes_tree=False,
-            artifacts=(detail, output),
-        )
+
+def _judge(done: TestExecution) -> CardResult:
+    return CardResult(
+        is_success=done.is_proved,
+        outcome=CardOutcome(summary=done.summary, tests=done.counts, detail=done.detail),
+        tier=done.result.tier,
+        reason="" if done.is_proved else done.summary,
+        exit_code=done.report.exit_status,
+        changes_tree=False,
+        artifacts=done.artifacts,
+    )
 
 
 def _read_driver() -> bytes:

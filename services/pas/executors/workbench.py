@@ -103,6 +103,15 @@ class Workbench:
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)
 
+    async def discard(self, folder: Path) -> None:
+        """Remove a folder that a command may have written, whatever modes and owners it left there."""
+        await asyncio.to_thread(self._discard, folder)
+
+    def _discard(self, folder: Path) -> None:
+        if folder.exists():
+            self._isolation.reclaim(folder)
+            shutil.rmtree(folder)
+
     @asynccontextmanager
     async def _lay_out(self, order: Order) -> AsyncIterator[Callable[[Allowlist], SandboxCommand]]:
         inputs = order.folder.with_name(order.folder.name + ".inputs")
