@@ -173,18 +173,15 @@ def _read_reply(response: ModelResponse, exchange: Exchange, site: Site, *, is_s
     is_finished = "finish_reason" in details or response.finish_reason == "content_filter"
     if is_streamed and not is_finished and STREAM_END not in exchange.tail:
         raise explain_cut(exchange, site)
-    if not response.parts and not is_finished:
-        raise explain_malformed("it holds no answer", exchange, site)
-    if response.finish_reason == "error":
-        raise explain_malformed(f"the provider gave the answer up ({details.get('finish_reason')})", exchange, site)
-    text = join_text(response) or str(details.get("refusal", ""))
-    if len(text) > MAX_MESSAGE_CHARS:
-        raise explain_malformed(TOO_LONG, exchange, site)
     usage = read_usage(response.usage)
     try:
-        calls = list_calls(response)
-    except ValueError:
-        failure = explain_malformed("a tool call has no name, or one that is too long", exchange, site)
+        if not response.parts and not is_finished:
+            raise ValueError("it holds no answer")
+        if response.finish_reason == "error":
+            raise ValueError(f"the provider gave the answer up ({details.get('finish_reason')})")
+        text, calls = _read_content(response, str(details.get("refusal", "")))
+    except ValueError as error:
+        failure = explain_malformed(str(error), exchange, site)
         failure.usage = usage
         raise failure from None
     return WireReply(
@@ -194,6 +191,17 @@ def _read_reply(response: ModelResponse, exchange: Exchange, site: Site, *, is_s
         usage=usage,
         opaque=seal(site.target, response),
     )
+
+
+def _read_content(response: ModelResponse, refusal: str) -> tuple[str, tuple[ToolCall, ...]]:
+    """Return text and calls; raise ValueError when a message could not carry them."""
+    text = join_text(response) or refusal
+    if len(text) > MAX_MESSAGE_CHARS:
+        raise ValueError(TOO_LONG)
+    try:
+        return text, list_calls(response)
+    except ValueError:
+        raise ValueError("a tool call has no name or id, or one that is too long") from None
 
 
 def _read_finish(response: ModelResponse, calls: tuple[ToolCall, ...]) -> FinishReason:
