@@ -175,11 +175,7 @@ def _read_reply(response: ModelResponse, exchange: Exchange, site: Site, *, is_s
         raise explain_cut(exchange, site)
     usage = read_usage(response.usage)
     try:
-        if not response.parts and not is_finished:
-            raise ValueError("it holds no answer")
-        if response.finish_reason == "error":
-            raise ValueError(f"the provider gave the answer up ({details.get('finish_reason')})")
-        text, calls = _read_content(response, str(details.get("refusal", "")))
+        text, calls = _read_content(response, is_finished=is_finished)
     except ValueError as error:
         failure = explain_malformed(str(error), exchange, site)
         failure.usage = usage
@@ -193,9 +189,14 @@ def _read_reply(response: ModelResponse, exchange: Exchange, site: Site, *, is_s
     )
 
 
-def _read_content(response: ModelResponse, refusal: str) -> tuple[str, tuple[ToolCall, ...]]:
-    """Return text and calls; raise ValueError when a message could not carry them."""
-    text = join_text(response) or refusal
+def _read_content(response: ModelResponse, *, is_finished: bool) -> tuple[str, tuple[ToolCall, ...]]:
+    """Return text and calls; raise ValueError when there is no answer, or none that a message could carry."""
+    details = response.provider_details or {}
+    if not response.parts and not is_finished:
+        raise ValueError("it holds no answer")
+    if response.finish_reason == "error":
+        raise ValueError(f"the provider gave the answer up ({details.get('finish_reason')})")
+    text = join_text(response) or str(details.get("refusal", ""))
     if len(text) > MAX_MESSAGE_CHARS:
         raise ValueError(TOO_LONG)
     try:
