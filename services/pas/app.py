@@ -17,7 +17,7 @@ from services.broker.protocol import Broker
 from services.kernel.caller import Authenticator, CallerSource
 from services.kernel.clock import Clock
 from services.kernel.db import upgrade_schema
-from services.kernel.errors import InternalError
+from services.kernel.errors import InternalError, UnavailableError
 from services.kernel.http import make_app
 from services.kernel.version import VERSION
 from services.kernel.vocabulary import Lane, ServiceName
@@ -40,6 +40,7 @@ from services.pas.core.stage import Stage
 from services.pas.core.validators import TestPassRate, TypeCheck, Validator
 from services.pas.executors.agent.card import AgentExecutor, AgentParts
 from services.pas.executors.agent.hands import Toolset
+from services.pas.executors.agent.tools.toolset import open_toolset
 from services.pas.executors.command import CommandExecutor
 from services.pas.executors.linter import LinterPass
 from services.pas.executors.plan import PlanExecutor
@@ -53,6 +54,7 @@ from services.pas.schema import IDEMPOTENCY
 from services.pas.store import SqlPasStore
 from services.pas.trees import RepositoryTrees
 from services.pas.workflows import PasRuntime, bind_runtime, launch_run, stop_workflows
+from services.vector_ops.models import IndexAnswer, QueryKind
 from services.vector_ops.protocol import VectorOps
 from services.wire.idempotency import SqlIdempotencyStore
 from services.wire.storage import open_engine
@@ -243,8 +245,8 @@ def _make_executors(ports: PasPorts, shared: _Shared) -> Mapping[str, CardExecut
         "command": CommandExecutor(shared.bench, ports.artifacts),
     }
     executors["plan"] = PlanExecutor(shared.broker, _gather_recorder_parts(ports, shared), shared.allowlists)
-    if shared.broker is not None and ports.tools is not None:
-        executors["agent"] = AgentExecutor(_gather_agent_parts(ports, shared, shared.broker, ports.tools))
+    if shared.broker is not None:
+        executors["agent"] = AgentExecutor(_gather_agent_parts(ports, shared, shared.broker))
     return executors
 
 
@@ -261,16 +263,22 @@ def _gather_recorder_parts(ports: PasPorts, shared: _Shared) -> RecorderParts:
     )
 
 
-def _gather_agent_parts(ports: PasPorts, shared: _Shared, broker: BrokerEdge, tools: Toolset) -> AgentParts:
+def _gather_agent_parts(ports: PasPorts, shared: _Shared, broker: BrokerEdge) -> AgentParts:
+    look = _refuse_look if shared.index is None else shared.index.query
+    tools = ports.tools or open_toolset(shared.bench, ports.artifacts, shared.programs, look)
     return AgentParts(
         broker=broker,
         index=shared.index,
         recorder=_gather_recorder_parts(ports, shared),
         tools=tools,
-        stage=shared.stage,
         isolation=ports.isolation,
         allowlists=shared.allowlists,
     )
+
+
+async def _refuse_look(repo: str, kind: QueryKind, text: str, limit: int) -> IndexAnswer:
+    del kind, text, limit
+    raise UnavailableError(f"this server has no code index of {repo}; use fs_search")
 
 
 def _make_validators(shared: _Shared, ports: PasPorts) -> Mapping[str, Validator]:

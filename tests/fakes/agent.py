@@ -128,7 +128,6 @@ class PlainTools:
         counts = TestCounts(collected=len(outcomes), passed=passed, failed=len(failing), errors=0, skipped=0)
         line = f"{passed} passed, {len(failing)} failed"
         run = TestRun(counts, failing, is_unknown=not outcomes, detail=None)
-        (scene.folder / "droppings.txt").write_text("left behind by the tests\n")
         return ToolResult(text=line, line=line, tests=run)
 
     def _finish(self, arguments: Mapping[str, str], scene: ToolScene) -> ToolResult:

@@ -14,7 +14,6 @@ from services.pas.core.allowlist import Allowlist
 from services.pas.core.isolation import Isolation
 from services.pas.core.ports import CardResult, CardWork
 from services.pas.core.records import RunRecord
-from services.pas.core.stage import Stage
 from services.pas.executors.agent.baseline import find_baseline
 from services.pas.executors.agent.hands import TEST_TOOL, Hands, Toolset
 from services.pas.executors.agent.loop import AgentLoop, Ending
@@ -40,7 +39,6 @@ class AgentParts:
     index: VectorOpsEdge | None
     recorder: RecorderParts
     tools: Toolset
-    stage: Stage
     isolation: Isolation
     allowlists: Mapping[Lane, Allowlist]
 
@@ -88,7 +86,7 @@ class AgentExecutor:
         missing = {name for name, is_there in ((TEST_TOOL, has_tests), (INDEX_TOOL, self._parts.index)) if not is_there}
         specs = tuple(spec for spec in self._parts.tools.specs if spec.name not in missing)
         dialogue = Dialogue(self._parts.broker, recorder, run, book, Purpose.AGENT, payload.alias, specs)
-        hands = Hands(self._parts.tools, recorder, allowlist, self._parts.stage)
+        hands = Hands(self._parts.tools, recorder, allowlist)
 
         async def look() -> str:
             places = await search_places(self._parts.index, work.repo, payload.goal, allowlist)

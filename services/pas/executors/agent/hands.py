@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -12,7 +11,6 @@ from services.edits.errors import UnsafePathError
 from services.kernel.ids import GitOid, Sha256
 from services.pas.core.allowlist import Allowlist
 from services.pas.core.records import EventDraft, StepKind
-from services.pas.core.stage import Stage
 from services.pas.executors.agent.results import dump_result, load_result
 from services.pas.executors.agent.toolbox import ToolResult, ToolScene
 from services.pas.executors.recorder import Asked, Done, Recorder, digest
@@ -47,7 +45,6 @@ class Hands:
     tools: Toolset
     recorder: Recorder
     allowlist: Allowlist
-    stage: Stage
     shown: dict[str, Sha256] = field(default_factory=dict)
 
     async def use(self, turn: int, index: int, call: ToolCall) -> ToolResult:
@@ -60,20 +57,19 @@ class Hands:
         """Run tests on the tree as it is now; `name` is what the check is for; not run when `find` has their result."""
         call = ToolCall(call_id="platform", name=TEST_TOOL, arguments=json.dumps({"paths": list(paths)}))
         asked = Asked(StepKind.CHECK, f"check:{name}", digest(*paths, self.recorder.tree))
-        return await self._perform(asked, call, "agent_checked", f"{name}: ", find)
+        return await self._perform(asked, call, "agent_checked", name, find)
 
     async def _perform(
-        self, asked: Asked, call: ToolCall, fault: str, prefix: str = "", find: Find | None = None
+        self, asked: Asked, call: ToolCall, fault: str, name: str = "", find: Find | None = None
     ) -> ToolResult:
         async def act() -> Done:
             result = None if find is None else await find()
             if result is None:
-                async with self._scene(call) as scene:
-                    result = await self.tools.run(call, scene)
+                result = await self.tools.run(call, self._scene())
             result, tree = await self._settle(result)
             task_id = self.recorder.work.card.task_id
             events = [EventDraft(EventKind.DENIED, line[:MAX_LINE_CHARS], task_id=task_id) for line in result.denied]
-            line = (prefix + _clean(result.line))[:MAX_LINE_CHARS]
+            line = (f"{name}: {_count(result)}" if name else _clean(result.line))[:MAX_LINE_CHARS]
             events.append(EventDraft(EventKind.AGENT, line, task_id=task_id))
             return Done(dump_result(result), fault, tree, events=tuple(events))
 
@@ -81,18 +77,10 @@ class Hands:
         self.shown.update(result.shown)
         return result
 
-    @asynccontextmanager
-    async def _scene(self, call: ToolCall) -> AsyncIterator[ToolScene]:
-        recorder, work = self.recorder, self.recorder.work
-        name = f"{work.card.task_id}.{work.attempt}.s{recorder.position}"
-        scene = ToolScene(work, work.folder, self.allowlist, dict(self.shown), name)
-        if call.name != TEST_TOOL:
-            yield scene
-            return
-        # Tests run the project's code: in a folder of their own, so that nothing they leave behind is taken for a
-        # change, and no link they make leads the server's own writes astray.
-        async with self.stage.lay_out(work.run_id, name, work.repo, recorder.tree) as folder:
-            yield replace(scene, work=replace(work, folder=folder), folder=folder)
+    def _scene(self) -> ToolScene:
+        work = self.recorder.work
+        name = f"{work.card.task_id}.{work.attempt}.s{self.recorder.position}"
+        return ToolScene(work, work.folder, self.allowlist, dict(self.shown), name)
 
     async def _settle(self, result: ToolResult) -> tuple[ToolResult, GitOid | None]:
         """Return the result with clean text, and the tree that its changes make; refused changes are an error."""
@@ -113,6 +101,14 @@ class Hands:
 
 def _refuse(text: str, denied: tuple[str, ...]) -> ToolResult:
     return ToolResult(text=text, line=text, is_error=True, denied=denied)
+
+
+def _count(result: ToolResult) -> str:
+    """Return a test run in few words."""
+    if result.tests is None or result.tests.is_unknown:
+        return _clean(result.line)
+    counts = result.tests.counts
+    return f"{counts.passed} passed, {counts.failed + counts.errors} failed"
 
 
 def _digest(content: bytes) -> Sha256:

@@ -90,7 +90,7 @@ class AgentLoop:
         if self._find_baseline is not None:
             result = await self._hands.run_tests("tests before", self._payload.test_paths, self._find_baseline)
             self._before = result.tests
-            before = result.line
+            before = result.text
         route = await self._dialogue.follow_route()
         asked = Asked(StepKind.CHECK, "opening", digest(self._payload.model_dump_json(), before))
 
