@@ -13,6 +13,7 @@ from services.broker.models import BudgetKind, BudgetScope
 from services.direng.calls.broker import BrokerEdge
 from services.direng.calls.pas import PasEdge
 from services.direng.calls.pex import PexEdge
+from services.direng.core.money import read_usd
 from services.direng.core.notebook import Notebook
 from services.direng.core.pausing import Pause, ask_about, is_direct, measure_directly
 from services.direng.core.ports import EventDraft, Following, OpenTurn, Pending
@@ -118,7 +119,7 @@ class Follower:
                         return following, True
         delegation = await self._parts.pex.get_delegation(delegation_id)
         if following.is_planning and delegation.state in _PLANNED:
-            await self.offer(turn, delegation, ())
+            await self.offer(turn, delegation, (), following.max_cost_usd)
             return following, True
         if delegation.state is DelegationState.AWAITING_APPROVAL:
             await self._ask_again(turn)
@@ -128,7 +129,9 @@ class Follower:
         await self._close_delegation(turn, delegation)
         return following, True
 
-    async def offer(self, turn: OpenTurn, delegation: Delegation, relayed: tuple[EventDraft, ...]) -> None:
+    async def offer(
+        self, turn: OpenTurn, delegation: Delegation, relayed: tuple[EventDraft, ...], max_cost_usd: str | None
+    ) -> None:
         """Close a turn with what planning led to: the estimate and its question, PEX's question, or the reason."""
         if delegation.question is not None:
             event, asked = tell_question(delegation.question, turn.trace_id, Handling.DELEGATE)
@@ -137,9 +140,10 @@ class Follower:
         if delegation.state is not DelegationState.AWAITING_APPROVAL or delegation.estimate is None:
             await self._notebook.refuse(turn, delegation.reason or "PEX could not plan this", "pex.not_planned")
             return
-        pending = Pending(kind="approval", trace_id=turn.trace_id, intent=delegation.intent)
+        pending = Pending(kind="approval", trace_id=turn.trace_id, intent=delegation.intent, max_cost_usd=max_cost_usd)
+        most = None if max_cost_usd is None else read_usd(max_cost_usd)
         planned = self._tell_own_plan(delegation)
-        events = (*relayed, *planned, tell_estimate(delegation.estimate), tell_approval(delegation))
+        events = (*relayed, *planned, tell_estimate(delegation.estimate), tell_approval(delegation, most))
         await self._notebook.close(turn, TurnState.WAITING, *events, pending=pending)
 
     def _tell_own_plan(self, delegation: Delegation) -> tuple[EventDraft, ...]:

@@ -15,7 +15,7 @@ from services.pas.models import Passport, RunView
 class Following(BaseModel):
     """What a running turn follows, and the newest event of it that was told; so a restart goes on there.
 
-    `is_planning`: the delegation has not asked for the user's word yet.
+    `is_planning`: the delegation has not asked for the user's word yet; `max_cost_usd` is what it may cost at most.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -24,6 +24,7 @@ class Following(BaseModel):
     id: str
     cursor: int = 0
     is_planning: bool = False
+    max_cost_usd: str | None = None
 
 
 class Pending(BaseModel):

@@ -92,7 +92,7 @@ class TurnTaker:
         """Act on words that answer what the session waits for; return whether they did."""
         word = read_word(said)
         if pending.kind == "approval" and word is not None:
-            await self._parts.worker.decide(turn, is_approved=word)
+            await self._parts.worker.decide(turn, pending, is_approved=word)
             return True
         if pending.kind == "paid" and word is not None:
             await self._pay(turn, pending, is_agreed=word)
@@ -120,7 +120,7 @@ class TurnTaker:
             await self._notebook.close(turn, TurnState.REFUSED, declined, exit_code=1)
             return
         await self._notebook.store.allow_paid(turn.session_id)
-        order = Order(pending.intent, pending.handling, pending.max_cost_usd)
+        order = Order(pending.intent, pending.handling, pending.max_cost_usd, is_told=True)
         if pending.purpose == "ask":
             await self._answer_freely(turn, "ask", order, None)
         else:

@@ -42,11 +42,12 @@ class WorkParts:
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be done, and on which terms."""
+    """What is to be done, and on which terms. `is_told`: the user has seen the plan already."""
 
     text: str
     handling: Handling
     max_cost_usd: str | None = None
+    is_told: bool = False
 
     @classmethod
     def of(cls, said: TurnInput, text: str, handling: Handling) -> "Order":
@@ -78,7 +79,8 @@ class Worker:
             return
         size = await self._measure(turn, plan, asks_for_estimate=asks_for_estimate)
         decision = decide_route(size, order.handling)
-        await self._notebook.tell(turn, tell_plan(plan))
+        if not order.is_told:
+            await self._notebook.tell(turn, tell_plan(plan))
         if decision.route is Route.ASK:
             await self._ask_who(turn, intent, decision.reason, order)
         elif decision.route is Route.DIRECT:
@@ -177,11 +179,14 @@ class Worker:
         delegation = await self._parts.pex.delegate(request)
         await self._notebook.store.point_to(turn, delegation_id=delegation.delegation_id)
         if delegation.state in _PLANNING:  # a model plans; it may take a while
-            following = Following(kind="delegation", id=delegation.delegation_id, is_planning=True)
+            following = Following(
+                kind="delegation", id=delegation.delegation_id, is_planning=True, max_cost_usd=order.max_cost_usd
+            )
             await self._notebook.tell(turn, following=following)
             await self._parts.follower.follow(turn, following)
             return
-        await self._parts.follower.offer(turn, delegation, await self._relay_until_approval(delegation))
+        relayed = await self._relay_until_approval(delegation)
+        await self._parts.follower.offer(turn, delegation, relayed, order.max_cost_usd)
 
     async def _relay_until_approval(self, delegation: Delegation) -> tuple[EventDraft, ...]:
         return tuple(
@@ -192,7 +197,7 @@ class Worker:
             ]
         )
 
-    async def decide(self, turn: OpenTurn, *, is_approved: bool) -> None:
+    async def decide(self, turn: OpenTurn, pending: Pending, *, is_approved: bool) -> None:
         """Take the user's word to PEX: steps 6 and 7."""
         delegation_id = await self._newest_delegation(turn)
         word = "yes" if is_approved else "no"
@@ -212,15 +217,18 @@ class Worker:
         waiting = await self._parts.pex.get_delegation(delegation_id)
         following = Following(kind="delegation", id=delegation_id, cursor=waiting.last_seq)
         await self._notebook.tell(turn, following=following)
-        await self._make_room(turn, waiting)
+        await self._make_room(turn, waiting, pending.max_cost_usd)
         await self._parts.pex.approve(delegation_id, reply)
         await self._notebook.tell(turn, sent)
         await self._parts.follower.follow(turn, following)
 
-    async def _make_room(self, turn: OpenTurn, delegation: Delegation) -> None:
-        """Let the session hold what the user has just approved, and say so when its cap was lower."""
+    async def _make_room(self, turn: OpenTurn, delegation: Delegation, max_cost_usd: str | None) -> None:
+        """Let the session hold what the user has just approved, and say so when its cap was lower.
+
+        A bound that the user set is the session's cap already, and holds for planning and work together.
+        """
         estimate = delegation.estimate
-        if estimate is None or not estimate.uses_model:
+        if estimate is None or not estimate.uses_model or max_cost_usd is not None:
             return
         raised = await self._parts.purse.make_room(turn.session_id, estimate.cost_microusd_p95)
         if raised:
