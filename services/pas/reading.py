@@ -30,10 +30,15 @@ def read_events(connection: sa.Connection, run_id: RunId, after_seq: int) -> tup
 
 def read_journal(connection: sa.Connection, run_id: RunId) -> Journal:
     """Return receipts, events and artifacts in the order they were recorded."""
-    query = sa.select(RECEIPTS.c.receipt).where(RECEIPTS.c.run_id == run_id).order_by(RECEIPTS.c.position)
-    receipts = tuple(Receipt.model_validate_json(row) for row in connection.execute(query).scalars())
+    receipts = read_receipts(connection, run_id)
     steps = read_steps(connection, STEPS.c.run_id == run_id)
     return Journal(receipts, read_events(connection, run_id, 0), read_artifacts(connection, run_id), steps)
+
+
+def read_receipts(connection: sa.Connection, run_id: RunId) -> tuple[Receipt, ...]:
+    """Return the receipts of a run in the order they were recorded."""
+    query = sa.select(RECEIPTS.c.receipt).where(RECEIPTS.c.run_id == run_id).order_by(RECEIPTS.c.position)
+    return tuple(Receipt.model_validate_json(row) for row in connection.execute(query).scalars())
 
 
 def read_steps(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> tuple[Step, ...]:

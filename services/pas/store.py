@@ -186,6 +186,9 @@ class SqlPasStore:
     async def read_findings(self, run_id: RunId) -> tuple[Finding, ...]:
         return await self._do(lambda connection: reading.read_findings(connection, run_id))
 
+    async def read_receipts(self, run_id: RunId) -> tuple[Receipt, ...]:
+        return await self._do(lambda connection: reading.read_receipts(connection, run_id))
+
     async def read_journal(self, run_id: RunId) -> Journal:
         return await self._do(lambda connection: reading.read_journal(connection, run_id))
 

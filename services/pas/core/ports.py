@@ -108,6 +108,10 @@ class Store(Protocol):
         """Return the findings of a run."""
         ...
 
+    async def read_receipts(self, run_id: RunId) -> tuple[Receipt, ...]:
+        """Return the receipts of a run in the order they were recorded."""
+        ...
+
     async def read_journal(self, run_id: RunId) -> Journal:
         """Return receipts, events and artifacts in the order they were recorded."""
         ...

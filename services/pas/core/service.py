@@ -156,7 +156,7 @@ class PasService:
     async def list_receipts(self, caller: Caller, run_id: RunId) -> tuple[Receipt, ...]:
         caller.require(Scope.PAS_READ_STATUS)
         await self._read(run_id)
-        return (await self._parts.store.read_journal(run_id)).receipts
+        return await self._parts.store.read_receipts(run_id)
 
     async def get_passport(self, caller: Caller, run_id: RunId) -> SignedPassport:
         caller.require(Scope.PAS_READ_STATUS)
