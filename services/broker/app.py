@@ -1,12 +1,13 @@
 """Composition of the broker: database, policy, wire, service, HTTP app."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from random import Random
+from random import Random, SystemRandom
 
 import sqlalchemy as sa
 from fastapi import FastAPI
@@ -22,6 +23,11 @@ from services.broker.core.registry import Models
 from services.broker.core.service import BrokerService
 from services.broker.models import Health
 from services.broker.policy.source import POLICY_FILE, PolicyFile
+from services.broker.providers.keys import ReferencedKeys
+from services.broker.providers.prices import GenaiPrices
+from services.broker.providers.urls import check_base_url
+from services.broker.providers.wire import PydanticWire
+from services.broker.settings import BrokerSettings
 from services.broker.store import SqlStore, prepare_schema
 from services.broker.tables import IDEMPOTENCY
 from services.kernel.caller import Authenticator
@@ -30,6 +36,7 @@ from services.kernel.http import make_app
 from services.kernel.ids import new_id
 from services.kernel.version import VERSION
 from services.kernel.vocabulary import ServiceName
+from services.security.vault import Vault
 from services.wire.idempotency import SqlIdempotencyStore
 from services.wire.storage import open_engine
 
@@ -127,6 +134,25 @@ def _make_service(ports: BrokerPorts, store: SqlStore) -> BrokerService:
     )
     budgets = Budgets(store, ports.clock, policy, tools.offsets)
     return BrokerService(tools, models, budgets, new_id)
+
+
+def open_configured(clock: Clock) -> BrokerParts:
+    """Return the broker that the settings name: one process of a networked installation."""
+    settings = BrokerSettings()
+    keys = ReferencedKeys(os.environ, Vault.open(settings.home / "vault"))
+    return open_broker(
+        BrokerPorts(
+            home=settings.home,
+            database_url=settings.database_url,
+            clock=clock,
+            random=SystemRandom(),
+            wire=PydanticWire(keys),
+            prices=GenaiPrices,
+            keys=keys,
+            check_url=check_base_url,
+            session_cap_microusd=settings.session_cap_microusd,
+        )
+    )
 
 
 def create_app(parts: BrokerParts, authenticator: Authenticator) -> FastAPI:

@@ -36,6 +36,7 @@ def make_wire() -> ScriptedWire:
             "refusing": [fault(AttemptOutcome.KEY_REFUSED, status=401)],
             "gone": [fault(AttemptOutcome.MODEL_UNKNOWN)],
             "cutting": [fault(AttemptOutcome.CUT), reply("other words")],
+            "breaking": [fault(AttemptOutcome.CUT)],
             "mending": [fault(AttemptOutcome.CUT), reply("half of it is enough")],
         },
         checks={"gone": fault(AttemptOutcome.UNREACHABLE, detail="nothing listens there")},

@@ -33,7 +33,7 @@ from tests.fakes.identity import ENGINEER, NOBODY
 from tests.fakes.sockets import serve, serve_in_process
 
 BINDINGS = ("embedded", "loopback", "networked")
-MODELS = ("main", "slow", "tools", "rejecting", "overflowing", "refusing", "gone", "cutting", "mending")
+MODELS = ("main", "slow", "tools", "rejecting", "overflowing", "refusing", "gone", "cutting", "mending", "breaking")
 
 
 @pytest.fixture(scope="session")
@@ -116,6 +116,20 @@ async def test_broken_stream_says_that_it_begins_again(broker, run):
     ]
     outcomes = [receipt.outcome for receipt in deltas[-1].completion.receipts]
     assert outcomes == [AttemptOutcome.CUT, AttemptOutcome.OK]
+
+
+async def test_stream_that_breaks_for_good_ends_with_the_error_that_complete_raises(broker, run):
+    deltas = []
+
+    async def collect():
+        async for delta in broker.stream(ENGINEER, fresh(run, alias="breaking")):
+            deltas.append(delta)  # noqa: PERF401 - the pieces before the error are what counts
+
+    with pytest.raises(ModelsUnavailableError, match="after 3 attempts; the last, breaking: cut"):
+        await collect()
+    assert [(delta.text, delta.is_restart) for delta in deltas] == [("half of ", False), ("", True)] * 2 + [
+        ("half of ", False)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -223,6 +237,19 @@ async def test_route_and_facts_follow_policy_and_downshift(bound, run):
     write_policy(home, "absent")
     with pytest.raises(ModelMissingError, match="absent"):
         await broker.complete(ENGINEER, fresh(run))
+
+
+async def test_health_is_open_and_counts_the_models(tmp_path):
+    parts = open_conforming(tmp_path)
+    await add_models(parts.service)
+    async with (
+        serve(create_app(parts, CALLERS)) as base_url,
+        aiohttp.ClientSession() as session,
+        session.get(f"{base_url}/health") as answer,
+    ):
+        body = await answer.json()
+    assert (body["status"], body["service"], body["models"], body["schema"]) == ("ok", "broker", len(MODELS), "0001")
+    await parts.close()
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from services.broker.core.ports import WireError
 from services.broker.core.probing import PROBE_AGAIN, TEXT_ONLY_CURE, has_called_tool, make_probe
 from services.broker.core.registry import Models
 from services.broker.models import (
+    AttemptOutcome,
     BrokerFacts,
     Budget,
     BudgetScope,
@@ -29,7 +30,7 @@ from services.broker.models import (
     SetBudget,
     ToolStyle,
 )
-from services.broker.protocol import CallConflictError, ModelRejectedError, ModelsUnavailableError, PolicyBrokenError
+from services.broker.protocol import CallConflictError, PolicyBrokenError
 from services.kernel.caller import Caller
 from services.kernel.clock import to_iso
 from services.kernel.errors import InvalidRequestError, PlatformError
@@ -186,31 +187,34 @@ class BrokerService:
         lineup = await self._models.get_lineup()
         candidate = lineup.find(alias)
         started_s = self._tools.clock.monotonic_s()
-        cost, faults, has_answered = 0, [], False
+        cost, fault, cure = 0, "", PROBE_AGAIN
         for style in dict.fromkeys([candidate.target.tool_style, ToolStyle.TEXT]):
             self._tools.breakers.close(alias)  # who asks on purpose wants to know how it is now
+            call_id = self._new_id("probe")
             try:
-                completion = await self._probe(lineup, candidate, style)
-            except (ModelRejectedError, ModelsUnavailableError) as error:
-                # Some servers refuse tools outright, and some models garble the text protocol: the other way may work.
-                faults.append(error.detail)
-                continue
+                completion = await self._probe(lineup, candidate, style, call_id)
             except PlatformError as error:
-                return ModelProbe(alias=alias, is_good=False, detail=error.detail, cure=PROBE_AGAIN)
-            cost, has_answered = cost + completion.cost_microusd, True
+                fault = fault or error.detail
+                if await self._is_worth_another_style(call_id):
+                    continue
+                break
+            cost += completion.cost_microusd
             if has_called_tool(completion):
                 await self._models.keep_tool_style(caller, alias, style)
                 return self._judge(completion, style, cost, started_s)
-        if has_answered:
-            detail = "it answered, but called no tool"
-            return ModelProbe(alias=alias, is_good=False, detail=detail, cure=TEXT_ONLY_CURE, cost_microusd=cost)
-        return ModelProbe(alias=alias, is_good=False, detail=faults[0], cure=PROBE_AGAIN)
+            fault, cure = "it answered, but called no tool", TEXT_ONLY_CURE
+        return ModelProbe(alias=alias, is_good=False, detail=fault, cure=cure, cost_microusd=cost)
 
-    async def _probe(self, lineup: Lineup, candidate: Candidate, style: ToolStyle) -> Completion:
-        probe = make_probe(candidate, style, self._new_id("probe"))
+    async def _probe(self, lineup: Lineup, candidate: Candidate, style: ToolStyle, call_id: str) -> Completion:
+        probe = make_probe(candidate, style, call_id)
         body = probe.request.model_dump_json().encode()
         call = self._prepare(probe.request, body, sha256(body).hexdigest(), lineup, (probe.candidate,))
         return await asyncio.shield(self._start(call, None))
+
+    async def _is_worth_another_style(self, call_id: str) -> bool:
+        """Return whether a probe failed for its form: some servers refuse tools outright, and take them in text."""
+        receipts = await self._tools.store.transact(lambda ledger: ledger.list_call(call_id))
+        return bool(receipts) and receipts[-1].outcome in {AttemptOutcome.REJECTED, AttemptOutcome.MALFORMED}
 
     def _judge(self, completion: Completion, style: ToolStyle, cost: int, started_s: float) -> ModelProbe:
         manner = "natively" if style is ToolStyle.NATIVE else "in text"

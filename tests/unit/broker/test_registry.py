@@ -2,8 +2,11 @@
 
 import pytest
 
+from services.broker.app import open_configured
 from services.broker.models import AttemptOutcome, Provider, ToolCall, ToolStyle
 from services.broker.protocol import ModelNotFoundError, PriceUnknownError, UrlRefusedError
+from services.kernel.clock import SystemClock
+from services.kernel.db import sqlite_url
 from services.kernel.errors import InvalidRequestError
 from tests.fakes.broker import COST_MICROUSD, FREE, PRICE, ask, fault, new_model, reply, scope
 from tests.fakes.identity import ENGINEER
@@ -114,7 +117,24 @@ async def test_test_that_cannot_reach_the_model_says_why(stage, broker):
     probe = await broker.test_model(ENGINEER, "main")
     assert not probe.is_good
     assert "was refused (401)" in probe.detail
+    assert probe.cure == "mend that and test again"
     assert len(stage.wire.requests) == 1
+
+
+async def test_test_asks_a_model_even_when_its_breaker_is_open(stage, broker):
+    stage.wire.play("main", fault(AttemptOutcome.UNREACHABLE))
+    for _ in range(2):
+        probe = await broker.test_model(ENGINEER, "main")
+        assert not probe.is_good
+        assert "after 3 attempts" in probe.detail
+    assert len(stage.wire.requests) == 6
+    stage.wire.play("main", reply(tool_calls=CALLED))
+    assert (await broker.test_model(ENGINEER, "main")).is_good
+
+
+async def test_model_whose_native_calls_are_garbled_is_asked_in_text(stage, broker):
+    stage.wire.play("main", *[fault(AttemptOutcome.MALFORMED)] * 3, reply(tool_calls=CALLED))
+    assert (await broker.test_model(ENGINEER, "main")).tool_style is ToolStyle.TEXT
 
 
 async def test_check_asks_every_endpoint_and_pays_nothing(stage, broker):
@@ -133,3 +153,15 @@ async def test_warm_loads_the_providers_that_are_configured_and_nothing_without_
     await service.add_model(ENGINEER, new_model())
     await stage.opened[0].warm()
     assert stage.wire.warmed == {Provider.LOCAL_LLAMA}
+
+
+async def test_process_of_its_own_is_composed_from_its_settings(tmp_path, monkeypatch):
+    monkeypatch.setenv("BROKER_HOME", str(tmp_path))
+    monkeypatch.setenv("BROKER_DATABASE_URL", sqlite_url(tmp_path / "broker.db"))
+    monkeypatch.setenv("MY_KEY", "sk-some-secret")
+    parts = open_configured(SystemClock())
+    view = await parts.service.add_model(ENGINEER, new_model(key_ref="env:MY_KEY"))
+    assert (view.alias, view.problem) == ("main", "")
+    with pytest.raises(UrlRefusedError):
+        await parts.service.add_model(ENGINEER, new_model("far", base_url="http://169.254.169.254/"))
+    await parts.close()
