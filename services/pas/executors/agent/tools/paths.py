@@ -107,7 +107,7 @@ class Ground:
         if kind is Kind.FOLDER:
             raise PathRefusedError(f"{path} is a folder; list it with fs_list")
         if kind is Kind.LINK:
-            raise PathRefusedError(self._explain_link(path), is_denied=True)
+            raise self._refuse_link(path)
         self._refuse_linked_folder(path)
         if kind is None:
             return None
@@ -132,14 +132,15 @@ class Ground:
         for count in range(1, len(parts)):
             folder = "/".join(parts[:count])
             if self.kind_of(folder) is Kind.LINK:
-                raise PathRefusedError(self._explain_link(folder), is_denied=True)
+                raise self._refuse_link(folder)
 
-    def _explain_link(self, path: str) -> str:
+    def _refuse_link(self, path: str) -> PathRefusedError:
         target = str((self.scene.folder / path).readlink())
-        joined = os.path.normpath(f"{os.path.dirname(path)}/{target}")  # noqa: PTH120 - text, never opened
-        if target.startswith("/") or joined.startswith(".."):
-            return f"{path} is a symlink that leads out of the repository; it is not followed"
-        return f"{path} is a symlink to {joined.lstrip('/')}; use that path"
+        joined = os.path.normpath(os.path.join(os.path.dirname(path), target))  # noqa: PTH118, PTH120 - never opened
+        if joined.startswith(("/", "..")):
+            line = f"{path} is a symlink that leads out of the repository; it is not followed"
+            return PathRefusedError(line, is_denied=True)
+        return PathRefusedError(f"{path} is a symlink to {joined}; use that path")
 
     def walk(self, folder: str = "") -> Iterator[tuple[str, Kind]]:
         """Yield files, symlinks and folders below a canonical folder that the lane may see, in order."""
