@@ -11,12 +11,14 @@ import pytest
 
 from services.broker.models import NewModel, Price, Provider
 from services.home import Home
-from services.kernel.vocabulary import DelegationState, Lane
+from services.kernel.vocabulary import DelegationState, Lane, RunKind, RunState
+from services.pas.models import Badge
 from services.pex.models import (
     ApprovalReply,
     Constraints,
     DelegationContext,
     DelegationRequest,
+    ProjectRunCommand,
     SimulateProject,
     StartProject,
 )
@@ -58,7 +60,24 @@ def call(tool, **arguments):
     return {"tool_calls": [{"name": tool, "arguments": arguments}], "usage": {"input": 1000, "output": 100}}
 
 
+def work(goal, path, search, replace):
+    """Return the rules of one agent: it reads a file, edits it and says that it is done."""
+    turns = (
+        call("fs_read", path=path),
+        call("fs_patch", edits=[{"path": path, "search": search, "replace": replace}]),
+        call("finish", summary=f"changed {path}", status="done"),
+    )
+    return [
+        {"when": {"user_contains": goal, "tools_include": "fs_patch", "turn": number}, "reply": reply}
+        for number, reply in enumerate(turns)
+    ]
+
+
+FUNCTION = "    return width * height\n\n\ndef perimeter(width, height):\n    return 2 * (width + height)\n"
 PLANNING = [{"when": {"tools_include": "submit_plan"}, "reply": call("submit_plan", **PLAN)}]
+CODE = work("Add perimeter(width, height)", "shapes.py", "    return width * height\n", FUNCTION)
+PROSE = work("Mention perimeter", "README.md", "# Shapes\n", "# Shapes\n\nCall `perimeter` to get the perimeter.\n")
+SCRIPT = [*PLANNING, *CODE, *PROSE]
 
 
 @dataclass
@@ -86,6 +105,21 @@ class Platform:
     async def follow(self, delegation_id, after_seq=0):
         async with asyncio.timeout(WAIT_S):
             return [event async for event in self.pex.watch_delegation(ENGINEER, delegation_id, after_seq)]
+
+    async def wait_for(self, delegation_id, kind):
+        async with asyncio.timeout(WAIT_S):
+            async for event in self.pex.watch_delegation(ENGINEER, delegation_id):
+                if event.kind == kind:
+                    return event
+        raise AssertionError(f"the delegation ended without {kind}")
+
+    async def wait_until_paused(self, project_id):
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                status = await self.pex.get_status(ENGINEER, project_id)
+                if status.run is not None and status.run.state is RunState.PAUSED:
+                    return status
+                await asyncio.sleep(0.05)
 
 
 @asynccontextmanager
@@ -128,6 +162,96 @@ async def test_model_plans_within_the_schema_and_the_plan_waits_for_approval(tmp
         metrics = await platform.opened.plms.service.get_metrics(ENGINEER, waiting.project_id)
         assert metrics.total_cost_microusd == 3000
         assert len(server.requests) == 1
+
+
+async def test_approved_plan_runs_on_two_lanes_and_comes_back_verified(tmp_path):
+    repository = fake.make_repository(tmp_path / "repo")
+    async with ScriptedModelServer(SCRIPT) as server, open_platform(tmp_path / "home", repository, server) as platform:
+        waiting = await platform.delegate()
+        await platform.pex.approve(ENGINEER, waiting.delegation_id, YES)
+        await platform.follow(waiting.delegation_id)
+        done = await platform.pex.get_delegation(ENGINEER, waiting.delegation_id)
+        assert done.state is DelegationState.DONE, done.reason
+        run = done.report.run
+        assert (run.state, run.badge) == (RunState.COMPLETED, Badge.VERIFIED), run
+        assert {card.lane for card in run.cards if card.configuration == "agent/scripted"} == {
+            Lane.CODE_IMPL,
+            Lane.NARRATIVE,
+        }
+        shown = fake.git(repository, "show", run.branch)
+        assert "+def perimeter(width, height):" in shown
+        assert "+Call `perimeter` to get the perimeter." in shown
+        assert fake.git(repository, "status", "--porcelain") == ""
+        assert run.cost_microusd == done.report.budget.spent_microusd == 6 * 3000
+        assert "$0.0180 spent" in done.report.summary
+        metrics = await platform.opened.plms.service.get_metrics(ENGINEER, waiting.project_id)
+        assert metrics.total_cost_microusd == 7 * 3000
+        assert len(server.requests) == 7
+
+
+async def test_run_that_will_cost_too_much_is_paused_with_facts_and_goes_on_under_a_new_cap(tmp_path):
+    dear = work("Add perimeter(width, height)", "shapes.py", "    return width * height\n", FUNCTION)
+    dear[0]["reply"]["usage"] = {"input": 350_000, "output": 0}
+    dear[1]["fault"] = {"kind": "slow", "delay_s": 1}  # the guard looks at most twice a second
+    script = [*PLANNING, *dear, *PROSE]
+    repository = fake.make_repository(tmp_path / "repo")
+    async with ScriptedModelServer(script) as server, open_platform(tmp_path / "home", repository, server) as platform:
+        waiting = await platform.delegate(max_cost_usd="1.00")
+        await platform.pex.approve(ENGINEER, waiting.delegation_id, YES)
+        told = await platform.wait_for(waiting.delegation_id, "budget")
+        assert "Code-Impl: $0.70 spent" in told.text
+        assert "receipt: perimeter scripted: $0.70, 350000 in" in told.text
+        assert "A) resume: go on under the cap of $1.00" in told.text
+        status = await platform.wait_until_paused(waiting.project_id)
+        assert status.run.reason.startswith("projected $")
+        assert status.projected_overrun_pct > 25
+        calls = len(server.requests)
+        command = ProjectRunCommand(reason="worth it", max_cost_usd="5.00")
+        await platform.pex.resume_project(ENGINEER, waiting.project_id, command)
+        await platform.follow(waiting.delegation_id)
+        done = await platform.pex.get_delegation(ENGINEER, waiting.delegation_id)
+        assert done.state is DelegationState.DONE, done.reason
+        assert done.report.run.badge is Badge.VERIFIED
+        assert done.report.budget.cap_microusd == 5_000_000
+        assert calls < len(server.requests) == 7
+
+
+async def test_cap_that_stops_a_call_pauses_the_run_and_a_higher_one_lets_it_go_on(tmp_path):
+    repository = fake.make_repository(tmp_path / "repo")
+    async with ScriptedModelServer(SCRIPT) as server, open_platform(tmp_path / "home", repository, server) as platform:
+        waiting = await platform.delegate(max_cost_usd="0.055")
+        texts = [event.text for event in await platform.follow(waiting.delegation_id)]
+        assert "your cap of $0.0550 is below P05" in texts[-1]
+        await platform.pex.approve(ENGINEER, waiting.delegation_id, YES)
+        told = await platform.wait_for(waiting.delegation_id, "budget")
+        assert "nothing was called" in told.text
+        assert "A) raise: " in told.text
+        status = await platform.wait_until_paused(waiting.project_id)
+        assert status.run.cost_microusd <= 55_000
+        assert [line.partition(":")[0] for line in status.budget.options] == ["raise", "terminate"]
+        assert len(server.requests) < 4
+        command = ProjectRunCommand(reason="worth it", max_cost_usd="1.00")
+        await platform.pex.resume_project(ENGINEER, waiting.project_id, command)
+        await platform.follow(waiting.delegation_id)
+        done = await platform.pex.get_delegation(ENGINEER, waiting.delegation_id)
+        assert done.state is DelegationState.DONE, done.reason
+        assert len(server.requests) == 7
+
+
+async def test_rehearsal_costs_little_moves_the_estimate_and_leaves_no_branch(tmp_path):
+    repository = fake.make_repository(tmp_path / "repo")
+    async with ScriptedModelServer(SCRIPT) as server, open_platform(tmp_path / "home", repository, server) as platform:
+        new = NewProject(title="Shapes", prd=INTENT, repo=platform.repository)
+        project = await platform.opened.plms.service.create_project(ENGINEER, new)
+        order = SimulateProject(rehearsal=0.05, rationale="to know more")
+        simulation = await platform.pex.simulate_project(ENGINEER, project.project_id, order)
+        assert (simulation.strata, simulation.cards_rehearsed) == (2, 2)
+        assert simulation.run.run_kind is RunKind.REHEARSAL
+        assert simulation.run.branch == ""
+        assert simulation.after.rehearsed_cards == 2
+        assert simulation.after.cost_microusd.p50 < simulation.before.cost_microusd.p50
+        assert fake.git(repository, "branch", "--list", "direng/*") == ""
+        assert len(server.requests) == 7
 
 
 async def test_plan_that_could_pass_the_users_cap_calls_no_model(tmp_path):

@@ -20,7 +20,7 @@ from services.pex.core.ports import EventDraft, Record
 from services.pex.models import BudgetState, Delegation
 
 LOG = logging.getLogger("direng.pex")
-LOOK_EVERY_S = 1.0
+LOOK_EVERY_S = 0.5
 """Receipts of model calls may come faster than this; cards and states are looked at as they come."""
 _AT_ONCE = frozenset({EventKind.CARD_STATE, EventKind.RUN_STATE, EventKind.BUDGET})
 _MONEY = frozenset({EventKind.RECEIPT, EventKind.AGENT})
