@@ -49,6 +49,20 @@ def _create_answers() -> None:
     )
 
 
+def _counts() -> list[sa.Column[int]]:
+    names = (
+        "tokens_in",
+        "tokens_cache_read",
+        "tokens_cache_write",
+        "tokens_out",
+        "tokens_think",
+        "reserved_microusd",
+        "reserved_tokens",
+        "cost_microusd",
+    )
+    return [sa.Column(name, sa.BigInteger(), nullable=False) for name in names]
+
+
 def _create_attempts() -> None:
     op.create_table(
         "attempts",
@@ -69,14 +83,7 @@ def _create_attempts() -> None:
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("outcome", sa.String(length=32), nullable=False),
         sa.Column("status", sa.Integer(), nullable=True),
-        sa.Column("tokens_in", sa.BigInteger(), nullable=False),
-        sa.Column("tokens_cache_read", sa.BigInteger(), nullable=False),
-        sa.Column("tokens_cache_write", sa.BigInteger(), nullable=False),
-        sa.Column("tokens_out", sa.BigInteger(), nullable=False),
-        sa.Column("tokens_think", sa.BigInteger(), nullable=False),
-        sa.Column("reserved_microusd", sa.BigInteger(), nullable=False),
-        sa.Column("reserved_tokens", sa.BigInteger(), nullable=False),
-        sa.Column("cost_microusd", sa.BigInteger(), nullable=False),
+        *_counts(),
         sa.Column("is_estimated", sa.Boolean(), nullable=False),
         sa.Column("time_ms", sa.BigInteger(), nullable=False),
         sa.Column("started_at", sa.String(length=40), nullable=False),
