@@ -21,6 +21,7 @@ SHOWN_LANES = 3
 SHOWN_RECEIPTS = 5
 _LEAST_RAISE_MICROUSD = 10_000
 _MONEY_WORDS = re.compile(r"\b(?:cap|caps|budget|budgets|cost|costs|projected|spend|spent)\b", re.IGNORECASE)
+_NEEDED = re.compile(r"could cost (?:up to )?\$(\d{1,9}(?:\.\d{1,6})?)")
 _STEERING = re.compile(
     r"^(?P<word>raise|resume|go on|downshift|terminate|stop)"
     r"(?:\s+(?:(?P<upto>up\s+to)|by|with)?\s*\$?(?P<usd>\d{1,9}(?:\.\d{1,6})?)(?:\s+more)?)?[.! ]*$",
@@ -113,7 +114,7 @@ def ask_about(pause: Pause, trace_id: str, following: Following) -> tuple[EventD
     """Return the question, what the next turn may answer, and the exit code of this one."""
     if not pause.is_over_budget:
         return _ask_plainly(pause, trace_id, following)
-    more = suggest_raise(pause.budget)
+    more = suggest_raise(pause.budget, _find_needed(pause.run.reason))
     choices = [("raise", f"go on with {format_usd(more)} more")]
     if pause.next_model:
         choices.append(("downshift", f"go on with the next model of the chain, {pause.next_model}"))
@@ -139,14 +140,20 @@ def _ask_plainly(pause: Pause, trace_id: str, following: Following) -> tuple[Eve
     return EventDraft(TurnEventKind.QUESTION, text, data={"options": list(options)}), pending, 0
 
 
-def suggest_raise(budget: BudgetState) -> int:
+def suggest_raise(budget: BudgetState, needed_microusd: int = 0) -> int:
     """Return how much more to offer: what is projected beyond the cap and a fifth on top, at least half the cap.
 
-    In whole cents, so that it can be read.
+    And enough for two calls like the one that was refused. In whole cents, so that it can be read.
     """
     beyond = (budget.projected_microusd - budget.cap_microusd) * 1.2
-    wanted = max(beyond, budget.cap_microusd / 2, _LEAST_RAISE_MICROUSD)
+    wanted = max(beyond, budget.cap_microusd / 2, 2 * needed_microusd, _LEAST_RAISE_MICROUSD)
     return -(-int(wanted) // 10_000) * 10_000
+
+
+def _find_needed(reason: str) -> int:
+    """Return what the refused call could have cost, where the broker's reason says it."""
+    match = _NEEDED.search(reason)
+    return read_usd(match[1]) if match else 0
 
 
 def _tell(budget: BudgetState) -> list[str]:

@@ -23,6 +23,8 @@ from services.pex.models import ApprovalReply, Constraints, Delegation, Delegati
 
 DIRECT_LIMIT_S = 3600.0
 MAX_RUNS_COMPARED = 5
+AGENT_RECIPE = "agent"
+"""What PEX calls a plan whose work a model does."""
 HANDLING_OPTIONS = ("handle it yourself", "delegate to PEX")
 _PLANNING = frozenset({DelegationState.RECEIVED, DelegationState.PLANNING, DelegationState.ESTIMATING})
 _K = TurnEventKind
@@ -54,6 +56,11 @@ class Order:
         """Return the order that words make, with the bound that came with them."""
         return cls(text, handling, said.max_cost_usd)
 
+    @property
+    def intent(self) -> str:
+        """Return the words without a request for an estimate."""
+        return split_estimate_request(self.text)[0]
+
 
 class Worker:
     """Takes one order to its end, or to the next question for the user."""
@@ -64,9 +71,9 @@ class Worker:
 
     async def work(self, turn: OpenTurn, order: Order) -> None:
         """Plan, decide by size, and do it."""
-        intent, asks_for_estimate = split_estimate_request(order.text)
+        asks_for_estimate = split_estimate_request(order.text)[1]
         await self._notebook.tell(turn, EventDraft(_K.TRACE, f"you: {order.text[:400]}", step=1))
-        planning = await self._parts.pex.plan(intent, turn.repo)
+        planning = await self._parts.pex.plan(order.intent, turn.repo)
         if planning.question is not None:
             event, pending = tell_question(planning.question, turn.trace_id, order.handling)
             await self._notebook.close(turn, TurnState.WAITING, event, exit_code=1, pending=pending)
@@ -75,21 +82,26 @@ class Worker:
         if plan is None:
             await self._notebook.refuse(turn, planning.refusal, "pex.no_plan")
             return
-        if await self._ask_to_pay(turn, order, plan):
-            return
         size = await self._measure(turn, plan, asks_for_estimate=asks_for_estimate)
+        await self._route(turn, order, plan, size)
+
+    async def _route(self, turn: OpenTurn, order: Order, plan: Plan, size: Size) -> None:
+        """Say who does it, and have it done; what costs money asks first."""
         decision = decide_route(size, order.handling)
-        if not order.is_told:
+        # A model of PEX's will make a plan of its own: the one-card plan is what a direct run would do.
+        is_shown = not order.is_told and not (decision.route is Route.DELEGATE and plan.recipe == AGENT_RECIPE)
+        if is_shown:
             await self._notebook.tell(turn, tell_plan(plan))
         if decision.route is Route.ASK:
-            await self._ask_who(turn, intent, decision.reason, order)
-        elif decision.route is Route.DIRECT:
-            await self._notebook.tell(turn, EventDraft(_K.DECISION, f"doing it directly ({decision.reason})"))
-            await self._run_directly(turn, intent, plan)
-        else:
-            said = f"handing it to PEX, the orchestrator ({decision.reason})"
-            await self._notebook.tell(turn, EventDraft(_K.DECISION, said, step=2))
-            await self._delegate(turn, intent, decision.reason, order)
+            await self._ask_who(turn, decision.reason, order)
+        elif not await self._ask_to_pay(turn, order, plan):
+            if decision.route is Route.DIRECT:
+                await self._notebook.tell(turn, EventDraft(_K.DECISION, f"doing it directly ({decision.reason})"))
+                await self._run_directly(turn, order.intent, plan)
+            else:
+                said = f"handing it to PEX, the orchestrator ({decision.reason})"
+                await self._notebook.tell(turn, EventDraft(_K.DECISION, said, step=2))
+                await self._delegate(turn, decision.reason, order)
 
     async def _ask_to_pay(self, turn: OpenTurn, order: Order, plan: Plan) -> bool:
         """Ask for the session's first paid use; return whether the turn waits for the word now."""
@@ -104,10 +116,10 @@ class Worker:
             purpose="implement",
             max_cost_usd=order.max_cost_usd,
         )
-        await self._notebook.close(turn, TurnState.WAITING, tell_plan(plan), asked, pending=pending)
+        await self._notebook.close(turn, TurnState.WAITING, asked, pending=pending)
         return True
 
-    async def _ask_who(self, turn: OpenTurn, intent: str, reason: str, order: Order) -> None:
+    async def _ask_who(self, turn: OpenTurn, reason: str, order: Order) -> None:
         text = (
             f"{reason}. Who should do it?\n  A) I handle it myself, now\n  B) delegate to PEX, with an estimate first"
         )
@@ -115,7 +127,7 @@ class Worker:
         pending = Pending(
             kind="handling",
             trace_id=turn.trace_id,
-            intent=intent,
+            intent=order.intent,
             options=HANDLING_OPTIONS,
             max_cost_usd=order.max_cost_usd,
         )
@@ -163,10 +175,10 @@ class Worker:
             raise NothingLeftError("nothing is left of this session's cap; raise it with /budget USD or --max-cost")
         return left_of(budget)
 
-    async def _delegate(self, turn: OpenTurn, intent: str, reason: str, order: Order) -> None:
+    async def _delegate(self, turn: OpenTurn, reason: str, order: Order) -> None:
         place = await self._parts.worktree.describe(turn.repo)
         request = DelegationRequest(
-            intent=intent,
+            intent=order.intent,
             context=DelegationContext(
                 repo=turn.repo,
                 current_branch=place.branch,

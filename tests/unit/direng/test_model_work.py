@@ -55,6 +55,17 @@ async def test_second_piece_of_work_is_not_asked_about_again(modelled):
     assert "approval_required" not in kinds(events)
 
 
+async def test_request_for_an_estimate_is_still_one_after_the_word_to_pay(modelled):
+    modelled.pas.tree = TREE
+    session = await modelled.open_session()
+    asked = await modelled.say(session, f"{INTENT} with an estimate first")
+    assert kinds(asked)[-2:] == ["approval_required", "end"]
+    assert "plan" not in kinds(asked), "the plan that counts is made by PEX"
+    events = await modelled.say(session, "yes")
+    assert "you asked for an estimate" in text_of(events, "decision")
+    assert "approve this plan" in text_of(events, "approval_required")
+
+
 async def test_no_to_paying_runs_nothing(modelled):
     session = await modelled.open_session()
     await modelled.say(session, INTENT, handling=Handling.DIRECT)
