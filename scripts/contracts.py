@@ -22,7 +22,8 @@ def render_schemas() -> dict[Path, str]:
     for service in SERVICES:
         module = importlib.import_module(f"services.{service}.models")
         for name, model in inspect.getmembers(module, inspect.isclass):
-            is_own = model.__module__ == module.__name__ and not name.startswith("_")
+            # a service's models may be one module or a package of them
+            is_own = f"{model.__module__}.".startswith(f"{module.__name__}.") and not name.startswith("_")
             if is_own and issubclass(model, BaseModel):
                 schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema()}
                 schemas[ROOT / service / f"{name}.json"] = json.dumps(schema, indent=2, sort_keys=True) + "\n"

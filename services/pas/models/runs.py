@@ -1,139 +1,17 @@
-"""Vocabulary of PAS: job cards, runs, receipts, findings, events, passports."""
+"""Runs: how they are started and steered, what they look like, what proves them."""
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import Field
 
 from services.kernel.ids import ID_PATTERN, EstimateId, GitOid, ProjectId, ReceiptId, RunId, SessionId, Sha256, TaskId
 from services.kernel.vocabulary import BreachPolicy, Lane, RunKind, RunState, TaskState, Verdict
-
-CONTRACT_VERSION = "2026-11-21-001"
-"""Version of the contract between PEX and the executors that this engine was built for; stamped on every receipt."""
+from services.pas.models.cards import Frozen, JobCard
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TreeRef(StrEnum):
-    """Which tree a card starts from: what its dependencies produced, or the run's untouched snapshot."""
-
-    INPUT = "input"
-    BASE = "base"
-
-
-class RecipePayload(_Frozen):
-    """Transform the tree by a recipe of `services.pas.recipes.catalog` (rename-symbol, format, lint-fix)."""
-
-    kind: Literal["recipe"] = "recipe"
-    recipe: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
-    params: Mapping[str, JsonValue] = {}
-
-
-class TestsPayload(_Frozen):
-    """Run the project's tests; `paths` empty means the project's own default."""
-
-    __test__ = False  # pytest: this is no test class
-
-    kind: Literal["tests"] = "tests"
-    paths: tuple[str, ...] = ()
-    tree: TreeRef = TreeRef.INPUT
-
-
-class CommandPayload(_Frozen):
-    """Run one allowlisted command; `argv[0]` is a logical program name of the lane's allowlist."""
-
-    kind: Literal["command"] = "command"
-    argv: tuple[str, ...] = Field(min_length=1, max_length=256)
-    tree: TreeRef = TreeRef.INPUT
-
-
-class AgentPayload(_Frozen):
-    """Have a model change the tree until the goal is met: plan, act, observe, with native tool calls.
-
-    `acceptance` says how to know that it is done; `files_hint` where to begin; `test_paths` empty means the project's
-    own tests. The first tests are those of the untouched tree; the verdict comes from recorded execution alone.
-    `alias` None means the lane's model by the broker's policy.
-    """
-
-    kind: Literal["agent"] = "agent"
-    goal: str = Field(min_length=1, max_length=20_000, pattern=r"\S")
-    acceptance: str = Field(default="", max_length=4000)
-    files_hint: tuple[str, ...] = Field(default=(), max_length=50)
-    test_paths: tuple[str, ...] = Field(default=(), max_length=50)
-    alias: str | None = None
-    max_turns: int = Field(default=40, ge=1, le=200)
-
-
-class PlanPayload(_Frozen):
-    """Have a model turn an intent into a task tree; the outcome's detail is a `TaskTree` as JSON."""
-
-    kind: Literal["plan"] = "plan"
-    intent: str = Field(min_length=1, max_length=20_000, pattern=r"\S")
-    context: str = Field(default="", max_length=100_000)
-    alias: str | None = None
-    max_tasks: int = Field(default=12, ge=1, le=40)
-
-
-class PlannedTask(_Frozen):
-    """One node of a task tree; `deps` name tasks before it."""
-
-    task_id: TaskId = Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")
-    lane: Lane
-    title: str = Field(min_length=1, max_length=120)
-    goal: str = Field(min_length=1, max_length=8000)
-    acceptance: str = Field(default="", max_length=2000)
-    files: tuple[str, ...] = Field(default=(), max_length=50)
-    deps: tuple[TaskId, ...] = Field(default=(), max_length=40)
-    complexity: Literal["small", "medium", "large"] = "medium"
-
-
-class TaskTree(_Frozen):
-    """What a plan card found: tasks, or the one question that must be answered first (with up to three options)."""
-
-    summary: str = Field(default="", max_length=200)
-    tasks: tuple[PlannedTask, ...] = Field(default=(), max_length=40)
-    question: str = Field(default="", max_length=1000)
-    options: tuple[str, ...] = Field(default=(), max_length=3)
-
-
-Payload = Annotated[
-    RecipePayload | TestsPayload | CommandPayload | AgentPayload | PlanPayload, Field(discriminator="kind")
-]
-
-
-class JobCard(_Frozen):
-    """One unit of work on one lane; it starts when all of `deps` have succeeded."""
-
-    task_id: TaskId = Field(pattern=ID_PATTERN)
-    lane: Lane
-    title: str = Field(min_length=1, max_length=200)
-    configuration: str = Field(pattern=r"^(recipe|agent|plan)/[a-z0-9][a-z0-9._-]*$")
-    deps: tuple[TaskId, ...] = ()
-    priority: int = Field(default=3, ge=1, le=5)
-    payload: Payload
-    max_attempts: int = Field(default=1, ge=1, le=4)
-    max_cost_microusd: int | None = Field(default=None, ge=0)
-
-
-class CardSubmission(_Frozen):
-    """Add a card to a run that has not started yet (the run is made when it is new)."""
-
-    project_id: ProjectId = Field(pattern=ID_PATTERN)
-    run_id: RunId = Field(pattern=ID_PATTERN)
-    card: JobCard
-
-
-class CardAccepted(_Frozen):
-    """The card is queued."""
-
-    task_id: TaskId
-    run_id: RunId
-
-
-class PassportBasis(_Frozen):
+class PassportBasis(Frozen):
     """What a run must declare before it may start; the rest of the passport PAS finds out itself."""
 
     repo: str = Field(min_length=1, max_length=4096)
@@ -144,7 +22,7 @@ class PassportBasis(_Frozen):
     price_table_version: str = "none: no model used"
 
 
-class StartRun(_Frozen):
+class StartRun(Frozen):
     """Start a run. The same run_id twice is one run. `cards` are added to those submitted before.
 
     `max_cost_microusd` is the ceiling of what its model calls may cost together, `max_project_cost_microusd` that of
@@ -164,7 +42,7 @@ class StartRun(_Frozen):
     breach_policy: BreachPolicy = BreachPolicy.PAUSE
 
 
-class RunCommand(_Frozen):
+class RunCommand(Frozen):
     """Pause, resume or terminate a run, or cancel one card of it; always with a reason.
 
     For resume alone: `max_cost_microusd` is the run's new ceiling of spend (None leaves it), `is_downshift` passes over
@@ -178,7 +56,7 @@ class RunCommand(_Frozen):
     is_downshift: bool = False
 
 
-class ArtifactRef(_Frozen):
+class ArtifactRef(Frozen):
     """A stored artifact: its path in the run jacket, its digest, its size."""
 
     path: str
@@ -186,7 +64,7 @@ class ArtifactRef(_Frozen):
     size_bytes: int
 
 
-class TestCounts(_Frozen):
+class TestCounts(Frozen):
     """What a test card saw."""
 
     __test__ = False
@@ -198,7 +76,7 @@ class TestCounts(_Frozen):
     skipped: int
 
 
-class CardOutcome(_Frozen):
+class CardOutcome(Frozen):
     """What a card did.
 
     `summary` is one line for people; `detail` names the artifact with the recipe's or tests' full JSON.
@@ -212,7 +90,7 @@ class CardOutcome(_Frozen):
     detail: ArtifactRef | None = None
 
 
-class CardView(_Frozen):
+class CardView(Frozen):
     """A card and where it stands. Times are ISO-8601 or empty."""
 
     task_id: TaskId
@@ -229,7 +107,7 @@ class CardView(_Frozen):
     outcome: CardOutcome | None = None
 
 
-class Finding(_Frozen):
+class Finding(Frozen):
     """One KPI validator's finding, against the base commit."""
 
     name: str
@@ -248,7 +126,7 @@ class Badge(StrEnum):
     UNVERIFIED = "unverified"
 
 
-class RunView(_Frozen):
+class RunView(Frozen):
     """A run as it stands. `last_seq` is the newest event; `result_tree` empty until there is one."""
 
     run_id: RunId
@@ -281,7 +159,7 @@ class RunView(_Frozen):
     last_seq: int = 0
 
 
-class Receipt(_Frozen):
+class Receipt(Frozen):
     """The proof of one step (SPEC.md section 6). Recipes use no provider, model, tokens or money.
 
     `step` 0 is the card's attempt as a whole, its time included and no tokens or money; `step` n is the n-th model
@@ -330,7 +208,7 @@ class EventKind(StrEnum):
     NOTE = "note"
 
 
-class RunEvent(_Frozen):
+class RunEvent(Frozen):
     """One thing that happened; `seq` counts from 1 within its run and is the SSE event id."""
 
     run_id: RunId
@@ -343,7 +221,7 @@ class RunEvent(_Frozen):
     text: str
 
 
-class SignedPassport(_Frozen):
+class SignedPassport(Frozen):
     """`document` is canonical JSON (RFC 8785 subset.
 
     Sorted keys, no spaces, UTF-8); `signature` RS256 over its SHA-256.
@@ -355,7 +233,7 @@ class SignedPassport(_Frozen):
     signature: str
 
 
-class Passport(_Frozen):
+class Passport(Frozen):
     """From this a run can be recovered, verified and replayed (SPEC.md section 6)."""
 
     run_id: RunId
@@ -386,7 +264,7 @@ class Passport(_Frozen):
     platform_version: str
 
 
-class LaneModel(_Frozen):
+class LaneModel(Frozen):
     """The model that a lane's agent and plan cards would use now.
 
     `configuration_alias` completes `agent/` and `plan/`; prices are micro-USD per million tokens. `problem` says in one
@@ -405,7 +283,7 @@ class LaneModel(_Frozen):
     problem: str = ""
 
 
-class LaneLoad(_Frozen):
+class LaneLoad(Frozen):
     """How busy one lane is."""
 
     lane: Lane
@@ -414,7 +292,7 @@ class LaneLoad(_Frozen):
     max_parallel: int
 
 
-class Portfolio(_Frozen):
+class Portfolio(Frozen):
     """All lanes and the number of runs that have not ended."""
 
     active_runs: int
