@@ -87,8 +87,7 @@ class Delegations(Protocol):
         """Plan, create the project, estimate.
 
         Returns awaiting_approval, or failed with a question or a refusal. Where no recipe fits, a model plans, under a
-        cap of its own; planning that takes longer than PLANNING_WAIT_S comes back as `planning`: watch it until it
-        rests. Needs pex.start.
+        cap of its own: that is returned at once as `planning`, to be watched until it rests. Needs pex.start.
         """
         ...
 

@@ -126,10 +126,9 @@ class ProjectRunner:
         for lane in sorted(lanes):
             model = find_model(known, lane)
             if model.problem:
-                raise ModelNeededError(
-                    f"the plan needs a model on lane {lane}: {model.problem}; connect one with `direng model add` (see "
-                    '"Connect a model" in the README), then estimate again'
-                )
+                cure = "" if "direng model add" in model.problem else "; connect one with `direng model add`"
+                problem = f"the plan needs a model on lane {lane}: {model.problem}{cure}"
+                raise ModelNeededError(f'{problem} (see "Connect a model" in the README), then estimate again')
         if not plan.models:
             raise ModelNeededError("the estimate was made before a model was connected; estimate the project again")
 

@@ -42,8 +42,6 @@ from services.plms.models import Estimate
 
 LOG = logging.getLogger("direng.pex")
 LAUNCH_WAIT_S = 30.0
-PLANNING_WAIT_S = 2.0
-"""How long `delegate` waits for a model's plan before it says `planning`; whoever asked can watch from then on."""
 _S = DelegationState
 _UNFINISHED = (_S.APPROVED, _S.RUNNING, _S.REPORTING)
 _INTERRUPTED = (_S.RECEIVED, _S.PLANNING, _S.ESTIMATING)
@@ -129,20 +127,10 @@ class PexService:
         except asyncio.CancelledError:
             await asyncio.shield(self._fail_if_open(record.delegation.delegation_id, "the request was broken off"))
             raise
-        if record.delegation.state is not _S.PLANNING:
-            return record.delegation
-        return await self._await_plan(record.delegation.delegation_id)
-
-    async def _await_plan(self, delegation_id: DelegationId) -> Delegation:
-        """Have a model plan in the background, which goes on when whoever asked has left; return where it stands."""
-        self._start_driving(delegation_id)
-        try:
-            async with asyncio.timeout(PLANNING_WAIT_S):
-                async for _ in self._journal.watch(delegation_id, 0):
-                    pass
-        except TimeoutError:
-            LOG.info("delegation %s is still being planned", delegation_id)
-        return (await self._journal.read(delegation_id)).delegation
+        if record.delegation.state is _S.PLANNING:
+            # A model plans; that goes on when whoever asked has left.
+            self._start_driving(record.delegation.delegation_id)
+        return record.delegation
 
     async def get_delegation(self, caller: Caller, delegation_id: DelegationId) -> Delegation:
         caller.require(Scope.PAS_READ_STATUS)

@@ -7,7 +7,7 @@ import pytest
 from services.kernel.vocabulary import DelegationState, RunState
 from services.pex.models import ApprovalReply, Constraints, DelegationContext, DelegationRequest, ProjectRunCommand
 from tests.fakes.identity import ENGINEER
-from tests.unit.pex.test_model_plans import INTENT, REPO, TREE
+from tests.unit.pex.test_model_plans import INTENT, REPO, TREE, delegate
 
 YES = ApprovalReply(approved=True, idempotency_key="key-0001", rationale="the engineer said yes")
 
@@ -18,7 +18,7 @@ async def running(world):
     world.pas.connect()
     world.pas.tree = TREE
     request = DelegationRequest(intent=INTENT, context=DelegationContext(repo=REPO), rationale="the engineer asked")
-    delegation = await world.pex.delegate(ENGINEER, request)
+    delegation = await delegate(world, request)
     world.pas.is_auto = False
     running = await world.pex.approve(ENGINEER, delegation.delegation_id, YES)
     await world.pas.begin(running.run_id)

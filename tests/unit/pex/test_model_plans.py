@@ -57,6 +57,13 @@ async def follow(world, delegation_id):
         return [event async for event in world.pex.watch_delegation(ENGINEER, delegation_id)]
 
 
+async def delegate(world, request):
+    """Hand work over and wait until it was planned."""
+    delegation = await world.pex.delegate(ENGINEER, request)
+    await follow(world, delegation.delegation_id)
+    return await world.pex.get_delegation(ENGINEER, delegation.delegation_id)
+
+
 async def make_project(world, prd=INTENT):
     return (await world.plms.create_project(ENGINEER, NewProject(title="Cache", prd=prd, repo=REPO))).project_id
 
@@ -104,7 +111,7 @@ async def test_without_a_model_the_refusal_names_the_command_that_connects_one(w
 async def test_model_plans_a_delegation_on_two_lanes_and_its_cost_is_told_and_booked(world):
     world.pas.connect()
     world.pas.tree = TREE
-    delegation = await world.pex.delegate(ENGINEER, ask())
+    delegation = await delegate(world, ask())
     assert delegation.state is DelegationState.AWAITING_APPROVAL
     cards = {card.task_id: card for card in delegation.plan.cards}
     assert list(cards) == ["baseline", "cache", "do-tests", "tests"]
@@ -127,7 +134,7 @@ async def test_model_plans_a_delegation_on_two_lanes_and_its_cost_is_told_and_bo
 async def test_estimate_carries_prices_and_tells_the_cost_with_its_label(world):
     world.pas.connect()
     world.pas.tree = TREE
-    delegation = await world.pex.delegate(ENGINEER, ask())
+    delegation = await delegate(world, ask())
     prices = {card.task_id: card.price for card in world.plms.requests[-1].cards}
     assert prices["baseline"] is None
     assert prices["cache"].output_microusd == 10_000_000
@@ -138,7 +145,7 @@ async def test_estimate_carries_prices_and_tells_the_cost_with_its_label(world):
 async def test_approval_binds_the_run_to_the_upper_bound(world):
     world.pas.connect()
     world.pas.tree = TREE
-    delegation = await world.pex.delegate(ENGINEER, ask())
+    delegation = await delegate(world, ask())
     await world.pex.approve(ENGINEER, delegation.delegation_id, YES)
     start = world.pas.starts[run_id_of(delegation.delegation_id)]
     assert start.max_cost_microusd == world.plms.approvals[-1].max_cost_microusd == 800_000
@@ -149,7 +156,7 @@ async def test_approval_binds_the_run_to_the_upper_bound(world):
 async def test_approval_is_refused_while_the_model_is_gone_and_the_plan_goes_on_waiting(world):
     world.pas.connect()
     world.pas.tree = TREE
-    delegation = await world.pex.delegate(ENGINEER, ask())
+    delegation = await delegate(world, ask())
     world.pas.models = {}
     with pytest.raises(ModelNeededError, match="no model is configured"):
         await world.pex.approve(ENGINEER, delegation.delegation_id, YES)
@@ -161,7 +168,7 @@ async def test_approval_is_refused_while_the_model_is_gone_and_the_plan_goes_on_
 async def test_cap_of_the_user_is_the_bound_and_one_that_is_low_is_told(world, cap, said):
     world.pas.connect()
     world.pas.tree = TREE
-    delegation = await world.pex.delegate(ENGINEER, ask(max_cost_usd=cap))
+    delegation = await delegate(world, ask(max_cost_usd=cap))
     step_4 = next(event for event in await follow(world, delegation.delegation_id) if event.step == 4)
     assert said in step_4.text
     assert ("below" in step_4.text) == bool(said)
@@ -174,7 +181,7 @@ async def test_cap_of_the_user_is_the_bound_and_one_that_is_low_is_told(world, c
 async def test_question_of_the_model_ends_the_delegation_with_full_intents_to_send_instead(world):
     world.pas.connect()
     world.pas.tree = TaskTree(question="Where should it be kept?", options=("in memory", "on disk"))
-    delegation = await world.pex.delegate(ENGINEER, ask())
+    delegation = await delegate(world, ask())
     assert delegation.state is DelegationState.FAILED
     assert delegation.question.text == "Where should it be kept?"
     assert delegation.question.options[0] == f'{INTENT} (asked "Where should it be kept?": in memory)'
@@ -185,7 +192,7 @@ async def test_question_of_the_model_ends_the_delegation_with_full_intents_to_se
 async def test_planning_run_that_fails_fails_the_delegation_with_its_reason(world):
     world.pas.connect()
     world.pas.is_auto = False
-    asked = asyncio.create_task(world.pex.delegate(ENGINEER, ask()))
+    asked = asyncio.create_task(delegate(world, ask()))
     run_id = await world.pas.await_run(lambda run: run.run_id.startswith("plan-"))
     await world.pas.begin(run_id)
     await world.pas.end(run_id, RunState.FAILED, "every model of the chain failed: fast: timeout")
@@ -197,7 +204,7 @@ async def test_planning_run_that_fails_fails_the_delegation_with_its_reason(worl
 async def test_planning_run_that_is_paused_at_its_cap_is_ended(world):
     world.pas.connect()
     world.pas.is_auto = False
-    asked = asyncio.create_task(world.pex.delegate(ENGINEER, ask()))
+    asked = asyncio.create_task(delegate(world, ask()))
     run_id = await world.pas.await_run(lambda run: run.run_id.startswith("plan-"))
     await world.pas.begin(run_id)
     await world.pas._put(run_id, "run.state", "run paused", state=RunState.PAUSED, reason="the cap of $0.50 is reached")
@@ -211,7 +218,7 @@ async def test_killed_while_a_model_plans_goes_on_with_the_same_run(world):
     world.pas.connect()
     world.pas.tree = TREE
     world.pas.is_auto = False
-    asked = asyncio.create_task(world.pex.delegate(ENGINEER, ask()))
+    asked = asyncio.create_task(delegate(world, ask()))
     run_id = await world.pas.await_run(lambda run: run.run_id.startswith("plan-"))
     asked.cancel()
     await asyncio.gather(asked, return_exceptions=True)
@@ -230,7 +237,7 @@ async def test_killed_while_a_model_plans_goes_on_with_the_same_run(world):
 async def test_row_put_back_after_planning_comes_to_the_same_plan_and_books_once(world, state):
     world.pas.connect()
     world.pas.tree = TREE
-    delegation = await world.pex.delegate(ENGINEER, ask())
+    delegation = await delegate(world, ask())
     with world.parts.engine.begin() as connection:
         connection.execute(sa.text("UPDATE delegations SET state = :state, estimate = NULL"), {"state": state})
     await world.restart()
@@ -246,7 +253,7 @@ async def test_approval_right_after_the_plan_always_leads_to_the_run(world):
     world.pas.connect()
     world.pas.tree = TREE
     for number in range(5):
-        delegation = await world.pex.delegate(ENGINEER, ask(f"{INTENT}, take {number}"))
+        delegation = await delegate(world, ask(f"{INTENT}, take {number}"))
         await world.pex.approve(ENGINEER, delegation.delegation_id, YES)
         await follow(world, delegation.delegation_id)
         done = await world.pex.get_delegation(ENGINEER, delegation.delegation_id)

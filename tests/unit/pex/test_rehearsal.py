@@ -19,7 +19,7 @@ from services.pex.models import (
     SimulateProject,
 )
 from tests.fakes.identity import ENGINEER
-from tests.unit.pex.test_model_plans import INTENT, REPO, TREE, make_project
+from tests.unit.pex.test_model_plans import INTENT, REPO, TREE, delegate, make_project
 
 ORDER = SimulateProject(rehearsal=0.01, rationale="to know more")
 
@@ -94,7 +94,7 @@ async def test_cap_of_a_delegation_outlives_its_rehearsal(world):
         constraints=Constraints(max_cost_usd="0.33"),
         rationale="the engineer asked",
     )
-    delegation = await world.pex.delegate(ENGINEER, request)
+    delegation = await delegate(world, request)
     await world.pex.simulate_project(ENGINEER, delegation.project_id, ORDER)
     (waiting, _) = await world.pex.list_delegations(ENGINEER)
     reply = ApprovalReply(approved=True, idempotency_key="key-0001", rationale="yes")
