@@ -42,6 +42,7 @@ def make_passage(old: tuple[str, ...], new: tuple[str, ...], label: str) -> Pass
 
 def build_splice(document: Document, passage: Passage, place: Place) -> Splice:
     """Return the change of the file; raise TextEditRefusedError when the new lines' indentation would be a guess."""
+    _check_tabs(document, passage, place)
     if place.how is How.EXACT and document.ends is None:
         return Splice(place.start, place.stop, passage.new)
     if place.how not in {How.EXACT, How.TRAILING}:
@@ -62,6 +63,19 @@ def build_splice(document: Document, passage: Passage, place: Place) -> Splice:
     return Splice(place.start, place.stop, tuple(lines), tuple(ends) if document.ends is not None else None)
 
 
+def _check_tabs(document: Document, passage: Passage, place: Place) -> None:
+    """Refuse tabs in a file that is indented with spaces alone; only SEARCH with tabs shows how to turn them."""
+    is_tabbed = any("\t" in indent_of(step.text) for step in passage.steps if step.kept is None and step.text.strip())
+    if not is_tabbed or place.how is How.TO_SPACES or "\n\t" in document.haystack or "\n  " not in document.haystack:
+        return
+    raise TextEditRefusedError(
+        Refusal.INDENTATION,
+        document.path,
+        f"{document.path}: {passage.label} indents with tabs, but the file with spaces; use spaces",
+        "Nothing was changed.",
+    )
+
+
 def _check_coordinates(document: Document, passage: Passage, place: Place) -> None:
     """Refuse when nothing shows that the new lines count their indentation from where the old ones do."""
     old = [line for line in passage.old if line.strip()]
@@ -75,9 +89,16 @@ def _check_coordinates(document: Document, passage: Passage, place: Place) -> No
         return
     if len(old) == 1 and len(new) > 1:
         raise _unclear(document, passage, place)
-    is_level = min(map(_depth, old)) == min(map(_depth, new))
-    if not (is_level and (_depth(old[0]) == _depth(new[0]) or set(old) & set(new))):
+    same = len(set(old) & set(new))
+    moved = len({_move(line, place) for line in old} & set(new))
+    is_level = min(map(_depth, old)) == min(map(_depth, new)) and (_depth(old[0]) == _depth(new[0]) or same > 0)
+    if not is_level and not (same > 1 and same > moved):
         raise _unclear(document, passage, place)
+
+
+def _move(line: str, place: Place) -> str:
+    """Return an old line as the file has it."""
+    return place.prefix + line if place.how is How.DEEPER else line.removeprefix(place.prefix)
 
 
 def _depth(line: str) -> int:
