@@ -153,6 +153,9 @@ def print_run(run: dict[str, object], left_alone: Sequence[str] = ()) -> None:
     render.say(f"run {run['run_id']}: {run['state']}{' (' + str(run['badge']) + ')' if run['badge'] else ''}", "bold")
     if run["reason"]:
         render.say(f"  {run['reason']}")
+    if run["cap_microusd"] or run["cost_microusd"]:
+        spent, cap = (render.format_usd(float(str(run[f"{name}_microusd"]))) for name in ("cost", "cap"))
+        render.say(f"  spent {spent} of {cap}, {run['tokens']} tokens")
     cards = as_sequence(run["cards"])
     rows = [
         (
@@ -174,6 +177,11 @@ def print_run(run: dict[str, object], left_alone: Sequence[str] = ()) -> None:
     if left_alone:
         render.say("  left alone:")
         render.say("\n".join(f"    {line}" for line in left_alone))
+    kept = [
+        str(ref["path"]) for ref in as_sequence(run["artifacts"]) if str(ref["path"]).startswith("artifacts/partial/")
+    ]
+    if kept and not run["files_changed"]:
+        render.say(f"  kept, not tested: {', '.join(kept)}; see it with direng diff {run['run_id']}", "cyan")
     if run["state"] in {"completed", "needs_review"} and run["files_changed"]:
         render.say(f"  read it: direng diff {run['run_id']}; merge it: direng accept {run['run_id']}", "cyan")
 

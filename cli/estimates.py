@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 import typer
 
+from cli.conversation import FINAL_RUN_STATES
 from cli.direng import read_usd
 from cli.render import format_duration, format_table, format_usd
 from cli.wire import as_mapping, as_sequence
@@ -107,7 +108,7 @@ def simulation_text(simulation: Mapping[str, object]) -> str:
             rows.append((name, when, *_spread(quantiles, form), str(estimate["label"])))
     lines = [
         str(simulation["note"]),
-        f"{simulation['cards_rehearsed']} cards in {simulation['strata']} strata",
+        f"cards rehearsed: {simulation['cards_rehearsed']}, strata: {simulation['strata']}",
         format_table(("", "ESTIMATE", *HEADERS, "LABEL"), rows),
     ]
     run = simulation["run"]
@@ -129,6 +130,8 @@ def budget_text(status: Mapping[str, object]) -> str:
     is_paused = run.get("state") == "paused"
     if not cap and not is_paused:
         return ""
+    if run.get("state") in FINAL_RUN_STATES:
+        return f"spent {format_usd(float(str(budget['spent_microusd'])))} of {format_usd(cap)}"
     lines = [_describe_spend(budget, cap)] if cap else []
     if is_paused:
         lines += _pause_lines(budget)

@@ -14,8 +14,13 @@ from services.home import Home
 from services.kernel.vocabulary import RunState
 from services.topology import Opened, Wiring, embedded
 from tests.fakes import pas as fake
+from tests.fakes.commands import platform
 from tests.fakes.identity import ENGINEER
 from tests.fakes.model_server import ScriptedModelServer
+from tests.fakes.model_server.fixtures import serve_script
+from tests.fakes.terminal import Terminal
+
+__all__ = ["platform", "serve_script"]
 
 WAIT_S = 120
 PRICE = Price(input_microusd=3_000_000, output_microusd=15_000_000, source="operator")
@@ -75,13 +80,13 @@ async def open_bench(folder: Path, script, provider=Provider.LOCAL_LLAMA, price=
     repository = fake.make_repository(folder / "repo", FILES)
     for name, text in (untracked or {}).items():
         (repository / name).write_text(text)
-    async with ScriptedModelServer(script) as server, embedded(Home(folder / "home"), Wiring()) as platform:
+    async with ScriptedModelServer(script) as server, embedded(Home(folder / "home"), Wiring()) as opened:
         url = server.anthropic_url if provider is Provider.ANTHROPIC else server.openai_url
         model = NewModel(
             alias="scripted", provider=provider, model="scripted", base_url=url, price=price, context_tokens=32_000
         )
-        await platform.opened.broker.service.add_model(ENGINEER, model)
-        bench = Bench(platform.opened, server, str(repository))
+        await opened.opened.broker.service.add_model(ENGINEER, model)
+        bench = Bench(opened.opened, server, str(repository))
         new = NewSession(repo=bench.repository)
         bench.session = (await bench.direng.open_session(ENGINEER, new)).session_id
         yield bench
@@ -202,3 +207,39 @@ async def test_run_over_its_budget_pauses_calls_nothing_and_goes_on_with_more(tm
         assert run.state is RunState.COMPLETED
         assert run.cap_microusd == 2_001_000
         assert (await bench.budget()).spent_microusd <= (await bench.budget()).cap_microusd
+
+
+SLOW = {
+    "when": {"last_contains": "Question:"},
+    "reply": {"text": "It is width times height (shapes.py:2). " + "And so on and so on. " * 40},
+    "fault": {"kind": "slow", "trickle_s": 0.3},
+}
+
+
+def test_interrupt_in_the_terminal_stops_the_answer_and_nothing_is_said_twice(platform, serve_script, tmp_path):
+    server = serve_script({"rules": [SLOW], "models": ["m1"]})
+    repository = fake.make_repository(tmp_path / "repo", FILES)
+    added = platform.direng(
+        *("model", "add", "local", "--provider", "local_llama", "--model", "m1"),
+        *("--url", server.openai_url, "--free", "--no-test"),
+        cwd=repository,
+    )
+    assert added.code == 0, added.err
+    terminal = Terminal(["direng"], cwd=repository, environment=platform.environment())
+    terminal.expect("direng> ")
+    terminal.send("how is the area computed?")
+    terminal.expect("(shapes.py:2).")
+    terminal.interrupt()
+    terminal.expect("stopped by you")
+    terminal.expect("fresh)")
+    terminal.expect("direng> ")
+    terminal.send("/cost")
+    terminal.expect("$0.00 of $5.00")
+    terminal.expect("direng> ")
+    terminal.send("/context")
+    terminal.expect("snippet")
+    terminal.expect("direng> ")
+    terminal.send("/quit")
+    assert terminal.close() == 0
+    assert terminal.text.count("(shapes.py:2).") == 1
+    assert "Traceback" not in terminal.text

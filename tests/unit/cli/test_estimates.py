@@ -147,6 +147,10 @@ def test_status_of_a_run_shows_spend_cap_overrun_and_depletion():
     )
 
 
+def test_status_of_a_run_that_is_over_projects_nothing():
+    assert budget_text(make_status("completed")) == "spent $0.40 of $0.60"
+
+
 def test_status_of_a_paused_run_shows_lanes_receipts_and_options():
     text = budget_text(make_status("paused", t_minus_depletion_min=None))
     assert "Code-Impl: $0.40 spent, $0.90 projected, $0.30 estimated" in text
