@@ -9,7 +9,14 @@ from services.kernel.clock import Clock, to_iso
 from services.kernel.errors import InternalError, InvalidRequestError
 from services.kernel.ids import DelegationId, ProjectId, RunId
 from services.kernel.log import current_trace_id
-from services.kernel.vocabulary import DelegationState, Lane, ProjectState, RunState
+from services.kernel.vocabulary import (
+    PROJECT_TRANSITIONS,
+    DelegationState,
+    Lane,
+    ProjectState,
+    RunState,
+    check_transition,
+)
 from services.pex.calls.pas import PasEdge
 from services.pex.calls.plms import PlmsEdge
 from services.pex.core.bounds import describe_estimate
@@ -25,6 +32,7 @@ from services.pex.protocol import ModelNeededError, NoRunYetError, NotApprovedEr
 from services.plms.models import Estimate, Project
 
 _S = DelegationState
+_ESTIMABLE = frozenset({ProjectState.PLANNING, ProjectState.ESTIMATING})
 _ACTIVE = frozenset({_S.APPROVED, _S.RUNNING, _S.REPORTING})
 DEFAULT_TIMEOUT_MINUTES = 60.0
 WAIT_S = 240.0
@@ -59,8 +67,13 @@ class ProjectRunner:
         self._clock = parts.clock
 
     async def estimate(self, project_id: ProjectId) -> Estimate:
-        """Plan a project's PRD, have it estimated and let it wait for approval."""
+        """Plan a project's PRD, have it estimated and let it wait for approval.
+
+        Raises IllegalTransitionError before anything is spent on a plan that could not be estimated now.
+        """
         project = await self._plms.get_project(project_id)
+        if project.state is not ProjectState.ESTIMATING and not PROJECT_TRANSITIONS[project.state] & _ESTIMABLE:
+            check_transition(PROJECT_TRANSITIONS, project.state, ProjectState.ESTIMATING)
         return await self.estimate_again(project, await self.plan(project))
 
     async def estimate_again(self, project: Project, plan: Plan) -> Estimate:

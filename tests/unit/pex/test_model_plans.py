@@ -6,7 +6,14 @@ import pytest
 import sqlalchemy as sa
 
 from services.kernel.errors import InvalidRequestError
-from services.kernel.vocabulary import DelegationState, Lane, ProjectState, RunKind, RunState
+from services.kernel.vocabulary import (
+    DelegationState,
+    IllegalTransitionError,
+    Lane,
+    ProjectState,
+    RunKind,
+    RunState,
+)
 from services.pas.models import PlannedTask, TaskTree, TreeRef
 from services.pex.core.driver import run_id_of
 from services.pex.core.thinking import planning_run_of
@@ -308,6 +315,17 @@ async def test_project_without_a_model_is_estimated_and_its_start_refused_until_
     world.pas.connect()
     with pytest.raises(ModelNeededError, match="estimate the project again"):
         await world.pex.start_project(ENGINEER, project_id, StartProject(rationale="go"))
+    assert not world.pas.runs
+
+
+async def test_project_that_runs_or_is_cancelled_is_not_planned_by_a_paid_model(world):
+    world.pas.connect()
+    world.pas.tree = TREE
+    project_id = await make_project(world)
+    for state in (ProjectState.EXECUTING, ProjectState.CANCELLED):
+        world.plms._put(world.plms.projects[project_id], state=state)
+        with pytest.raises(IllegalTransitionError):
+            await world.pex.estimate_project(ENGINEER, project_id)
     assert not world.pas.runs
 
 
