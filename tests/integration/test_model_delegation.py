@@ -33,6 +33,7 @@ pytestmark = pytest.mark.sandbox
 WAIT_S = 120
 INTENT = "give the shapes a perimeter, and mention it in the README"
 YES = ApprovalReply(approved=True, idempotency_key="key-0001", rationale="the engineer said yes")
+FREE = Price(input_microusd=0, output_microusd=0, source="operator")
 PLAN = {
     "summary": "add a perimeter",
     "tasks": [
@@ -236,6 +237,21 @@ async def test_cap_that_stops_a_call_pauses_the_run_and_a_higher_one_lets_it_go_
         done = await platform.pex.get_delegation(ENGINEER, waiting.delegation_id)
         assert done.state is DelegationState.DONE, done.reason
         assert len(server.requests) == 7
+
+
+async def test_free_model_works_under_a_cap_of_nothing(tmp_path):
+    repository = fake.make_repository(tmp_path / "repo")
+    async with ScriptedModelServer(SCRIPT) as server, open_platform(tmp_path / "home", repository) as platform:
+        free = configure(server.openai_url).model_copy(update={"price": FREE})
+        await platform.opened.broker.service.add_model(ENGINEER, free)
+        waiting = await platform.delegate()
+        assert waiting.estimate.cost_microusd.p95 == 0
+        await platform.pex.approve(ENGINEER, waiting.delegation_id, YES)
+        await platform.follow(waiting.delegation_id)
+        done = await platform.pex.get_delegation(ENGINEER, waiting.delegation_id)
+        assert done.state is DelegationState.DONE, done.reason
+        assert done.report.budget.spent_microusd == 0
+        assert done.report.projected_overrun_pct < 0
 
 
 async def test_rehearsal_costs_little_moves_the_estimate_and_leaves_no_branch(tmp_path):
