@@ -21,7 +21,7 @@ CALLS = 4
 POINTS = [
     ("agent_model_called", 1),
     ("agent_tool_ran", 3),
-    ("agent_checked", 4),
+    ("agent_checked", 2),
     ("agent_step_recorded", 8),
 ]
 """Fault point and which passing: the first model call, the patch, the last check, the record of the patch.

@@ -252,8 +252,8 @@ class Signer(Protocol):
 class FaultPoints(Protocol):
     """Named places where a recovery test may stop the process.
 
-    card_running, between_cards, reporting; in an agent card agent_model_called and agent_tool_ran (done, not recorded),
-    agent_checked (tests ran, not recorded) and agent_step_recorded.
+    card_running, between_cards, reporting; in a card that calls a model agent_model_called, agent_tool_ran,
+    agent_checked (tests ran) and agent_looked (all of them done and not recorded yet), and agent_step_recorded.
     """
 
     async def hit(self, name: str) -> None:

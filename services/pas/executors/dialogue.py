@@ -95,7 +95,7 @@ class Dialogue:
             if self._route is not None:
                 line = f"goes on with {route.alias} instead of {self._route.alias}"
                 events = (EventDraft(EventKind.BUDGET, line, task_id=self.recorder.work.card.task_id),)
-            return Done(route.model_dump_json(), "agent_checked", events=events)
+            return Done(route.model_dump_json(), "agent_looked", events=events)
 
         return ModelRoute.model_validate_json(
             await self.recorder.perform(Asked(StepKind.CHECK, ROUTE_KEY, digest(ROUTE_KEY)), act)

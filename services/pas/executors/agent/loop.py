@@ -95,7 +95,7 @@ class AgentLoop:
         asked = Asked(StepKind.CHECK, "opening", digest(self._payload.model_dump_json(), before))
 
         async def act() -> Done:
-            return Done(write_opening(self._payload, before, await self._look()), "agent_checked")
+            return Done(write_opening(self._payload, before, await self._look()), "agent_looked")
 
         opening = await self._recorder.perform(asked, act)
         transcript = Transcript(SYSTEM, self._dialogue.tools, ContextBudget.of(route.context_tokens).input)
