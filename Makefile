@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 TEST_WORKERS ?= 2
 PAS_URL ?= http://127.0.0.1:6200
 
-.PHONY: help setup fmt lint type arch test contracts golden bench bench-calibration demo acceptance check lock run-pas run-pas-stub pas-health
+.PHONY: help setup fmt lint type arch test contracts golden bench bench-calibration bench-edits demo acceptance check lock run-pas run-pas-stub pas-health
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sort | awk -F ':.*?## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ bench: setup ## measure, and write tests/benchmarks/*.json
 
 bench-calibration: setup ## replay public agent costs (DATA=a csv or csv.gz) and fail outside the gate
 	$(PY) tests/benchmarks/calibration_bench.py $(DATA)
+
+bench-edits: setup ## measure edits with defects: right, refused, wrong
+	$(PY) tests/benchmarks/edit_corpus.py
 
 demo: setup ## the main job, twice, on real repositories
 	@bash scripts/demo.sh

@@ -86,6 +86,8 @@ def open_document(path: str, content: bytes | str) -> Document:
     text = text.removeprefix(_BOM)
     if not text:
         return Document(path, (), has_bom=has_bom)
+    if text.endswith(_CRLF) and text.count(_CRLF) == text.count(_LF):
+        return Document(path, tuple(text[:-2].split(_CRLF)), _CRLF, has_bom=has_bom)
     lines = text.split(_LF)
     is_ended = lines[-1] == ""
     if is_ended:

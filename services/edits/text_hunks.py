@@ -24,9 +24,9 @@ def apply_diff(
 ) -> TextEdits:
     """Return the files' new contents, all hunks applied; raise TextEditRefusedError, and then none is.
 
-    A hunk's context says where it belongs. Its line number only chooses between several exact places, and only when it
-    names one of them exactly; a hunk without any context goes to its line number in a file of `unchanged` (known to be
-    what was shown), else nowhere. Counts in headers are not believed. `files`, `stale`, `known` as for `apply_blocks`.
+    A hunk's context says where it belongs. Only in a file of `unchanged` (known to be what was shown) does its line
+    number count: it chooses between several exact places when it names one of them, and it places a hunk without any
+    context. Counts in headers are not believed. `files`, `stale`, `known` as for `apply_blocks`.
     """
     contents: dict[str, bytes | None] = {}
     landings: list[Landing] = []
@@ -154,7 +154,7 @@ def _find(document: Document, hunk: Hunk, label: str, *, is_unchanged: bool) -> 
     if not any(line.strip() for line in passage.old):
         return _find_blind(document, passage, hunk, is_unchanged=is_unchanged), "at its stated line"
     places = find_places(document, passage.old)
-    place = _choose(places, hunk)
+    place = _choose(places, hunk, is_unchanged=is_unchanged)
     if place is None and places:
         raise refuse_ambiguous(document, places, label)
     if place is None:
@@ -162,10 +162,12 @@ def _find(document: Document, hunk: Hunk, label: str, *, is_unchanged: bool) -> 
     return build_splice(document, passage, place), place.how
 
 
-def _choose(places: Sequence[Place], hunk: Hunk) -> Place | None:
+def _choose(places: Sequence[Place], hunk: Hunk, *, is_unchanged: bool) -> Place | None:
     """Return the only place, or the one of several exact ones at which the header's line number points."""
     if len(places) == 1:
         return places[0]
+    if not is_unchanged:
+        return None  # the number may count lines of another content
     stated = [place for place in places if place.how is How.EXACT and place.start + 1 == hunk.stated_line]
     return stated[0] if len(stated) == 1 else None
 

@@ -9,6 +9,8 @@ from services.edits.text_document import Document, Splice, number_lines
 from services.edits.text_errors import Refusal, TextEditRefusedError
 from services.edits.text_match import How, Place, adapt_lines, indent_of
 
+_MAX_COMPARED = 400
+
 
 @dataclass(frozen=True)
 class Step:
@@ -31,13 +33,33 @@ class Passage:
 def make_passage(old: tuple[str, ...], new: tuple[str, ...], label: str) -> Passage:
     """Return a passage whose kept lines are those that `old` and `new` share, in order."""
     mine, theirs = [line.rstrip() for line in old], [line.rstrip() for line in new]
+    head = _count_common(mine, theirs)
+    tail = _count_common(mine[head:][::-1], theirs[head:][::-1])
+    steps = [Step(index, new[index]) for index in range(head)]
+    steps += _compare(mine[head : len(mine) - tail], theirs[head : len(theirs) - tail], new, head)
+    steps += [Step(len(old) - count, new[len(new) - count]) for count in range(tail, 0, -1)]
+    return Passage(old, new, tuple(steps), label)
+
+
+def _count_common(mine: Sequence[str], theirs: Sequence[str]) -> int:
+    count = 0
+    for one, other in zip(mine, theirs, strict=False):
+        if one != other:
+            break
+        count += 1
+    return count
+
+
+def _compare(mine: Sequence[str], theirs: Sequence[str], new: tuple[str, ...], head: int) -> list[Step]:
+    if len(mine) + len(theirs) > _MAX_COMPARED:  # comparing takes long when many lines are alike
+        return [Step(None, new[head + index]) for index in range(len(theirs))]
     steps: list[Step] = []
     for tag, start, stop, first, last in SequenceMatcher(None, mine, theirs, autojunk=False).get_opcodes():
         if tag == "equal":
-            steps += [Step(start + offset, new[first + offset]) for offset in range(stop - start)]
+            steps += [Step(head + start + offset, new[head + first + offset]) for offset in range(stop - start)]
         else:
-            steps += [Step(None, text) for text in new[first:last]]
-    return Passage(old, new, tuple(steps), label)
+            steps += [Step(None, text) for text in new[head + first : head + last]]
+    return steps
 
 
 def build_splice(document: Document, passage: Passage, place: Place) -> Splice:

@@ -5,8 +5,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from services.edits.text_blocks import Block, apply_blocks
+from services.edits.text_diff import parse_diff
 from services.edits.text_document import open_document
 from services.edits.text_errors import TextEditRefusedError
+from services.edits.text_hunks import apply_diff
 from services.edits.text_match import How, find_places
 from tests.benchmarks.edit_corpus import DEFECTS, find_sources, make_cases, read_lines
 
@@ -92,6 +94,42 @@ def test_no_edit_of_a_file_of_repeated_lines_is_silently_wrong(edit, kind):
     result = done.contents["x"].decode()
     assert _plain(result) == _plain(after)
     assert result.count("\r\n") in {0, result.count("\n")}
+
+
+@given(_edits(), st.integers(0, 20), st.integers(0, 9))
+@settings(max_examples=300, deadline=None)
+def test_no_diff_with_wrong_numbers_is_silently_wrong(edit, stated, count):
+    before, after, old, new = edit
+    index = next(at for at in range(len(old)) if old[at] != new[at])
+    body = [*(f" {line}" for line in old[:index]), f"-{old[index]}", f"+{new[index]}"]
+    body += [f" {line}" for line in old[index + 1 :]]
+    head = f"@@ -{stated},{count} +{count},{stated} @@"
+    try:
+        done = apply_diff({"x": before.encode()}, parse_diff(_join(["--- a/x", "+++ b/x", head, *body])))
+    except TextEditRefusedError:
+        return
+    assert done.contents["x"] == after.encode()
+
+
+@st.composite
+def _elisions(draw):
+    """Draw a file, its right result, and SEARCH and REPLACE whose middle is left out."""
+    top, middle, bottom = (draw(st.lists(_LINE, min_size=1, max_size=4)) for _ in range(3))
+    above, below = (draw(st.lists(_LINE, max_size=5)) for _ in range(2))
+    new = [*top[:-1], draw(st.sampled_from(["new = 1", "    new = 2"]))]
+    before, after = (_join([*above, *part, *middle, *bottom, *below]) for part in (top, new))
+    return before, after, _join([*top, "...", *bottom]), _join([*new, "...", *bottom])
+
+
+@given(_elisions())
+@settings(max_examples=400, deadline=None)
+def test_no_elided_edit_of_repeated_lines_is_silently_wrong(edit):
+    before, after, search, replace = edit
+    try:
+        done = apply_blocks({"x.py": before.encode()}, [Block("x.py", search, replace)])
+    except TextEditRefusedError:
+        return
+    assert _plain(done.contents["x.py"].decode()) == _plain(after)
 
 
 def _join(lines):

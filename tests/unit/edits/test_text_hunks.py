@@ -73,11 +73,14 @@ def test_removed_comment_lines_are_no_file_headers():
 
 def test_line_number_chooses_only_among_exact_places_and_only_when_it_names_one():
     twice = {"a.py": b"x\ny\nz\nx\ny\n"}
-    assert apply(diff_of(" x", "-y", "+Y", head="@@ -4,2 +4,2 @@"), twice) == {"a.py": b"x\ny\nz\nx\nY\n"}
+    right = diff_of(" x", "-y", "+Y", head="@@ -4,2 +4,2 @@")
+    assert apply(right, twice, unchanged={"a.py"}) == {"a.py": b"x\ny\nz\nx\nY\n"}
+    assert refuse(right, twice).reason is Refusal.AMBIGUOUS
     for head in ("@@ -3,2 +3,2 @@", "@@"):
-        assert refuse(diff_of(" x", "-y", "+Y", head=head), twice).reason is Refusal.AMBIGUOUS
+        diff = diff_of(" x", "-y", "+Y", head=head)
+        assert refuse(diff, twice, unchanged={"a.py"}).reason is Refusal.AMBIGUOUS
     spaced = {"a.py": b"x \ny\nz\nx \ny\n"}
-    assert refuse(diff_of(" x", "-y", "+Y", head="@@ -4,2 +4,2 @@"), spaced).reason is Refusal.AMBIGUOUS
+    assert refuse(right, spaced, unchanged={"a.py"}).reason is Refusal.AMBIGUOUS
 
 
 def test_hunk_without_context_needs_a_line_number_and_an_unchanged_file():

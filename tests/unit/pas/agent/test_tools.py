@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 
 import pytest
 
@@ -45,6 +46,7 @@ async def test_long_files_are_read_in_parts_that_say_how_to_go_on(bench):
         ("shop", "is a folder"),
         ("shop/prise.py", "did you mean shop/price.py"),
         ("price.py", "did you mean shop/price.py"),
+        ("shop/price.py/x", "shop/price.py is a file"),
     ],
 )
 async def test_read_refuses_a_path_and_says_what_is_right(bench, path, words):
@@ -52,7 +54,7 @@ async def test_read_refuses_a_path_and_says_what_is_right(bench, path, words):
     assert result.is_error
     assert words in result.text
     assert "hunter2" not in result.text
-    assert bool(result.denied) == (path not in {"shop", "shop/prise.py", "price.py"})
+    assert bool(result.denied) == (path not in {"shop", "shop/prise.py", "price.py", "shop/price.py/x"})
 
 
 async def test_symlinks_are_never_followed(bench, tmp_path):
@@ -191,6 +193,29 @@ async def test_patch_writes_nothing_that_the_lane_denies(bench, path):
     diff = await bench.use("fs_patch", diff=f"--- /dev/null\n+++ b/{path}\n@@ -0,0 +1 @@\n+x\n")
     assert diff.is_error
     assert diff.changes == {}
+
+
+@pytest.mark.parametrize("path", ["shop", "shop/price.py/new", "x" * 300, "d/" * 600 + "x"])
+async def test_patch_makes_no_file_that_cannot_be(bench, path):
+    result = await bench.use("fs_patch", edits=[{"path": path, "search": "", "replace": "x"}])
+    assert result.is_error
+    assert result.changes == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("fs_read", {"path": "README.md"}),
+        ("fs_list", {"glob": "*"}),
+        ("fs_search", {"pattern": "x"}),
+        ("fs_patch", {"edits": [{"path": "README.md", "search": "# Shop", "replace": "# Store"}]}),
+    ],
+)
+async def test_folder_that_is_gone_is_an_answer_and_no_crash(bench, name, arguments):
+    shutil.rmtree(bench.folder)
+    result = await bench.use(name, **arguments)
+    assert result.is_error
+    assert name in result.text
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ from services.pas.executors.agent.toolbox import ToolResult, ToolScene
 MAX_FILE_BYTES = 8_000_000
 MAX_WALKED = 100_000
 _MAX_DEPTH = 64
+_MAX_PATH_CHARS = 1000
+_MAX_NAME_BYTES = 255
 _PATH_RULES = ("path", "workspace_roots")
 
 
@@ -60,6 +62,8 @@ class Ground:
     def check_writable(self, path: str) -> str:
         """Return the canonical path of a file that the lane may change; raise PathRefusedError."""
         plain = self.check_readable(path)
+        if len(plain) > _MAX_PATH_CHARS or any(len(name.encode()) > _MAX_NAME_BYTES for name in plain.split("/")):
+            raise PathRefusedError(f"the path {quote(plain)} is too long; names have at most {_MAX_NAME_BYTES} bytes")
         decision = self.scene.allowlist.check_path(plain)
         if plain == "." or not decision.is_allowed:
             raise PathRefusedError(self._explain_denial(plain, decision.reason), is_denied=True)
@@ -108,7 +112,7 @@ class Ground:
             raise PathRefusedError(f"{path} is a folder; list it with fs_list")
         if kind is Kind.LINK:
             raise self._refuse_link(path)
-        self._refuse_linked_folder(path)
+        self._check_folders(path)
         if kind is None:
             return None
         folder, _, name = path.rpartition("/")
@@ -127,12 +131,15 @@ class Ground:
             raise PathRefusedError(self.suggest(path))
         return content
 
-    def _refuse_linked_folder(self, path: str) -> None:
+    def _check_folders(self, path: str) -> None:
         parts = path.split("/")
         for count in range(1, len(parts)):
             folder = "/".join(parts[:count])
-            if self.kind_of(folder) is Kind.LINK:
+            kind = self.kind_of(folder)
+            if kind is Kind.LINK:
                 raise self._refuse_link(folder)
+            if kind in {Kind.FILE, Kind.SPECIAL}:
+                raise PathRefusedError(f"{folder} is a file, so there is no {path}")
 
     def _refuse_link(self, path: str) -> PathRefusedError:
         target = str((self.scene.folder / path).readlink())

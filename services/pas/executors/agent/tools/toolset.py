@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Sequence
 
 from services.broker.models import ToolCall, ToolSpec
+from services.kernel.errors import PlatformError
 from services.pas.core.ports import ArtifactBox
 from services.pas.executors.agent.toolbox import MAX_RESULT_CHARS, Tool, ToolResult, ToolScene
 from services.pas.executors.agent.tools.arguments import (
@@ -45,7 +46,12 @@ class Toolset:
             check.check(arguments)
         except ArgumentsRefusedError as error:
             return _refuse(f"{call.name}: {error}")
-        return _cap(await tool.run(arguments, scene))
+        try:
+            return _cap(await tool.run(arguments, scene))
+        except PlatformError as error:
+            return _refuse(f"{call.name}: {error.detail}")
+        except OSError as error:
+            return _refuse(f"{call.name}: the folder cannot be used: {error.strerror or type(error).__name__}")
 
     def _explain_unknown(self, name: str) -> str:
         plain = name.replace(".", "_").replace("-", "_").lower()
