@@ -210,7 +210,7 @@ class Answerer:
             raise InternalError(f"{completion.alias} gave no text ({completion.finish_reason}); ask again")
         after = await self._purse.open(draft.turn.session_id)
         lines = [_CUT.get(completion.finish_reason, ""), describe_check(draft.checker)]
-        lines += [_describe_call(completion, after)]
+        lines += [_describe_redactions(draft.audit), _describe_call(completion, after)]
         usage = completion.usage
         tokens = {"in": usage.tokens_in, "out": usage.tokens_out, "think": usage.tokens_think}
         data: dict[str, JsonValue] = {
@@ -323,6 +323,15 @@ def _request(draft: Draft, purpose: Purpose, messages: tuple[Message, ...], max_
         messages=messages,
         tool_choice="none",
         max_tokens=max(1, min(max_tokens, draft.route.max_tokens)),
+    )
+
+
+def _describe_redactions(audit: ContextAudit | None) -> str:
+    count = audit.redacted if audit else 0
+    if not count:
+        return ""
+    return (
+        f"{count} value{'' if count == 1 else 's'} that looked like a key {'was' if count == 1 else 'were'} kept back"
     )
 
 

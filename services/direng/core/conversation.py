@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.broker.models import ContextBudget, Message, Role, estimate_tokens
 from services.direng.core.packing import Exchange
+from services.direng.core.redaction import redact
 from services.direng.models import TurnEvent, TurnEventKind
 
 RAW_TURNS = 4
@@ -133,7 +134,7 @@ def write_fold_request(summary: Summary, folded: Sequence[Exchange], nonce: str)
     """Return the messages that ask for a new summary."""
     turns = "\n\n".join(f"turn {one.turn_index}\nengineer: {one.asked}\nassistant: {one.answered}" for one in folded)
     notes = summary.model_dump_json(exclude={"upto_turn", "model"})
-    material = f"[turns {nonce}]\nNotes so far:\n{notes}\n\n{turns}\n[end {nonce}]"
+    material = f"[turns {nonce}]\nNotes so far:\n{notes}\n\n{redact(turns)}\n[end {nonce}]"
     return (
         Message(role=Role.SYSTEM, content=RULES.format(nonce=nonce)),
         Message(role=Role.USER, content=material),

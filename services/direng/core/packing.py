@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from services.broker.models import ContextBudget, Message, Role, estimate_tokens
 from services.direng.core.citations import Place
+from services.direng.core.redaction import count_redactions, redact
 
 PRUNE_AT = 0.90
 PRUNE_TO = 0.80
@@ -98,7 +99,10 @@ class SectionAudit(BaseModel):
 
 
 class ContextAudit(BaseModel):
-    """What one call's context was made of. Tokens are cautious estimates, the bill counts the provider's own."""
+    """What one call's context was made of. Tokens are cautious estimates, the bill counts the provider's own.
+
+    `redacted` counts what looked like a key and was kept from the model.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     model: str
@@ -108,6 +112,7 @@ class ContextAudit(BaseModel):
     tokens: int
     sections: tuple[SectionAudit, ...]
     pruned: tuple[str, ...]
+    redacted: int = 0
     is_refused: bool
     prompt_sha256: str
 
@@ -129,7 +134,7 @@ def pack(material: Material, budget: ContextBudget, model: str) -> Packing:
     not fit: it must not be sent then.
     """
     pruned: list[str] = []
-    kept = material
+    kept = material = _redact(material)
     if count_tokens(kept) > budget.input * PRUNE_AT:
         kept = _prune(material, budget.input * PRUNE_TO, pruned)
     messages = _write(kept)
@@ -142,6 +147,7 @@ def pack(material: Material, budget: ContextBudget, model: str) -> Packing:
         tokens=tokens,
         sections=_audit_sections(kept),
         pruned=tuple(pruned),
+        redacted=sum(count_redactions(message.content) for message in messages),
         is_refused=tokens > budget.input or budget.output < 1,
         prompt_sha256=digest_prompt(messages),
     )
@@ -165,6 +171,21 @@ def audit_messages(messages: Sequence[Message], budget: ContextBudget, model: st
         pruned=(),
         is_refused=tokens > budget.input,
         prompt_sha256=digest_prompt(messages),
+    )
+
+
+def _redact(material: Material) -> Material:
+    """Return the material without keys: not even a repository that holds some gives them to a model."""
+    return Material(
+        question=redact(material.question),
+        nonce=material.nonce,
+        hits=tuple(HitLine(redact(hit.text), hit.rank) for hit in material.hits),
+        snippets=tuple(Snippet(one.place, redact(one.text), one.rank) for one in material.snippets),
+        summary=redact(material.summary),
+        exchanges=tuple(
+            Exchange(one.turn_index, redact(one.asked), redact(one.answered), one.is_recent)
+            for one in material.exchanges
+        ),
     )
 
 

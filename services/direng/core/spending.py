@@ -72,8 +72,10 @@ class Purse:
         return await self.set_cap(session_id, self.default_cap_microusd, "the default cap of a session")
 
     async def read(self, session_id: SessionId) -> Spend:
-        """Return what a session may spend and has spent."""
-        budget = await self.open(session_id)
+        """Return what a session may spend and has spent; reading sets nothing."""
+        budget = await self.broker.get_budget(scope_of(session_id))
+        if budget.cap_microusd is None:
+            budget = budget.model_copy(update={"cap_microusd": self.default_cap_microusd})
         return Spend(
             cap_microusd=budget.cap_microusd,
             spent_microusd=budget.spent_microusd,

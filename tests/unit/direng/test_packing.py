@@ -27,6 +27,7 @@ from services.direng.core.packing import (
     count_tokens,
     pack,
 )
+from services.direng.core.redaction import redact
 
 LARGE = ContextBudget.of(32_000)
 
@@ -171,3 +172,53 @@ def test_fold_request_holds_the_notes_and_the_turns_between_marks():
     assert body.startswith("[turns mark]")
     assert body.endswith("[end mark]")
     assert "turn 2" in body
+
+
+AWS = "AKIA" + "ABCDEFGHIJKLMNOP"
+MODEL = "sk-" + "ant-0123456789abcdef0123"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"key = {AWS}", "key = [REDACTED:AWS_KEY]"),
+        (f"Bearer {MODEL}!", "Bearer [REDACTED:MODEL_KEY]!"),
+        ("ghp_" + "a1" * 20, "[REDACTED:GITHUB_TOKEN]"),
+        ('PASSWORD = "abcdefgh12345678"', 'PASSWORD = "[REDACTED:SECRET]"'),
+        ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\nx", "[REDACTED:PRIVATE_KEY]\nx"),
+        ("-----BEGIN PRIVATE KEY-----\nMIIE\nMIIE", "[REDACTED:PRIVATE_KEY]"),
+    ],
+)
+def test_what_looks_like_a_key_is_redacted(text, shown):
+    assert redact(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'API_KEY_ENV = "ANTHROPIC_API_KEY"',
+        "token = read_token()",
+        "risk-free",
+        'password: "short1"',
+        "task-" + "a" * 30,
+    ],
+)
+def test_ordinary_code_is_not_redacted(text):
+    assert redact(text) == text
+
+
+def test_no_key_of_any_section_reaches_the_prompt_and_all_are_counted():
+    leak = Snippet(Place("conf.py", 1, 1), f"1| KEY = '{AWS}'", 0)
+    material = Material(
+        question=f"is {MODEL} valid?",
+        nonce="abcdef",
+        hits=(HitLine(f"conf.py:1  KEY = '{AWS}'", 0),),
+        snippets=(leak,),
+        exchanges=(Exchange(0, f"my key is {MODEL}", "noted", is_recent=True),),
+    )
+    packing = pack(material, LARGE, "big")
+    sent = "\n".join(message.content for message in packing.messages)
+    assert AWS not in sent
+    assert MODEL not in sent
+    assert packing.audit.redacted == 4
+    assert MODEL not in write_fold_request(Summary(), material.exchanges, "mark")[1].content
