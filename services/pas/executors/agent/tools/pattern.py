@@ -31,6 +31,7 @@ class LinePattern:
 
     expression: re.Pattern[str]
     line_cap: int
+    is_literal: bool = False
 
 
 @functools.lru_cache(maxsize=64)
@@ -40,7 +41,7 @@ def compile_pattern(pattern: str, *, is_regex: bool, ignores_case: bool) -> Line
         raise PatternRefusedError(f"the pattern must have 1 to {MAX_PATTERN_CHARS} characters")
     flags = re.IGNORECASE if ignores_case else re.NOFLAG
     if not is_regex:
-        return LinePattern(re.compile(re.escape(pattern), flags), LINE_CAPS[0] * 1000)
+        return LinePattern(re.compile(re.escape(pattern), flags), LINE_CAPS[0] * 1000, is_literal=True)
     try:
         parsed = sre_parse.parse(pattern, flags)
         expression = re.compile(pattern, flags)

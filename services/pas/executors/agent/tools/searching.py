@@ -5,11 +5,13 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from pydantic import JsonValue
 
 from services.broker.models import ToolSpec
 from services.edits.disk import Kind
+from services.edits.tree import MODE_LINK
 from services.pas.executors.agent.toolbox import MAX_RESULT_CHARS, ToolResult, ToolScene
 from services.pas.executors.agent.tools.arguments import make_schema, read_int, read_text
 from services.pas.executors.agent.tools.paths import Ground, PathRefusedError
@@ -58,11 +60,11 @@ class SearchTool:
             found = _Found(read_int(arguments, "max_hits", _DEFAULT_HITS), pattern.line_cap)
             paths = _choose(ground, read_text(arguments, "path", "."), compile_glob(glob) if glob else None)
             deadline = self._read_clock() + MAX_TIME_S
-            for path in paths:
+            for path, content in _read_all(ground, paths):
                 if found.is_full or self._read_clock() > deadline:
                     found.is_cut = not found.is_full
                     break
-                _search_file(ground, path, pattern, found, lambda: self._read_clock() > deadline)
+                _search_file(path, content, pattern, found, lambda: self._read_clock() > deadline)
         except PathRefusedError as error:
             return error.to_result("fs_search")
         except PatternRefusedError as error:
@@ -118,14 +120,23 @@ def _choose(ground: Ground, path: str, fits: re.Pattern[str] | None) -> Iterator
             yield each
 
 
-def _search_file(ground: Ground, path: str, pattern: LinePattern, found: _Found, is_late: Callable[[], bool]) -> None:
-    folder, _, name = path.rpartition("/")
-    file = dict(ground.disk.read_files(folder, [name], MAX_FILE_BYTES)).get(name)
-    if file is None or file.data is None or b"\0" in file.data[:8192]:
-        return
+def _read_all(ground: Ground, paths: Iterator[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield the text files, folder by folder, each folder opened once."""
+    for folder, group in groupby(paths, key=lambda path: path.rpartition("/")[0]):
+        prefix = f"{folder}/" if folder else ""
+        names = [path.removeprefix(prefix) for path in group]
+        for name, file in ground.disk.read_files(folder, names, MAX_FILE_BYTES):
+            if file.data is not None and file.mode != MODE_LINK and b"\0" not in file.data[:8192]:
+                yield f"{prefix}{name}", file.data
+
+
+def _search_file(path: str, content: bytes, pattern: LinePattern, found: _Found, is_late: Callable[[], bool]) -> None:
     found.files += 1
+    text = content.decode("utf-8", "replace")
     search, cap = pattern.expression.search, pattern.line_cap
-    for number, line in enumerate(file.data.decode("utf-8", "replace").split("\n"), start=1):
+    if pattern.is_literal and search(text) is None:
+        return
+    for number, line in enumerate(text.split("\n"), start=1):
         is_long = len(line) > cap
         found.long_lines += is_long
         if search(line[:cap] if is_long else line):
