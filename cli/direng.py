@@ -24,6 +24,7 @@ examples:
   direng                                              open the REPL in this repository
   direng ask "where is parse_config defined"          a question, answered from the index
   direng implement "rename load_cfg to load_config"   plan, estimate, approve, run, report
+  direng ask "how are totals made" --max-cost 0.10    a question for a model (direng model add), for ten cents at most
   direng accept                                       merge the newest run's changes; direng undo takes it back
 """
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pydantic import JsonValue
 
 from services.broker.models import Budget, Completion, CompletionRequest, ContextBudget, Message, Purpose, Route
+from services.broker.protocol import BudgetExceededError
 from services.direng.calls.broker import BrokerEdge
 from services.direng.core.citations import CitationChecker, Place, describe_check
 from services.direng.core.conversation import (
@@ -247,8 +248,9 @@ class Answerer:
         if draft.before is not None:
             cost = _spent_since(draft.before, await self._purse.open(draft.turn.session_id))
             await self._settle(draft, cost)
+        how = "; /budget USD (one-shot: --max-cost USD) sets the cap" if isinstance(error, BudgetExceededError) else ""
         paid = f" (this turn cost {format_usd(cost)})" if cost else ""
-        error.detail = f"{error.detail}{paid}"
+        error.detail = f"{error.detail}{how}{paid}"
         raise error
 
     async def _settle(self, draft: Draft, cost: int) -> None:

@@ -265,6 +265,7 @@ async def test_cap_that_is_too_small_refuses_with_exit_three(world):
     events = await world.say(session, QUESTION, purpose="ask")
     assert end_of(events) == ("failed", 3)
     assert "$0.0010 left" in text_of(events, "error")
+    assert "--max-cost USD) sets the cap" in text_of(events, "error")
     assert world.broker.requests == []
 
 
