@@ -106,7 +106,9 @@ async def test_search_finds_text_and_expressions_with_places(bench):
     assert "there may be more" in some.text
 
 
-@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|aa)+b", r"(\w{1,3})*x", r"(a)\1", "(unclosed", "a?" * 60])
+@pytest.mark.parametrize(
+    "pattern", ["(a+)+$", "(a|aa)+b", r"(\w{1,3})*x", r"(a)\1", "(unclosed", "a?" * 60, "((){65000}){65000}"]
+)
 async def test_expressions_that_could_stall_the_server_are_refused(bench, pattern):
     bench.write("evil.txt", b"a" * 5000 + b"\n")
     result = await bench.use("fs_search", pattern=pattern, regex=True)
@@ -229,6 +231,13 @@ async def test_folder_that_is_gone_is_an_answer_and_no_crash(bench, name, argume
         ("fs_read", '{"path": 3}', "path: 3 is not of type 'string'"),
         ("fs_read", '{"path": "a", "path": "b"}', "twice"),
         ("fs_read", '{"path": "a", "lines": 3}', "'lines' was unexpected"),
+        (
+            "fs_patch",
+            '{"edits": [{"path": "a", "old_string": "x"}]}',
+            "fs_patch takes edits? [{path, search?, replace?, delete?}], diff?",
+        ),
+        ("fs_list", '{"glob": "*a*a*a*a*a*a*b"}', "too many stars"),
+        ("fs_search", '{"pattern": "x", "glob": " "}', "is empty"),
         ("fs_patch", "{}", "give either edits"),
         ("fs_patch", '{"edits": [{"path": "README.md"}]}', "neither search nor replace"),
         ("rag_query", '{"kind": "guess", "text": "x"}', "is not one of"),

@@ -1,13 +1,16 @@
 """What a model may write as a tool's arguments: small JSON Schemas, one place that checks them, typed access."""
 
+import functools
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator
 from pydantic import JsonValue
 
 from services.broker.models import ToolSpec
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
 
 _SHOWN_CHARS = 80
 
@@ -56,7 +59,12 @@ class ArgumentCheck:
 
     def __init__(self, spec: ToolSpec) -> None:
         self._spec = spec
-        self._validator = Draft202012Validator(dict(spec.parameters))
+
+    @functools.cached_property
+    def _validator(self) -> "Draft202012Validator":
+        from jsonschema import Draft202012Validator  # noqa: PLC0415 - a server without agent cards never loads it
+
+        return Draft202012Validator(dict(self._spec.parameters))
 
     def check(self, arguments: Mapping[str, JsonValue]) -> None:
         """Raise ArgumentsRefusedError for the first fault, with the arguments that the tool takes."""
@@ -69,11 +77,18 @@ class ArgumentCheck:
 
 def describe(spec: ToolSpec) -> str:
     """Return a tool's arguments in one line: `fs_read takes path, start_line?, end_line?`."""
-    properties, required = spec.parameters.get("properties"), spec.parameters.get("required")
-    names = list(properties) if isinstance(properties, dict) else []
+    return f"{spec.name} takes {_list_properties(spec.parameters) or 'no arguments'}"
+
+
+def _list_properties(schema: Mapping[str, JsonValue]) -> str:
+    properties, required = schema.get("properties"), schema.get("required")
     needed = required if isinstance(required, list) else []
-    listed = ", ".join(name if name in needed else f"{name}?" for name in names)
-    return f"{spec.name} takes {listed or 'no arguments'}"
+    names = []
+    for name, inner in properties.items() if isinstance(properties, dict) else ():
+        items = inner.get("items") if isinstance(inner, dict) else None
+        fields = _list_properties(items) if isinstance(items, dict) else ""
+        names.append(f"{name}{'' if name in needed else '?'}{f' [{{{fields}}}]' if fields else ''}")
+    return ", ".join(names)
 
 
 def _shorten(message: str, limit: int = 200) -> str:

@@ -60,10 +60,10 @@ def _list_folder(ground: Ground, folder: str) -> list[str]:
 
 
 def _find_files(ground: Ground, folder: str, glob: str) -> list[str]:
-    fits = compile_glob(glob)
+    pattern = compile_glob(glob)
     place = "" if folder == "." else f"{folder}/"
     found = (path for path, kind in ground.walk(folder) if kind is not Kind.FOLDER)
-    return [path for path in found if fits.fullmatch(path.removeprefix(place)) or fits.fullmatch(path)]
+    return [path for path in found if pattern.fits(path.removeprefix(place)) or pattern.fits(path)]
 
 
 def _mark(kind: Kind) -> str:

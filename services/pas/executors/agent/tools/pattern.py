@@ -17,6 +17,7 @@ MAX_PATTERN_CHARS = 400
 MAX_STEPS = 20_000_000
 """Of one match at worst: about 0.3 s."""
 
+MAX_PATH_CHARS = 250
 LINE_CAPS = (4000, 2000, 1000, 500, 250, 120)
 _MAX_DEPTH = 40
 
@@ -105,26 +106,42 @@ def _weigh_repeat(value: tuple[Any, ...], depth: int) -> _Weight:
     weight = _weigh(inner, depth + 1)
     if weight != _Weight() and most > 1:
         raise PatternRefusedError("a repeat within a repeat could run too long; repeat single characters only")
-    if least == most:
+    if least == most == 1:
         return weight
-    if most >= LINE_CAPS[-1]:
-        return _Weight(1 + weight.open_ends, weight.ways)
-    return _Weight(weight.open_ends, weight.ways * (most - least + 1))
+    if most >= LINE_CAPS[-1] and least != most:
+        return _Weight(1 + weight.open_ends, weight.ways * max(least, 1))
+    return _Weight(weight.open_ends, weight.ways * max(most, 2))
+
+
+@dataclass(frozen=True)
+class PathPattern:
+    """A glob; paths longer than MAX_PATH_CHARS fit none."""
+
+    expression: re.Pattern[str]
+
+    def fits(self, path: str) -> bool:
+        """Return whether the whole path fits."""
+        return len(path) <= MAX_PATH_CHARS and self.expression.fullmatch(path) is not None
 
 
 @functools.lru_cache(maxsize=64)
-def compile_glob(glob: str) -> re.Pattern[str]:
-    """Return a glob as an expression for whole paths: `**` crosses folders; without a `/` it fits names at any depth.
+def compile_glob(glob: str) -> PathPattern:
+    """Return a glob for whole paths: `**` crosses folders, `{a,b}` are alternatives; raise PatternRefusedError.
 
-    `{a,b}` are alternatives. What it compiles to cannot run long: paths are short and stars few.
+    Without a `/` it fits names at any depth.
     """
-    plain = glob.strip().removeprefix("./")
-    if not plain or len(plain) > MAX_PATTERN_CHARS or plain.count("*") > 12:  # noqa: PLR2004 - far beyond any use
-        raise PatternRefusedError(f"the glob {glob[:60]!r} is empty or has too many stars; write one such as **/*.py")
+    plain = re.sub(r"(?:\*\*/)+", "**/", glob.strip().removeprefix("./"))
+    if not plain or len(plain) > MAX_PATTERN_CHARS:
+        raise PatternRefusedError(f"the glob {glob[:60]!r} is empty or too long; write one such as **/*.py")
     head = "" if "/" in plain else "(?:.*/)?"
     wild = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     parts = re.split(r"(\*\*/|\*\*|\*|\?|\{[^{}]*\})", plain)
-    return re.compile(head + "".join(wild.get(part) or _translate(part) for part in parts), re.DOTALL)
+    text = head + "".join(wild.get(part) or _translate(part) for part in parts)
+    weight = _weigh(sre_parse.parse(text, re.DOTALL), 0)
+    # The whole path has one start, so that the factor of `steps` for where a match begins does not count.
+    if weight.steps(MAX_PATH_CHARS) / MAX_PATH_CHARS * (weight.open_ends + 1) > MAX_STEPS:
+        raise PatternRefusedError(f"the glob {glob[:60]!r} has too many stars; write one such as **/*.py")
+    return PathPattern(re.compile(text, re.DOTALL))
 
 
 def _translate(part: str) -> str:

@@ -1,7 +1,6 @@
 """fs_search: a text or a bounded regular expression, line by line, through what the lane may see."""
 
 import asyncio
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +14,13 @@ from services.edits.tree import MODE_LINK
 from services.pas.executors.agent.toolbox import MAX_RESULT_CHARS, ToolResult, ToolScene
 from services.pas.executors.agent.tools.arguments import make_schema, read_int, read_text
 from services.pas.executors.agent.tools.paths import Ground, PathRefusedError
-from services.pas.executors.agent.tools.pattern import LinePattern, PatternRefusedError, compile_glob, compile_pattern
+from services.pas.executors.agent.tools.pattern import (
+    LinePattern,
+    PathPattern,
+    PatternRefusedError,
+    compile_glob,
+    compile_pattern,
+)
 
 MAX_FILE_BYTES = 2_000_000
 MAX_HITS = 200
@@ -106,7 +111,7 @@ class _Found:
         return ToolResult(text=text, line=line[:200])
 
 
-def _choose(ground: Ground, path: str, fits: re.Pattern[str] | None) -> Iterator[str]:
+def _choose(ground: Ground, path: str, pattern: PathPattern | None) -> Iterator[str]:
     place = ground.check_readable(path)
     kind = ground.kind_of(place)
     if kind is Kind.FILE:
@@ -116,7 +121,7 @@ def _choose(ground: Ground, path: str, fits: re.Pattern[str] | None) -> Iterator
         raise PathRefusedError(ground.suggest(place))
     for each, what in ground.walk(place):
         inner = each.removeprefix(f"{place}/")
-        if what is Kind.FILE and (fits is None or fits.fullmatch(each) or fits.fullmatch(inner)):
+        if what is Kind.FILE and (pattern is None or pattern.fits(each) or pattern.fits(inner)):
             yield each
 
 
