@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.fakes.model_server.fixtures import run_model_server
 from tests.fakes.ports import claim_fixed_ports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,6 +101,75 @@ def test_1_a_run_without_a_passport_basis_is_refused(user):
     assert json.loads(answer.stdout)["code"] == "pas.passport_basis_missing"
 
 
+PRD_FOR_A_MODEL = "Write down in docs/rounding.md how halves are rounded"
+NOTE = {"path": "docs/rounding.md", "search": "", "replace": "# Rounding\n\nHalves are rounded up.\n"}
+TREE = {
+    "summary": "Note the rounding",
+    "tasks": [
+        {"task_id": "note", "lane": "Narrative", "title": "Note it", "goal": "write down how halves are rounded"}
+    ],
+}
+
+
+def call(name, **arguments):
+    return {"tool_calls": [{"name": name, "arguments": arguments}]}
+
+
+MODEL_RULES = [
+    {"when": {"tools_include": "submit_plan"}, "reply": call("submit_plan", **TREE)},
+    {"when": {"tools_include": "fs_patch", "turn": 0}, "reply": call("fs_patch", edits=[NOTE])},
+    {"when": {"tools_include": "fs_patch"}, "reply": call("finish", summary="noted", status="done")},
+]
+
+
+def vp(user, repo, *argv):
+    return run([PYTHON, str(ROOT / "cli/vp.py"), *argv], user, cwd=repo)
+
+
+def new_project(user, repo, title):
+    created = vp(user, repo, "new", "--title", title, "--prd", PRD_FOR_A_MODEL, "-o", "json")
+    assert created.returncode == 0, created.stderr
+    return json.loads(created.stdout)["project_id"]
+
+
+def test_2_without_a_model_an_estimate_is_prior_led_and_the_start_says_what_to_configure(user, repo):
+    project = new_project(user, repo, "Rounding, without a model")
+    estimated = vp(user, repo, "estimate", project, "-o", "json")
+    assert estimated.returncode == 0, estimated.stderr
+    estimate = json.loads(estimated.stdout)
+    assert estimate["label"] == "prior-led"
+    assert 0 < estimate["cost_microusd"]["p50"] < estimate["cost_microusd"]["p95"]
+    refused = vp(user, repo, "start", project, "--yes")
+    assert refused.returncode == 1
+    assert "direng model add" in refused.stderr
+    status = json.loads(vp(user, repo, "status", project, "-o", "json").stdout)
+    assert status["run"] is None
+
+
+def test_2_with_a_scripted_model_a_project_is_estimated_rehearsed_and_run_by_its_id(user, repo, tmp_path):
+    with run_model_server(MODEL_RULES, tmp_path) as server:
+        added = run(
+            ["direng", "model", "add", "scripted", "--provider", "local_llama", "--model", "scripted", "--no-test",
+             "--url", server.openai_url, "--price-in", "3", "--price-out", "15"],
+            user,
+        )  # fmt: skip
+        assert added.returncode == 0, added.stderr
+        project = new_project(user, repo, "Rounding")
+        estimate = json.loads(vp(user, repo, "estimate", project, "-o", "json").stdout)
+        assert (estimate["uses_model"], estimate["label"]) == (True, "prior-led")
+        rehearsed = vp(user, repo, "simulate", project, "--rehearsal", "0.01", "--yes")
+        assert rehearsed.returncode == 0, rehearsed.stderr
+        assert "1%" in rehearsed.stdout + rehearsed.stderr
+        started = vp(user, repo, "start", project, "--yes")
+        assert started.returncode == 0, started.stderr
+        view = wait_for_end(user, repo, project)
+        assert view["state"] == "completed", view["reason"]
+        assert 0 < view["cost_microusd"] <= view["cap_microusd"]
+        assert server.stats()["repeated_keys"] == {}
+        removed = run(["direng", "model", "remove", "scripted"], user)
+        assert removed.returncode == 0, removed.stderr
+
+
 def test_3_the_broker_policy_validator_accepts_the_example_and_rejects_an_incomplete_one(user, tmp_path):
     script = "services/pas/policy/validate_broker_policy.py"
     good = run([PYTHON, script, "services/pas/policy/model_broker_example.json"], user)
@@ -161,10 +231,10 @@ def test_10_a_real_run_over_two_lanes_and_6_its_replay(user, repo):
     assert skipped.returncode == 0, skipped.stderr
 
 
-def wait_for_end(user, repo):
+def wait_for_end(user, repo, *project):
     deadline = time.monotonic() + 150
     while time.monotonic() < deadline:
-        status = run(["vp", "status", "-o", "json"], user, cwd=repo)
+        status = run(["vp", "status", *project, "-o", "json"], user, cwd=repo)
         view = json.loads(status.stdout)["run"]
         if view and view["state"] in {"completed", "needs_review", "failed", "terminated"}:
             return view
