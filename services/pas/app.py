@@ -245,8 +245,7 @@ def _make_executors(ports: PasPorts, shared: _Shared) -> Mapping[str, CardExecut
         "command": CommandExecutor(shared.bench, ports.artifacts),
     }
     executors["plan"] = PlanExecutor(shared.broker, _gather_recorder_parts(ports, shared), shared.allowlists)
-    if shared.broker is not None:
-        executors["agent"] = AgentExecutor(_gather_agent_parts(ports, shared, shared.broker))
+    executors["agent"] = AgentExecutor(_gather_agent_parts(ports, shared))
     return executors
 
 
@@ -263,11 +262,11 @@ def _gather_recorder_parts(ports: PasPorts, shared: _Shared) -> RecorderParts:
     )
 
 
-def _gather_agent_parts(ports: PasPorts, shared: _Shared, broker: BrokerEdge) -> AgentParts:
+def _gather_agent_parts(ports: PasPorts, shared: _Shared) -> AgentParts:
     look = _refuse_look if shared.index is None else shared.index.query
     tools = ports.tools or open_toolset(shared.bench, ports.artifacts, shared.programs, look)
     return AgentParts(
-        broker=broker,
+        broker=shared.broker,
         index=shared.index,
         recorder=_gather_recorder_parts(ports, shared),
         tools=tools,

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.broker.models import Purpose
+from services.broker.models import Purpose, ToolSpec
 from services.kernel.errors import InvalidRequestError, PlatformError
 from services.kernel.vocabulary import Lane
 from services.pas.calls.broker import BrokerEdge
@@ -14,6 +14,7 @@ from services.pas.core.allowlist import Allowlist
 from services.pas.core.isolation import Isolation
 from services.pas.core.ports import CardResult, CardWork
 from services.pas.core.records import RunRecord
+from services.pas.core.routes import NO_BROKER
 from services.pas.executors.agent.baseline import find_baseline
 from services.pas.executors.agent.hands import TEST_TOOL, Hands, Toolset
 from services.pas.executors.agent.loop import AgentLoop, Ending
@@ -24,7 +25,7 @@ from services.pas.executors.receipts import ReceiptBook
 from services.pas.executors.recipe import keep
 from services.pas.executors.recorder import CardStoppedError, Recorder, RecorderParts
 from services.pas.models import CONTRACT_VERSION, AgentPayload, CardOutcome
-from services.pas.protocol import PassportBasisMissingError, RunNotFoundError
+from services.pas.protocol import ModelMissingError, PassportBasisMissingError, RunNotFoundError
 from services.wire.storage import StorageUnwritableError
 
 TEST_DRIVER = "{test-driver}"
@@ -33,9 +34,9 @@ INDEX_TOOL = "rag_query"
 
 @dataclass(frozen=True)
 class AgentParts:
-    """What agent cards need; `index` None: this server has no code index."""
+    """What agent cards need; `broker` None: this server has no models; `index` None: no code index."""
 
-    broker: BrokerEdge
+    broker: BrokerEdge | None
     index: VectorOpsEdge | None
     recorder: RecorderParts
     tools: Toolset
@@ -53,10 +54,16 @@ class AgentExecutor:
         payload = work.card.payload
         if not isinstance(payload, AgentPayload):
             raise InvalidRequestError(f"the card {work.card.task_id} is no agent card")
+        if self._parts.broker is None:
+            raise ModelMissingError(NO_BROKER)
         run = await self._read_run(work)
         tier = (await asyncio.to_thread(self._parts.isolation.describe)).tier
         recorder = await Recorder.open(self._parts.recorder, work)
-        loop = self._make_loop(payload, run, recorder, ReceiptBook(work, tier))
+        book = ReceiptBook(work, tier)
+        dialogue = Dialogue(
+            self._parts.broker, recorder, run, book, Purpose.AGENT, payload.alias, self._choose_tools(work)
+        )
+        loop = self._make_loop(payload, recorder, dialogue)
         try:
             ending = await loop.run()
         except CardStoppedError as error:
@@ -79,13 +86,16 @@ class AgentExecutor:
             )
         return run
 
-    def _make_loop(self, payload: AgentPayload, run: RunRecord, recorder: Recorder, book: ReceiptBook) -> AgentLoop:
-        work = recorder.work
-        allowlist = self._parts.allowlists[work.card.lane]
-        has_tests = any(TEST_DRIVER in head for head in allowlist.commands.allow)
-        missing = {name for name, is_there in ((TEST_TOOL, has_tests), (INDEX_TOOL, self._parts.index)) if not is_there}
-        specs = tuple(spec for spec in self._parts.tools.specs if spec.name not in missing)
-        dialogue = Dialogue(self._parts.broker, recorder, run, book, Purpose.AGENT, payload.alias, specs)
+    def _choose_tools(self, work: CardWork) -> tuple[ToolSpec, ...]:
+        offers = {TEST_TOOL: self._runs_tests(work), INDEX_TOOL: self._parts.index is not None}
+        return tuple(spec for spec in self._parts.tools.specs if offers.get(spec.name, True))
+
+    def _runs_tests(self, work: CardWork) -> bool:
+        """Return whether the lane may run the platform's test driver."""
+        return any(TEST_DRIVER in head for head in self._parts.allowlists[work.card.lane].commands.allow)
+
+    def _make_loop(self, payload: AgentPayload, recorder: Recorder, dialogue: Dialogue) -> AgentLoop:
+        work, allowlist = recorder.work, self._parts.allowlists[recorder.work.card.lane]
         hands = Hands(self._parts.tools, recorder, allowlist)
 
         async def look() -> str:
@@ -96,7 +106,7 @@ class AgentExecutor:
             parts = self._parts.recorder
             return await find_baseline(parts.store, parts.artifacts, work, payload.test_paths)
 
-        return AgentLoop(payload, dialogue, hands, look, find if has_tests else None)
+        return AgentLoop(payload, dialogue, hands, look, find if self._runs_tests(work) else None)
 
     async def _report(self, work: CardWork, ending: Ending, tier: str, recorder: Recorder) -> CardResult:
         content = json.dumps(
