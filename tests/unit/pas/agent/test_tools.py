@@ -9,6 +9,7 @@ import pytest
 
 from services.pas.executors.agent.toolbox import MAX_RESULT_CHARS
 from services.pas.executors.agent.tools.execution import RunTestTool
+from services.pas.executors.agent.tools.searching import SearchTool
 from services.pas.executors.agent.tools.toolset import Toolset
 
 
@@ -120,6 +121,15 @@ async def test_costly_expressions_look_at_less_of_a_line_and_say_so(bench):
     bench.write("evil.txt", b"a" * 5000 + b"\n")
     result = await bench.use("fs_search", pattern="a*a*a*b", regex=True)
     assert "searched only in their first" in result.text
+
+
+async def test_search_that_takes_too_long_stops_and_says_so(bench):
+    ticks = iter(range(0, 1000, 2))
+    slow = Toolset((SearchTool(lambda: float(next(ticks))),))
+    bench.write("a.txt", b"line\n" * 50)
+    bench.tools = slow
+    result = await bench.use("fs_search", pattern="x+y", regex=True)
+    assert "not all files were searched" in result.text
 
 
 async def test_patch_changes_all_files_or_none(bench):

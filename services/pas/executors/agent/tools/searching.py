@@ -148,6 +148,6 @@ def _search_file(path: str, content: bytes, pattern: LinePattern, found: _Found,
             found.add(path, number, line)
             if found.is_full:
                 return
-        if is_long and is_late():
+        if not pattern.is_literal and is_late():
             found.is_cut = True
             return
