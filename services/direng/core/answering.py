@@ -115,6 +115,15 @@ class Answerer:
         finally:
             self._drafts.pop(turn.session_id, None)
 
+    async def close_unsupported(self, turn: OpenTurn, question: str, route: Route, kept: Pending | None) -> bool:
+        """Close a turn whose question nothing in the index supports; return whether it was: nobody is asked to pay."""
+        draft = Draft(turn, question, route, kept)
+        _, exchanges = await self._read_exchanges(draft)
+        draft.found = await self._retrieve(draft, exchanges)
+        if draft.found.is_empty:
+            await self._close_unsupported(draft)
+        return draft.found.is_empty
+
     def stop(self, session_id: SessionId) -> bool:
         """End the answer that a session is being told now; return whether there was one."""
         draft = self._drafts.get(session_id)
@@ -127,8 +136,7 @@ class Answerer:
     async def _make(self, draft: Draft) -> None:
         draft.before = await self._purse.open(draft.turn.session_id)
         summary, exchanges = await self._converse(draft)
-        asked_before = exchanges[-1].asked if exchanges else ""
-        draft.found = await self._retriever.retrieve(draft.turn.repo, draft.question, asked_before)
+        draft.found = await self._retrieve(draft, exchanges)
         if draft.found.is_empty:
             await self._close_unsupported(draft)
             return
@@ -156,19 +164,27 @@ class Answerer:
     async def _converse(self, draft: Draft) -> tuple[Summary, tuple[Exchange, ...]]:
         """Return the rolling summary and the raw turns, folding the older ones when it is time."""
         turn, store = draft.turn, self._notebook.store
-        summary = await store.read_summary(turn.session_id)
-        session = await store.read_session(turn.session_id)
-        told = await store.list_told(turn.session_id, summary.upto_turn)
-        earlier = [one for one in (session.turns if session else ()) if summary.upto_turn < one.turn_index]
-        exchanges = join_words(
-            [read_exchange(one.turn_index, one.text, told) for one in earlier if one.turn_index < turn.turn_index]
-        )
+        summary, exchanges = await self._read_exchanges(draft)
         folded = choose_folded(exchanges, draft.budget)
         if folded:
             summary = await self._fold(draft, summary, folded)
             await store.put_summary(turn.session_id, summary)
             exchanges = exchanges[len(folded) :]
         return summary, mark_recent(exchanges)
+
+    async def _read_exchanges(self, draft: Draft) -> tuple[Summary, tuple[Exchange, ...]]:
+        """Return the rolling summary and the turns after it; those that it covers are not read."""
+        turn, store = draft.turn, self._notebook.store
+        summary = await store.read_summary(turn.session_id)
+        session = await store.read_session(turn.session_id)
+        told = await store.list_told(turn.session_id, summary.upto_turn)
+        turns = session.turns if session else ()
+        earlier = [one for one in turns if summary.upto_turn < one.turn_index < turn.turn_index]
+        return summary, join_words([read_exchange(one.turn_index, one.text, told) for one in earlier])
+
+    async def _retrieve(self, draft: Draft, exchanges: Sequence[Exchange]) -> Found:
+        asked_before = exchanges[-1].asked if exchanges else ""
+        return await self._retriever.retrieve(draft.turn.repo, draft.question, asked_before)
 
     async def _fold(self, draft: Draft, summary: Summary, folded: Sequence[Exchange]) -> Summary:
         """Return the new summary: the model's, or the turns' first lines when it made none that can be used."""

@@ -31,7 +31,8 @@ class Pending(BaseModel):
     """What the next turn may answer. `options` are the intents, or for the other kinds the words, behind A, B, C.
 
     `following` is what a paused run's next turn goes on with, `raise_microusd` how much more it may be given. `purpose`
-    and `max_cost_usd` are those of the turn which the answer continues.
+    and `max_cost_usd` are those of the turn which the answer continues. `behind` is what was waiting before, and waits
+    again afterwards.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +47,7 @@ class Pending(BaseModel):
     max_cost_usd: str | None = None
     following: Following | None = None
     raise_microusd: int = 0
+    behind: "Pending | None" = None
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ class TurnTaker:
         if reason := _find_fault(text, pending):
             await self._notebook.refuse(turn, f"{reason}; say what to do, or ask where something is", "direng.empty")
             return
-        kept = pending if pending is not None and pending.kind in {"approval", "paused"} else None
+        kept = _keep(pending)
         question = read_question(text)
         if question is not None:
             await self._answer(turn, question, kept)
@@ -117,12 +117,12 @@ class TurnTaker:
         """Go on with the turn that asked for the word to pay."""
         if not is_agreed:
             declined = EventDraft(_K.DECISION, "declined; no model was asked and nothing was paid")
-            await self._notebook.close(turn, TurnState.REFUSED, declined, exit_code=1)
+            await self._notebook.close(turn, TurnState.REFUSED, declined, exit_code=1, pending=pending.behind)
             return
         await self._notebook.store.allow_paid(turn.session_id)
         order = Order(pending.intent, pending.handling, pending.max_cost_usd, is_told=True)
         if pending.purpose == "ask":
-            await self._answer_freely(turn, "ask", order, None)
+            await self._answer_freely(turn, "ask", order, pending.behind)
         else:
             await self._parts.worker.work(turn, order)
 
@@ -141,15 +141,17 @@ class TurnTaker:
                 turn, IndexQuestion(QueryKind.SEARCH, order.text, is_fallback=True, problem=problem), kept
             )
             return
-        if await self._ask_to_pay(turn, order, route):
-            return
-        await self._parts.answerer.answer(turn, order.text, route, kept)
+        if not await self._ask_to_pay(turn, order, route, kept):
+            await self._parts.answerer.answer(turn, order.text, route, kept)
 
-    async def _ask_to_pay(self, turn: OpenTurn, order: Order, route: Route) -> bool:
+    async def _ask_to_pay(self, turn: OpenTurn, order: Order, route: Route, kept: Pending | None) -> bool:
+        """Ask for the session's first paid use, unless there is nothing to pay for; return whether the turn is over."""
         asked = await self._parts.purse.ask(turn.session_id, tariffs_of_route(route.models))
         if asked is None:
             return False
-        pending = Pending(kind="paid", trace_id=turn.trace_id, intent=order.text, purpose="ask")
+        if await self._parts.answerer.close_unsupported(turn, order.text, route, kept):
+            return True
+        pending = Pending(kind="paid", trace_id=turn.trace_id, intent=order.text, purpose="ask", behind=kept)
         await self._notebook.close(turn, TurnState.WAITING, asked, pending=pending)
         return True
 
@@ -175,6 +177,13 @@ class TurnTaker:
             },
         )
         await self._notebook.close(turn, TurnState.DONE, told, pending=kept)
+
+
+def _keep(pending: Pending | None) -> Pending | None:
+    """Return what goes on waiting behind an answer: a plan for approval, a paused run."""
+    if pending is None or pending.kind in {"approval", "paused"}:
+        return pending
+    return pending.behind
 
 
 def _find_fault(text: str, pending: Pending | None) -> str:

@@ -134,7 +134,8 @@ async def test_answer_without_a_single_true_citation_is_of_low_confidence(world)
 async def test_question_that_nothing_supports_is_not_paid_for(world):
     use(world, GOOD)
     session = await world.open_session()
-    events = await ask(world, session, "how is the weather simulated?")
+    events = await world.say(session, "how is the weather simulated?", purpose="ask")
+    assert kinds(events) == ["answer", "end"], "nobody is asked to pay for it either"
     assert "nothing in the index supports an answer" in answer_of(events).text
     assert answer_of(events).text.endswith(STAMP)
     assert end_of(events) == ("done", 5)
@@ -389,6 +390,17 @@ async def test_plan_that_waits_goes_on_waiting_behind_an_answer(world):
     session = await world.open_session()
     await world.say(session, "rename spread to scatter")
     assert end_of(await world.say(session, QUESTION)) == ("done", 0)
+    assert end_of(await world.say(session, "yes")) == ("done", 0)
+    assert world.pas.runs
+
+
+@pytest.mark.parametrize("word", [True, False])
+async def test_plan_that_waits_goes_on_waiting_behind_the_word_to_pay(world, word):
+    use(world, GOOD)
+    session = await world.open_session()
+    await world.say(session, "rename spread to scatter")
+    assert "approval_required" in kinds(await world.say(session, QUESTION))
+    await world.say(session, is_approved=word)
     assert end_of(await world.say(session, "yes")) == ("done", 0)
     assert world.pas.runs
 
