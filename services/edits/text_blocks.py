@@ -15,9 +15,9 @@ from services.edits.text_document import (
 from services.edits.text_edits import Landing, TextEdits, refuse_stale, require_change
 from services.edits.text_elision import find_elided, has_elision
 from services.edits.text_errors import Refusal, TextEditRefusedError
-from services.edits.text_match import How, Place, find_places
+from services.edits.text_match import How, find_places
 from services.edits.text_nearest import find_near_names
-from services.edits.text_refusals import refuse_ambiguous, refuse_applied, refuse_missing, refuse_not_found
+from services.edits.text_refusals import refuse_ambiguous, refuse_doubled, refuse_missing, refuse_not_found
 from services.edits.text_script import Passage, build_splice, check_overlaps, make_passage
 
 _LEFT_OUT = re.compile(
@@ -122,7 +122,7 @@ def _find(document: Document, block: Block, label: str) -> tuple[tuple[Splice, .
         if len(places) > 1:
             raise refuse_ambiguous(document, places, label)
         if places and variant is not None:
-            _refuse_applied(document, variant, places[0])
+            refuse_doubled(document, variant, places[0])
             return (build_splice(document, variant, places[0]),), places[0].how, label
     if has_elision(old):
         return find_elided(document, passage), "the lines at ... kept", label
@@ -154,23 +154,6 @@ def _trim_blank(passage: Passage) -> Passage | None:
     if len(old) == len(passage.old):
         return None
     return make_passage(tuple(old), tuple(new), passage.label)
-
-
-def _refuse_applied(document: Document, passage: Passage, place: Place) -> None:
-    """Refuse to insert lines beside SEARCH that stand there already: the same edit sent twice must not double them."""
-    old, new = passage.old, passage.new
-    for offset in range(len(new) - len(old) + 1):
-        if new[offset : offset + len(old)] != old:
-            continue
-        start = place.start - offset
-        if start >= 0 and find_in(document, new, start):
-            raise refuse_applied(document, passage.label, start, start + len(new))
-
-
-def find_in(document: Document, lines: tuple[str, ...], start: int) -> bool:
-    """Return whether these lines stand at `start`, spaces at line ends and common indentation aside."""
-    theirs = document.lines[start : start + len(lines)]
-    return [line.strip() for line in theirs] == [line.strip() for line in lines]
 
 
 def _refuse_left_out(document: Document, old: tuple[str, ...], new: tuple[str, ...], label: str) -> None:

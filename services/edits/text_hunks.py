@@ -8,7 +8,7 @@ from services.edits.text_edits import Landing, TextEdits, refuse_stale, require_
 from services.edits.text_errors import Refusal, TextEditRefusedError
 from services.edits.text_match import How, Place, find_places
 from services.edits.text_nearest import find_near_names
-from services.edits.text_refusals import refuse_ambiguous, refuse_missing, refuse_not_found
+from services.edits.text_refusals import refuse_ambiguous, refuse_doubled, refuse_missing, refuse_not_found
 from services.edits.text_script import Passage, Step, build_splice, check_overlaps
 
 _Content = bytes | str
@@ -159,6 +159,7 @@ def _find(document: Document, hunk: Hunk, label: str, *, is_unchanged: bool) -> 
         raise refuse_ambiguous(document, places, label)
     if place is None:
         raise refuse_not_found(document, passage)
+    refuse_doubled(document, passage, place)
     return build_splice(document, passage, place), place.how
 
 

@@ -44,6 +44,23 @@ def refuse_applied(document: Document, label: str, start: int, stop: int) -> Tex
     )
 
 
+def refuse_doubled(document: Document, passage: Passage, place: Place) -> None:
+    """Raise when the lines to insert stand there already: the same edit sent twice must not double them."""
+    old, new = passage.old, passage.new
+    for offset in range(len(new) - len(old) + 1 if len(new) > len(old) else 0):
+        if new[offset : offset + len(old)] != old:
+            continue
+        start = place.start - offset
+        if start >= 0 and _stands_at(document, new, start):
+            raise refuse_applied(document, passage.label, start, start + len(new))
+
+
+def _stands_at(document: Document, lines: tuple[str, ...], start: int) -> bool:
+    """Return whether these lines stand at `start`, spaces at line ends and common indentation aside."""
+    theirs = document.lines[start : start + len(lines)]
+    return [line.strip() for line in theirs] == [line.strip() for line in lines]
+
+
 def refuse_not_found(document: Document, passage: Passage) -> TextEditRefusedError:
     """Return the refusal of an edit whose lines are not in the file: the nearest lines, or that it is applied."""
     applied = find_places(document, passage.new)

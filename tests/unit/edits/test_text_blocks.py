@@ -92,6 +92,7 @@ def test_tabs_become_the_files_spaces_and_the_other_way_round():
         ("self.width *= factor", "self.width *= factor\nself.height *= factor"),
         ("def area(self):\n    width = self.width", "    def area(self):\n        width = 1"),
         ("self.width *= factor\nreturn self", "    self.width *= 2\n    return self"),
+        ("\tself.width *= factor\n\treturn self", "\tif factor:\n\t\tself.width *= factor\n\treturn self"),
     ],
 )
 def test_unclear_indentation_is_refused_with_the_files_lines(search, replace):

@@ -133,6 +133,12 @@ def test_files_that_do_not_fit_the_diff_are_refused():
     assert refuse(diff_of(" one", "-two", "+TWO and more"), applied).reason is Refusal.ALREADY_APPLIED
 
 
+def test_insertion_sent_twice_is_not_applied_twice():
+    diff = diff_of(" five", " six", "+seven")
+    once = apply(diff)["a.py"]
+    assert refuse(diff, {"a.py": once}).reason is Refusal.ALREADY_APPLIED
+
+
 def test_names_that_git_quotes_are_read():
     quoted = '--- "a/f\\303\\251.py"\n+++ "b/f\\303\\251.py"\n@@ -1 +1 @@\n-x\n+y\n'
     assert apply(quoted, {"f\u00e9.py": b"x\n"}) == {"f\u00e9.py": b"y\n"}
