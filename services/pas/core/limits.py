@@ -36,18 +36,22 @@ async def stop_over_time(
     return True
 
 
-async def stop_over_budget(store: Store, clock: Clock, run_id: RunId, task_id: TaskId, refusal: str) -> None:
-    """Pause or end a run whose next model call was refused because it could pass a cap; nothing was called.
+async def stop_over_budget(store: Store, clock: Clock, run_id: RunId, task_id: TaskId, refusal: str) -> bool:
+    """Pause or end a run whose next model call was refused because it could pass a cap; return whether it was.
 
-    `kill` terminates. `pause` and `ask` pause: resuming with a higher cap, or with the next model, is the answer.
+    Nothing was called. `kill` terminates. `pause` and `ask` pause: resuming with a higher cap, or with the next model,
+    is the answer.
     """
     run = await store.read_run(run_id)
     if run is None:
-        return
+        return False
     at = to_iso(clock.now())
     await store.add_events(run_id, at, [EventDraft(EventKind.BUDGET, refusal, task_id=task_id)])
     if run.start.breach_policy is BreachPolicy.KILL:
         await store.set_terminated(run_id, refusal)
-    elif RunState.PAUSED in RUN_TRANSITIONS[run.state]:
+        return True
+    if RunState.PAUSED in RUN_TRANSITIONS[run.state]:
         text = f"run paused: {refusal}; resume it with a higher cap or with the next model"
         await store.change_run(RunChange(run_id, RunState.PAUSED, at, text, refusal, is_paused=True))
+        return True
+    return run.state is RunState.PAUSED

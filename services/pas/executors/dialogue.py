@@ -135,13 +135,14 @@ class Dialogue:
 
     async def _await_money(self, error: BudgetExceededError) -> None:
         recorder, before = self.recorder, self.recorder.pauses
-        await stop_over_budget(
-            recorder.parts.store, recorder.parts.clock, self.run.run_id, recorder.work.card.task_id, error.detail
-        )
-        recorder.parts.bell.ring()
-        await recorder.await_gate(is_fresh=True)
-        if recorder.pauses == before:  # nobody was asked: going on would be a loop without an end
+        parts, task_id = recorder.parts, recorder.work.card.task_id
+        is_asked = await stop_over_budget(parts.store, parts.clock, self.run.run_id, task_id, error.detail)
+        parts.bell.ring()
+        if not is_asked:  # going on without anybody's word would be a loop without an end
             raise error
+        await recorder.await_gate(is_fresh=True)
+        # Who answers at once may have opened the gate before it was looked at; the route is asked again all the same.
+        recorder.pauses = max(recorder.pauses, before + 1)
 
     async def _call(self, pack: Pack) -> Done:
         hardness = self._hardness

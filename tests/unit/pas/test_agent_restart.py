@@ -335,3 +335,21 @@ async def test_repeated_resume_passes_over_one_model_only_and_may_raise_the_cap_
         assert (budget.chain_offset, budget.cap_microusd) == (1, 60_000)
         gate.set()
         assert await attempt is TaskState.SUCCEEDED
+
+
+async def test_answer_that_comes_before_the_card_looks_at_the_gate_is_heard(tmp_path):
+    broker = ScriptedBroker(SCRIPT)
+    async with agent_bench(tmp_path, broker) as bench:
+        store = bench.parts.store
+        change_run = store.change_run
+
+        async def answer_at_once(change):
+            is_changed = await change_run(change)
+            if change.state is RunState.PAUSED:
+                await bench.parts.service.resume_run(ENGINEER, _resume(max_cost_microusd=50_000))
+            return is_changed
+
+        store.change_run = answer_at_once
+        await bench.begin(max_cost_microusd=2500)
+        assert await bench.attempt() is TaskState.SUCCEEDED
+        assert (await bench.view()).cap_microusd == 50_000
