@@ -16,7 +16,8 @@ PlatformError
 │   ├── OperationInProgressError     edits.operation_in_progress
 │   ├── IndexLockedError             edits.index_locked
 │   ├── BranchExistsError            edits.branch_exists
-│   └── AlreadyAcceptedError         edits.already_accepted
+│   ├── AlreadyAcceptedError         edits.already_accepted
+│   └── TextEditRefusedError         edits.text_refused (text_errors.py)
 ├── NotFoundError
 │   ├── NothingToUndoError           edits.nothing_to_undo
 │   └── MissingObjectError           edits.missing_object
