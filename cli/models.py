@@ -292,11 +292,19 @@ def _probe(wire: Wire, alias: str) -> dict[str, object]:
 
 
 def format_price(price: object) -> str:
-    """Return a price for people, USD per million tokens: `$3.00/$15.00`, `free`, `unknown`."""
+    """Return a price for people, USD per million tokens in/out: `$3.00/$15.00`, `free`, `unknown`.
+
+    What long inputs cost more follows: `$3.00/$15.00, above 200000 in: $6.00/$22.50`.
+    """
     if price is None:
         return "unknown"
     known = as_mapping(price)
-    amounts = [int(str(known[name])) for name in ("input_microusd", "output_microusd")]
+    tiers = [f"above {tier['above_tokens_in']} in: {_format_rates(tier)}" for tier in as_sequence(known["tiers"])]
+    return ", ".join([_format_rates(known), *tiers])
+
+
+def _format_rates(rates: Json) -> str:
+    amounts = [int(str(rates[name])) for name in ("input_microusd", "output_microusd")]
     return "/".join(format_usd(amount) for amount in amounts) if any(amounts) else "free"
 
 

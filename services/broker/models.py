@@ -224,19 +224,36 @@ class Delta(_Frozen):
     completion: Completion | None = None
 
 
-class Price(_Frozen):
-    """Micro-USD per million tokens; `source` is `operator` or `genai-prices <version>`."""
+class Rates(_Frozen):
+    """Micro-USD per million tokens; a cache rate of None is the input's."""
 
     input_microusd: int = Field(ge=0)
     output_microusd: int = Field(ge=0)
     cache_read_microusd: int | None = Field(default=None, ge=0)
     cache_write_microusd: int | None = Field(default=None, ge=0)
-    source: str
 
     @property
     def is_free(self) -> bool:
         """Return whether a call costs nothing."""
         return self.input_microusd == 0 and self.output_microusd == 0 and not self.cache_write_microusd
+
+
+class PriceTier(Rates):
+    """Rates for every token of a call whose whole input, cached tokens included, is above `above_tokens_in` tokens."""
+
+    above_tokens_in: int = Field(ge=0)
+
+
+class Price(Rates):
+    """What most calls cost, and `tiers` for long inputs; `source` is `operator` or `genai-prices <version>`."""
+
+    tiers: tuple[PriceTier, ...] = Field(default=(), max_length=16)
+    source: str
+
+    @property
+    def is_free(self) -> bool:
+        """Return whether a call costs nothing, however long it is."""
+        return super().is_free and all(tier.is_free for tier in self.tiers)
 
 
 class NewModel(_Frozen):

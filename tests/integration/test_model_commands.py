@@ -9,6 +9,7 @@ import pytest
 
 from cli.launch import keep_variable, key_variables, server_environment
 from cli.models import UsageError, cure_variable, format_price, format_usd, parse_usd, state_of
+from services.broker.models import Price, PriceTier
 from services.home import Home
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,10 +96,13 @@ def test_an_amount_is_shown_exactly(microusd, text):
     assert format_usd(microusd) == text
 
 
-def test_a_price_is_shown_as_in_and_out():
-    price = {"input_microusd": 3_000_000, "output_microusd": 15_000_000, "source": "operator"}
-    assert format_price(price) == "$3.00/$15.00"
-    assert format_price({"input_microusd": 0, "output_microusd": 0, "source": "operator"}) == "free"
+def test_a_price_is_shown_as_in_and_out_and_what_long_inputs_cost_more():
+    price = Price(input_microusd=3_000_000, output_microusd=15_000_000, source="operator")
+    assert format_price(price.model_dump(mode="json")) == "$3.00/$15.00"
+    long = PriceTier(above_tokens_in=200_000, input_microusd=6_000_000, output_microusd=22_500_000)
+    tiered = price.model_copy(update={"tiers": (long,)})
+    assert format_price(tiered.model_dump(mode="json")) == "$3.00/$15.00, above 200000 in: $6.00/$22.50"
+    assert format_price(Price(input_microusd=0, output_microusd=0, source="operator").model_dump(mode="json")) == "free"
     assert format_price(None) == "unknown"
 
 

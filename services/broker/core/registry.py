@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from datetime import date
 from functools import partial
 from hashlib import sha256
 
@@ -46,19 +47,22 @@ class Models:
         self._check_url = check_url
         self._lineup: Lineup | None = None
         self._read_at_s = 0.0
+        self._read_on: date | None = None
 
     async def get_lineup(self) -> Lineup:
         """Return the line-up as it stands; raise PolicyBrokenError."""
         policy = self._policy.read()
         lineup = self._lineup
         if lineup is None or lineup.policy is not policy or self._is_old(lineup):
-            read_at_s = self._clock.monotonic_s()
+            read_at_s, self._read_on = self._clock.monotonic_s(), self._clock.now().date()
             kept = await self._store.transact(lambda ledger: ledger.list_models())
             lineup = await asyncio.to_thread(self._builder.build, policy, kept)
             self._lineup, self._read_at_s = lineup, read_at_s
         return lineup
 
     def _is_old(self, lineup: Lineup) -> bool:
+        if self._read_on != self._clock.now().date():
+            return True  # list prices change with the date
         may_change = self._store.is_shared or lineup.has_problems
         return may_change and self._clock.monotonic_s() - self._read_at_s > FRESH_S
 

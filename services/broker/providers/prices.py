@@ -1,16 +1,18 @@
 """List prices and context sizes from the pinned genai-prices snapshot: offline, never updated while running.
 
-A price here bounds what a call can cost: of several tiers or times of day the dearest counts, and every rate is rounded
-up to a whole micro-USD per million tokens. The package is loaded at the first look-up.
+A price here is what the package's own calculation comes to: the rates that most calls have, and those of long inputs as
+tiers. Only where it could not be told in integers it is an upper bound: a fraction of a micro-USD per million tokens is
+rounded up, and of several times of day the dearest counts (no model of the three providers has either; a test watches).
+The package is loaded at the first look-up.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import ROUND_CEILING, Decimal
 from functools import cached_property
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-from services.broker.models import Price, Provider
+from services.broker.models import Price, PriceTier, Provider, Rates
 from services.kernel.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 MICROUSD = 1_000_000
 PER_REQUEST = "requests_kcount"
 """A price per request cannot be told in tokens, so such a model counts as unknown."""
+BASE = -1
+"""An input below every tier, which begins above some number of tokens."""
 
 
 class GenaiPrices:
@@ -36,16 +40,10 @@ class GenaiPrices:
         prices = [] if found is None else list(self._list_prices(found))
         if any(getattr(price, PER_REQUEST, None) is not None for price in prices):
             return None
-        dearest = {name: _find_dearest(prices, units) for name, units in _UNITS.items()}
-        if dearest["input"] is None or dearest["output"] is None:
+        base = _find_rates(prices, BASE)
+        if base is None:
             return None
-        return Price(
-            input_microusd=dearest["input"],
-            output_microusd=dearest["output"],
-            cache_read_microusd=dearest["cache_read"],
-            cache_write_microusd=dearest["cache_write"],
-            source=self.version,
-        )
+        return Price(**dict(base), tiers=_list_tiers(prices, base), source=self.version)
 
     def find_context_tokens(self, provider: Provider, model: str) -> int | None:
         found = _find_model(provider, model)
@@ -69,10 +67,10 @@ class GenaiPrices:
 
 
 _UNITS = {
-    "input": ("input_mtok",),
-    "output": ("output_mtok", "output_reasoning_mtok"),
-    "cache_read": ("cache_read_mtok",),
-    "cache_write": ("cache_write_mtok",),
+    "input_microusd": ("input_mtok",),
+    "output_microusd": ("output_mtok", "output_reasoning_mtok"),
+    "cache_read_microusd": ("cache_read_mtok",),
+    "cache_write_microusd": ("cache_write_mtok",),
 }
 
 
@@ -87,14 +85,39 @@ def _find_model(provider: Provider, model: str) -> "ModelInfo | None":
     return None if known is None else known.find_model(model)
 
 
-def _find_dearest(prices: list["ModelPrice"], units: tuple[str, ...]) -> int | None:
-    rates = [rate for price in prices for unit in units for rate in _list_rates(getattr(price, unit, None))]
-    return int((max(rates) * MICROUSD).to_integral_value(ROUND_CEILING)) if rates else None
+def _list_tiers(prices: Sequence["ModelPrice"], base: Rates) -> tuple[PriceTier, ...]:
+    """Return the rates above each number of input tokens at which any of them changes."""
+    starts = {tier.start for price in prices for rate in _list_rates(price) for tier in getattr(rate, "tiers", ())}
+    tiers, rates = [], base
+    for start in sorted(starts):
+        above = _find_rates(prices, start)
+        if above is not None and above != rates:
+            tiers.append(PriceTier(**dict(above), above_tokens_in=start))
+            rates = above
+    return tuple(tiers)
 
 
-def _list_rates(rate: object) -> Iterator[Decimal]:
-    if isinstance(rate, Decimal):
-        yield rate
-    elif rate is not None:
-        yield rate.base  # type: ignore[attr-defined]  # TieredPrices, whose module is not loaded here
-        yield from (tier.price for tier in rate.tiers)  # type: ignore[attr-defined]
+def _list_rates(price: "ModelPrice") -> Iterator[object]:
+    return (getattr(price, unit, None) for units in _UNITS.values() for unit in units)
+
+
+def _find_rates(prices: Sequence["ModelPrice"], start: int) -> Rates | None:
+    """Return the rates of an input in the tier above `start` tokens; None when input or output has no price."""
+    found = {name: _find_dearest(prices, units, start) for name, units in _UNITS.items()}
+    if found["input_microusd"] is None or found["output_microusd"] is None:
+        return None
+    return Rates.model_validate(found)
+
+
+def _find_dearest(prices: Sequence["ModelPrice"], units: tuple[str, ...], start: int) -> int | None:
+    rates = [_find_rate(getattr(price, unit, None), start) for price in prices for unit in units]
+    told = [rate for rate in rates if rate is not None]
+    return int((max(told) * MICROUSD).to_integral_value(ROUND_CEILING)) if told else None
+
+
+def _find_rate(rate: object, start: int) -> Decimal | None:
+    if rate is None or isinstance(rate, Decimal):
+        return rate
+    # TieredPrices, whose module is not loaded here; the package keeps tiers in the order of their starts.
+    reached = [tier.price for tier in rate.tiers if tier.start <= start]  # type: ignore[attr-defined]
+    return Decimal(reached[-1] if reached else rate.base)  # type: ignore[attr-defined]

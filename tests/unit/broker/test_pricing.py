@@ -4,11 +4,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.broker.core.pricing import format_usd, price_most, price_usage
-from services.broker.models import Price, Usage
+from services.broker.models import Price, PriceTier, Usage
 
 RATES = st.integers(0, 10**9)
 COUNTS = st.integers(0, 10**7)
 MAYBE = st.none() | RATES
+CACHE = {"cache_read_microusd": MAYBE, "cache_write_microusd": MAYBE}
+TIER = st.builds(PriceTier, above_tokens_in=COUNTS, input_microusd=RATES, output_microusd=RATES, **CACHE)
+LONG = Price(
+    input_microusd=3_000_000,
+    output_microusd=15_000_000,
+    tiers=(
+        PriceTier(above_tokens_in=500, input_microusd=4_000_000, output_microusd=10_000_000),
+        PriceTier(above_tokens_in=200, input_microusd=6_000_000, output_microusd=20_000_000),
+    ),
+    source="operator",
+)
 
 
 @given(
@@ -16,16 +27,36 @@ MAYBE = st.none() | RATES
         Price,
         input_microusd=RATES,
         output_microusd=RATES,
-        cache_read_microusd=MAYBE,
-        cache_write_microusd=MAYBE,
+        tiers=st.lists(TIER, max_size=4).map(tuple),
         source=st.just("operator"),
+        **CACHE,
     ),
     st.builds(Usage, tokens_in=COUNTS, tokens_cache_read=COUNTS, tokens_cache_write=COUNTS, tokens_out=COUNTS),
+    COUNTS,
+    COUNTS,
 )
-def test_usage_within_its_bounds_never_costs_more_than_was_reserved(price, usage):
+def test_usage_within_its_bounds_never_costs_more_than_was_reserved(price, usage, more_in, more_out):
     cost = price_usage(price, usage)
     assert isinstance(cost, int)
-    assert 0 <= cost <= price_most(price, usage.tokens_in, usage.tokens_out)
+    assert 0 <= cost <= price_most(price, usage.tokens_in + more_in, usage.tokens_out + more_out)
+
+
+def test_tier_holds_for_every_token_of_an_input_above_it():
+    assert price_usage(LONG, Usage(tokens_in=200, tokens_out=10)) == 200 * 3 + 10 * 15
+    assert price_usage(LONG, Usage(tokens_in=201, tokens_out=10)) == 201 * 6 + 10 * 20
+    assert price_usage(LONG, Usage(tokens_in=501, tokens_cache_read=400, tokens_out=10)) == 501 * 4 + 10 * 10
+
+
+def test_reservation_takes_the_dearest_of_the_tiers_that_the_input_can_reach():
+    assert price_most(LONG, 200, 10) == 200 * 3 + 10 * 15
+    assert price_most(LONG, 201, 10) == 201 * 6 + 10 * 20
+    assert price_most(LONG, 501, 10) == 501 * 6 + 10 * 20
+
+
+def test_price_is_free_only_when_every_tier_is():
+    free = Price(input_microusd=0, output_microusd=0, source="operator")
+    assert free.is_free
+    assert not free.model_copy(update={"tiers": LONG.tiers}).is_free
 
 
 def test_cached_tokens_are_a_part_of_the_input_at_their_own_rate():

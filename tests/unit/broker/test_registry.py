@@ -3,7 +3,7 @@
 import pytest
 
 from services.broker.app import open_configured
-from services.broker.models import AttemptOutcome, Provider, ToolCall, ToolStyle
+from services.broker.models import AttemptOutcome, Price, Provider, ToolCall, ToolStyle
 from services.broker.protocol import ModelNotFoundError, PriceUnknownError, UrlRefusedError
 from services.kernel.clock import SystemClock
 from services.kernel.db import sqlite_url
@@ -11,6 +11,7 @@ from services.kernel.errors import InvalidRequestError
 from tests.fakes.broker import COST_MICROUSD, FREE, PRICE, ask, fault, new_model, reply, scope
 from tests.fakes.identity import ENGINEER
 
+DEARER = Price(input_microusd=3_000_000, output_microusd=9_000_000, source="list-1")
 CALLED = (ToolCall(call_id="t-1", name="report_ready", arguments='{"word": "ready"}'),)
 
 
@@ -60,6 +61,17 @@ async def test_price_comes_from_the_table_or_the_operator_or_the_model_is_refuse
     view = await service.add_model(ENGINEER, new)
     assert (view.price, view.context_tokens, view.key_ref) == (PRICE, 400_000, "env:OPENAI_API_KEY")
     assert view.problem == ""
+
+
+async def test_list_price_of_the_day_counts(stage):
+    service = stage.open()
+    stage.prices.prices["openai/gpt-x"], stage.keys.keys["env:OPENAI_API_KEY"] = PRICE, "sk"
+    new = new_model("gpt", provider=Provider.OPENAI, model="gpt-x", base_url=None, price=None)
+    await service.add_model(ENGINEER, new)
+    stage.prices.prices["openai/gpt-x"] = DEARER
+    assert [view.price for view in await service.list_models(ENGINEER)] == [PRICE]
+    stage.clock.advance(24 * 3600)
+    assert [view.price for view in await service.list_models(ENGINEER)] == [DEARER]
 
 
 async def test_url_that_may_not_be_called_and_missing_url_are_refused(stage):

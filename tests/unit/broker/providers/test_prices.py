@@ -1,9 +1,13 @@
-"""List prices as upper bounds: the dearest tier, rounded up, None for what is not known."""
+"""List prices: what a usage costs is what genai-prices says, to the micro-USD; None for what is not known."""
 
+import math
 from datetime import UTC, datetime, time
 from decimal import Decimal
+from functools import cache
 
+import genai_prices
 import pytest
+from genai_prices import calc_price
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import (
     ClauseEquals,
@@ -15,8 +19,11 @@ from genai_prices.types import (
     TieredPrices,
     TimeOfDateConstraint,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
-from services.broker.models import Provider
+from services.broker.core.pricing import price_most, price_usage
+from services.broker.models import Price, PriceTier, Provider, Usage
 from services.broker.providers.prices import GenaiPrices
 from tests.fakes.time import START, HandClock
 
@@ -67,16 +74,35 @@ def test_local_model_has_no_public_price_whatever_its_name(prices):
     assert prices.find_context_tokens(Provider.LOCAL_LLAMA, "gpt-4o") is None
 
 
-def test_dearest_tier_counts_for_every_rate(prices, monkeypatch):
+def test_rates_of_most_calls_come_first_and_those_of_long_inputs_as_tiers(prices, monkeypatch):
     tiers = TieredPrices(base=Decimal(3), tiers=[Tier(start=200_000, price=Decimal(6))])
-    falling = TieredPrices(base=Decimal(15), tiers=[Tier(start=200_000, price=Decimal(10))])
+    falling = TieredPrices(base=Decimal(15), tiers=[Tier(start=500_000, price=Decimal(10))])
     add_model(monkeypatch, ModelPrice(input_mtok=tiers, output_mtok=falling, cache_read_mtok=tiers))
     price = prices.find_price(Provider.OPENAI, "m")
-    assert (price.input_microusd, price.output_microusd, price.cache_read_microusd) == (
-        6_000_000,
-        15_000_000,
-        6_000_000,
+    assert price == Price(
+        input_microusd=3_000_000,
+        output_microusd=15_000_000,
+        cache_read_microusd=3_000_000,
+        tiers=(make_tier(200_000, 6, 15), make_tier(500_000, 6, 10)),
+        source=prices.version,
     )
+
+
+def make_tier(above, input_usd, output_usd):
+    usd = 1_000_000
+    return PriceTier(
+        above_tokens_in=above,
+        input_microusd=input_usd * usd,
+        output_microusd=output_usd * usd,
+        cache_read_microusd=input_usd * usd,
+    )
+
+
+def test_sonnet_costs_its_base_price_until_its_input_is_long(prices):
+    price = prices.find_price(Provider.ANTHROPIC, "claude-sonnet-4-5")
+    assert (price.input_microusd, price.output_microusd) == (3_000_000, 15_000_000)
+    [tier] = price.tiers
+    assert (tier.above_tokens_in, tier.input_microusd, tier.output_microusd) == (200_000, 6_000_000, 22_500_000)
 
 
 def test_fraction_of_a_micro_usd_is_rounded_up(prices, monkeypatch):
@@ -130,13 +156,62 @@ def test_price_that_tokens_cannot_tell_is_unknown(prices, monkeypatch, price):
     assert prices.find_price(Provider.OPENAI, "m") is None
 
 
+USAGES = [
+    Usage(tokens_in=1, tokens_out=0),
+    Usage(tokens_in=0, tokens_out=1),
+    Usage(tokens_in=1_234, tokens_out=567),
+    Usage(tokens_in=12_345, tokens_cache_read=11_111, tokens_cache_write=1_001, tokens_out=678, tokens_think=123),
+    Usage(tokens_in=199_999, tokens_cache_write=150_000, tokens_out=1),
+    Usage(tokens_in=200_000, tokens_cache_read=200_000, tokens_out=7),
+    Usage(tokens_in=200_001, tokens_cache_read=7, tokens_out=4_096),
+    Usage(tokens_in=1_000_003, tokens_cache_read=999_000, tokens_cache_write=1_000, tokens_out=64_001),
+]
+"""Around the tiers that models have (100,000 to 272,000 tokens), with and without a cache."""
+
+
+def calculate_usd(provider, model, usage):
+    """Return what the package itself calculates from the same counts."""
+    told = {"input_tokens": usage.tokens_in, "output_tokens": usage.tokens_out}
+    told["cache_read_tokens"], told["cache_write_tokens"] = usage.tokens_cache_read, usage.tokens_cache_write
+    calculation = calc_price(
+        genai_prices.Usage(**told), model, provider_id=provider.value, genai_request_timestamp=START
+    )
+    return calculation.total_price
+
+
+@pytest.mark.parametrize("usage", USAGES, ids=lambda usage: f"{usage.tokens_in} in, {usage.tokens_out} out")
 @pytest.mark.parametrize("provider", PRICED)
-def test_no_model_of_the_snapshot_is_priced_under_its_dearest_rate(prices, provider):
+def test_every_model_settles_at_the_price_that_the_package_calculates(prices, provider, usage):
     known = next(each for each in get_snapshot().providers if each.id == provider.value)
+    settled = 0
     for model in known.models:
         price = prices.find_price(provider, model.id)
         if price is None:
             continue
-        rate = known.find_model(model.id).get_prices(START).input_mtok
-        dearest = max([rate.base, *(tier.price for tier in rate.tiers)]) if isinstance(rate, TieredPrices) else rate
-        assert price.input_microusd >= dearest * 1_000_000, model.id
+        settled += 1
+        exact = calculate_usd(provider, model.id, usage) * 1_000_000
+        assert price_usage(price, usage) == math.ceil(exact), model.id
+    assert settled > 20
+
+
+@given(st.data())
+def test_no_usage_within_the_bounds_settles_above_its_reservation(data):
+    price = data.draw(st.sampled_from(list_known_prices()))
+    most_in, most_out = data.draw(st.integers(0, 2_000_000)), data.draw(st.integers(0, 200_000))
+    tokens_in = data.draw(st.integers(0, most_in))
+    usage = Usage(
+        tokens_in=tokens_in,
+        tokens_cache_read=data.draw(st.integers(0, tokens_in)),
+        tokens_cache_write=data.draw(st.integers(0, tokens_in)),
+        tokens_out=data.draw(st.integers(0, most_out)),
+    )
+    assert price_usage(price, usage) <= price_most(price, most_in, most_out)
+
+
+@cache
+def list_known_prices():
+    table = GenaiPrices(HandClock())
+    models = [(each.id, model.id) for each in get_snapshot().providers for model in each.models]
+    priced = {provider.value for provider in PRICED}
+    found = [table.find_price(Provider(provider), model) for provider, model in models if provider in priced]
+    return [price for price in found if price is not None]
