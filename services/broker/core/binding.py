@@ -15,7 +15,6 @@ PROBE_SCOPE = BudgetScope(kind=BudgetKind.SESSION, id="probe")
 
 def check_scopes(caller: Caller, scopes: tuple[BudgetScope, ...]) -> None:
     """Raise unless the caller may spend from these budgets: a run's token only from its own run, cards and project."""
-    caller.require(Scope.MODEL_CALL)
     for scope in scopes:
         check_scope(scope)
         if scope.kind is BudgetKind.MONTH:

@@ -44,7 +44,8 @@ class Budgets:
 
     async def set_budget(self, caller: Caller, change: SetBudget) -> Budget:
         """Set a cap or a downshift; a closed budget is open again."""
-        self._check_change(caller, change.scope)
+        check_owner(caller)
+        _check_changeable(change.scope)
         if (change.cap_microusd or 0) > MAX_MONEY_MICROUSD or (change.cap_tokens or 0) > MAX_CAP_TOKENS:
             raise InvalidRequestError(f"a cap is at most {MAX_MONEY_MICROUSD} micro-USD and {MAX_CAP_TOKENS} tokens")
         at = to_iso(self._clock.now())
@@ -54,20 +55,13 @@ class Budgets:
 
     async def close_budget(self, caller: Caller, scope: BudgetScope, rationale: str) -> Budget:
         """Let nothing more be reserved."""
-        self._check_change(caller, scope)
+        check_owner(caller)
+        _check_changeable(scope)
         change = SetBudget(scope=scope, rationale=rationale)
         at = to_iso(self._clock.now())
         return self._view(
             scope, await self._store.transact(partial(_close_budget, change=change, author=caller.subject, at=at))
         )
-
-    def _check_change(self, caller: Caller, scope: BudgetScope) -> None:
-        check_owner(caller)
-        check_scope(scope)
-        if scope.kind is BudgetKind.MONTH:
-            raise InvalidRequestError(
-                "a month's cap is the policy's: set cost_optimization.budget_cap_usd in model_broker.json"
-            )
 
     def _view(self, scope: BudgetScope, books: Books) -> Budget:
         cap = books.cap_microusd
@@ -89,6 +83,14 @@ class Budgets:
             return self._policy.read().month_cap_microusd
         except PolicyBrokenError:
             return 0
+
+
+def _check_changeable(scope: BudgetScope) -> None:
+    check_scope(scope)
+    if scope.kind is BudgetKind.MONTH:
+        raise InvalidRequestError(
+            "a month's cap is the policy's: set cost_optimization.budget_cap_usd in model_broker.json"
+        )
 
 
 def _set_budget(ledger: Ledger, change: SetBudget, author: str, at: str) -> Books:

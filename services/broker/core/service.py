@@ -85,6 +85,7 @@ class BrokerService:
         self, caller: Caller, request: CompletionRequest, on_delta: Callable[[Delta], None] | None
     ) -> tuple["asyncio.Task[Completion]", bool]:
         """Return the task of a call, and whether it was started for this caller."""
+        caller.require(Scope.MODEL_CALL)  # before anything of the request is looked at
         check_scopes(caller, request.scopes)
         if not request.call_id.isprintable():
             raise InvalidRequestError("a call id has printable characters only")
