@@ -5,6 +5,7 @@ import json
 import pytest
 
 from services.kernel.vocabulary import Lane, TaskState
+from services.pas.journal import SqlStepJournal
 from services.pas.models import TestCounts
 from tests.fakes.agent import SAMPLE, PlainTools, agent_bench, agent_card
 from tests.fakes.scripted_broker import Reply, ScriptedBroker, call
@@ -236,3 +237,17 @@ async def test_arguments_nobody_can_read_are_not_said_again(tmp_path):
         said = next(message for message in broker.requests[1].messages if message.tool_calls)
         assert len(said.model_dump_json()) < 25_000
         assert all(isinstance(json.loads(each.arguments), dict) for each in said.tool_calls)
+
+
+async def test_secret_in_a_file_reaches_neither_prompt_nor_table_and_leaves_an_event(tmp_path):
+    key = "AKIA" + "ABCDEFGHIJKLMNOP"
+    files = SAMPLE | {"shop/cloud.py": f"KEY = '{key}'\nREGION = 'x'\n"}
+    broker = ScriptedBroker([call("fs_read", path="shop/cloud.py"), FIX, DONE])
+    async with agent_bench(tmp_path, broker, files=files) as bench:
+        view = await bench.work(agent_card(goal=f"Mend the total; my key is {key}"))
+        assert view.cards[0].state is TaskState.SUCCEEDED
+        assert all(key not in request.model_dump_json() for request in broker.requests)
+        assert "REGION = 'x'" in broker.requests[1].messages[-1].content
+        steps = await SqlStepJournal(bench.parts.engine).read_steps("run-1", "fix", 1)
+        assert all(key not in step.result for step in steps)
+        assert ("denied", "what looks like a secret was kept out of the prompt") in await bench.events()

@@ -15,6 +15,7 @@ from services.pas.executors.agent.results import dump_result, load_result
 from services.pas.executors.agent.toolbox import ToolResult, ToolScene
 from services.pas.executors.recorder import Asked, Done, Recorder, digest
 from services.pas.models import EventKind
+from services.security.redaction import count_redactions, redact
 
 TEST_TOOL = "run_test"
 MAX_LINE_CHARS = 200
@@ -84,7 +85,7 @@ class Hands:
 
     async def _settle(self, result: ToolResult) -> tuple[ToolResult, GitOid | None]:
         """Return the result with clean text, and the tree that its changes make; refused changes are an error."""
-        result = replace(result, text=_clean(result.text))
+        result = _hide_secrets(result)
         if not result.changes:
             return result, None
         decisions = [self.allowlist.check_path(path) for path in result.changes]
@@ -101,6 +102,15 @@ class Hands:
 
 def _refuse(text: str, denied: tuple[str, ...]) -> ToolResult:
     return ToolResult(text=text, line=text, is_error=True, denied=denied)
+
+
+def _hide_secrets(result: ToolResult) -> ToolResult:
+    """Return the result without what looks like a key: neither prompt nor table gets to see it; an event says so."""
+    text = redact(_clean(result.text))
+    if not count_redactions(text):
+        return replace(result, text=text)
+    line = "what looks like a secret was kept out of the prompt"
+    return replace(result, text=text, line=redact(result.line), denied=(*result.denied, line))
 
 
 def _count(result: ToolResult) -> str:

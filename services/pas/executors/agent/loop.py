@@ -25,6 +25,7 @@ from services.pas.executors.agent.verdict import judge_tests, pick_targets
 from services.pas.executors.dialogue import Dialogue
 from services.pas.executors.recorder import Asked, Done, digest
 from services.pas.models import AgentPayload
+from services.security.redaction import redact
 
 MAX_REPAIRS = 3
 MAX_CALLS = 16
@@ -95,7 +96,8 @@ class AgentLoop:
         asked = Asked(StepKind.CHECK, "opening", digest(self._payload.model_dump_json(), before))
 
         async def act() -> Done:
-            return Done(write_opening(self._payload, before, await self._look()), "agent_looked")
+            text = write_opening(self._payload, before, await self._look())
+            return Done(redact(text.encode("utf-8", "replace").decode()), "agent_looked")
 
         opening = await self._recorder.perform(asked, act)
         transcript = Transcript(SYSTEM, self._dialogue.tools, ContextBudget.of(route.context_tokens).input)
