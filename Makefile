@@ -43,6 +43,7 @@ golden: setup ## rewrite the golden transcripts; read the diff before committing
 
 bench: setup ## measure, and write tests/benchmarks/*.json
 	$(PY) tests/benchmarks/measure.py
+	$(PY) tests/benchmarks/measure_model.py
 
 bench-calibration: setup ## replay public agent costs (DATA=a csv or csv.gz) and fail outside the gate
 	$(PY) tests/benchmarks/calibration_bench.py $(DATA)
