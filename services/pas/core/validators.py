@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from services.kernel.ids import GitOid
-from services.kernel.vocabulary import Verdict
-from services.pas.core.gates import KPI_GATES, KpiGate
+from services.kernel.vocabulary import KPI_GATES, KpiGate, Verdict
 from services.pas.core.ports import ArtifactBox
 from services.pas.core.records import CardRecord, RunRecord
 from services.pas.models import Finding, TestsPayload, TreeRef

@@ -4,11 +4,13 @@ import pytest
 
 from services.kernel.vocabulary import (
     DELEGATION_TRANSITIONS,
+    KPI_GATES,
     PROJECT_TRANSITIONS,
     RUN_TRANSITIONS,
     TASK_TRANSITIONS,
     DelegationState,
     IllegalTransitionError,
+    Lane,
     ProjectState,
     RunState,
     TaskState,
@@ -70,3 +72,8 @@ def test_refusal_says_what_is_possible():
         check_transition(RUN_TRANSITIONS, RunState.PAUSED, RunState.COMPLETED)
     with pytest.raises(IllegalTransitionError, match="that is final"):
         check_transition(RUN_TRANSITIONS, RunState.FAILED, RunState.EXECUTING)
+
+
+def test_every_lane_has_a_critical_kpi_and_names_are_unique():
+    assert {gate.lane for gate in KPI_GATES if gate.is_critical} == set(Lane)
+    assert len({gate.name for gate in KPI_GATES}) == len(KPI_GATES)
