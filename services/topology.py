@@ -5,7 +5,6 @@
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -25,10 +24,7 @@ from services.auth.settings import AuthSettings
 from services.auth.validator import TokenAuthenticator
 from services.broker import app as broker_app
 from services.broker.protocol import Broker
-from services.broker.providers.keys import ReferencedKeys
-from services.broker.providers.prices import GenaiPrices
-from services.broker.providers.urls import check_base_url
-from services.broker.providers.wire import PydanticWire
+from services.broker.settings import BrokerSettings
 from services.direng import app as direng_app
 from services.direng.models import Check
 from services.home import Home
@@ -45,7 +41,6 @@ from services.pas.passport.signature import ARCHIVE, RingSigner
 from services.pas.sandbox.bubblewrap import BubblewrapIsolation
 from services.pex import app as pex_app
 from services.plms import app as plms_app
-from services.security.vault import Vault
 from services.vector_ops import app as vector_ops_app
 from services.vector_ops.protocol import VectorOps
 
@@ -152,27 +147,21 @@ async def _compose(home: Home, wiring: Wiring, stack: AsyncExitStack) -> Platfor
         random=SystemRandom(),
     )
     stack.push_async_callback(pex.close)
-    direng = direng_app.create_service(
-        sqlite_url(state / "direng.db"),
-        home=home.path,
-        pex=pex.service,
-        pas=pas.service,
-        vector_ops=index.service,
-        broker=broker.service,
-        callers=LocalCallerSource(auth, ServiceName.DIRENG, clock),
-        clock=clock,
-        checks=(lambda: _check_isolation(isolation),),
-    )
+    direng = _open_direng(home, clock, tools, LocalCallerSource(auth, ServiceName.DIRENG, clock), pex=pex, pas=pas)
     stack.push_async_callback(direng.close)
-    # Only now, when everything that a recovered run may call is there, do unfinished runs go on.
-    launch_dbos()
-    await pas.recover()
-    await pex.service.recover()
-    await direng.service.recover()
-    warming = asyncio.create_task(_warm(broker))
-    stack.push_async_callback(_stop, warming)
     opened = Opened(auth, plms, pas, pex, direng, index, broker)
+    await _go_on(opened, stack)
     return Platform(_make_apps(clock, opened), lambda: _mint(auth), pas.begin_drain, opened)
+
+
+async def _go_on(opened: Opened, stack: AsyncExitStack) -> None:
+    """Take up unfinished runs: only now, when everything that they may call is there."""
+    launch_dbos()
+    await opened.pas.recover()
+    await opened.pex.service.recover()
+    await opened.direng.service.recover()
+    warming = asyncio.create_task(_warm(opened.broker))
+    stack.push_async_callback(_stop, warming)
 
 
 def _make_apps(clock: Clock, opened: Opened) -> Mapping[ServiceName, FastAPI]:
@@ -195,19 +184,24 @@ def _make_apps(clock: Clock, opened: Opened) -> Mapping[ServiceName, FastAPI]:
 
 
 def _open_broker(home: Home, clock: Clock) -> broker_app.BrokerParts:
-    """Open the broker; keys are read from this process's environment and from the home's vault, by reference only."""
-    keys = ReferencedKeys(os.environ, Vault.open(home.path / "vault"))
-    return broker_app.open_broker(
-        broker_app.BrokerPorts(
-            home=home.path,
-            database_url=sqlite_url(home.folder("state") / "broker.db"),
-            clock=clock,
-            random=SystemRandom(),
-            wire=PydanticWire(keys),
-            prices=GenaiPrices,
-            keys=keys,
-            check_url=check_base_url,
-        )
+    """Open the broker of this home; what else it needs is in the environment (BrokerSettings)."""
+    url = sqlite_url(home.folder("state") / "broker.db")
+    return broker_app.open_configured(clock, BrokerSettings(home=home.path, database_url=url))
+
+
+def _open_direng(
+    home: Home, clock: Clock, tools: PasTools, callers: CallerSource, *, pex: pex_app.OpenPex, pas: pas_app.PasParts
+) -> direng_app.OpenDirEng:
+    return direng_app.create_service(
+        sqlite_url(home.folder("state") / "direng.db"),
+        home=home.path,
+        pex=pex.service,
+        pas=pas.service,
+        vector_ops=tools.vector_ops,
+        broker=tools.broker,
+        callers=callers,
+        clock=clock,
+        checks=(lambda: _check_isolation(tools.isolation),),
     )
 
 

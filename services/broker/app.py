@@ -5,7 +5,7 @@ import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from random import Random, SystemRandom
 
@@ -26,7 +26,7 @@ from services.broker.policy.source import POLICY_FILE, PolicyFile
 from services.broker.providers.keys import ReferencedKeys
 from services.broker.providers.prices import GenaiPrices
 from services.broker.providers.urls import check_base_url
-from services.broker.providers.wire import PydanticWire
+from services.broker.providers.wire import PydanticWire, Route
 from services.broker.settings import BrokerSettings
 from services.broker.store import SqlStore, prepare_schema
 from services.broker.tables import IDEMPOTENCY
@@ -136,9 +136,9 @@ def _make_service(ports: BrokerPorts, store: SqlStore) -> BrokerService:
     return BrokerService(tools, models, budgets, new_id)
 
 
-def open_configured(clock: Clock) -> BrokerParts:
-    """Return the broker that the settings name: one process of a networked installation."""
-    settings = BrokerSettings()
+def open_configured(clock: Clock, settings: BrokerSettings | None = None) -> BrokerParts:
+    """Return the broker that the settings name; keys come from the environment and the home's vault, by reference."""
+    settings = settings or BrokerSettings()
     keys = ReferencedKeys(os.environ, Vault.open(settings.home / "vault"))
     return open_broker(
         BrokerPorts(
@@ -146,8 +146,8 @@ def open_configured(clock: Clock) -> BrokerParts:
             database_url=settings.database_url,
             clock=clock,
             random=SystemRandom(),
-            wire=PydanticWire(keys),
-            prices=GenaiPrices,
+            wire=PydanticWire(keys, clock=clock, route=Route(settings.proxy_url, settings.ca_file)),
+            prices=partial(GenaiPrices, clock),
             keys=keys,
             check_url=check_base_url,
             session_cap_microusd=settings.session_cap_microusd,

@@ -349,29 +349,13 @@ async def test_url_that_may_not_be_called_is_refused_before_anything_is_sent(wir
     "route", [Route(ca_file="/nowhere/ca.pem"), Route(proxy_url="gopher://127.0.0.1:1")], ids=["certificates", "proxy"]
 )
 async def test_wrong_route_is_told_at_every_call(target, route):
+    target = replace(target, base_url="https://models.example.com")
     wire = PydanticWire(ReferencedKeys({"GOOD": KEY}, Vault.open(Path("/nowhere"))), route=route)
     for _ in range(2):
         error = await fail(wire, ask(target))
         assert (error.outcome, error.is_billable) == (AttemptOutcome.REJECTED, False)
         assert "no connection for a can be prepared" in error.detail
     await wire.close()
-
-
-async def test_proxy_that_the_operator_set_is_used(target, server):
-    seen = []
-
-    async def relay(reader, writer):
-        seen.append(await reader.readline())
-        writer.close()
-
-    async with await asyncio.start_server(relay, "127.0.0.1", 0) as proxy:
-        port = proxy.sockets[0].getsockname()[1]
-        route = Route(proxy_url=f"http://127.0.0.1:{port}")
-        wire = PydanticWire(ReferencedKeys({"GOOD": KEY}, Vault.open(Path("/nowhere"))), route=route)
-        await fail(wire, ask(target))
-        await wire.close()
-    assert server.base_url.encode() in seen[0]
-    assert server.stats().requests == 0
 
 
 def test_importing_the_room_loads_no_sdk_and_warming_loads_only_those_in_use():

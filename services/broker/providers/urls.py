@@ -55,6 +55,11 @@ def check_base_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def is_private_url(url: str) -> bool:
+    """Return whether a URL that may be called leads to this machine or its own network, by what it says."""
+    return _is_private(_split(url)[1])
+
+
 def check_run_url(url: str) -> str:
     """Return `url` when run data may have it called: a public host over http or https; raise UrlRefusedError."""
     _, site = _split(url)

@@ -17,7 +17,7 @@ from services.broker.core.ports import KeySource, Target, WireError, WireReply, 
 from services.broker.models import AttemptOutcome, Provider, ToolStyle
 from services.broker.protocol import UrlRefusedError
 from services.broker.providers.text_protocol import read_reply, write_request
-from services.broker.providers.urls import check_base_url
+from services.broker.providers.urls import check_base_url, is_private_url
 from services.kernel.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
@@ -38,7 +38,10 @@ Lines = OrderedDict[LineName, "asyncio.Task[Line]"]
 
 @dataclass(frozen=True)
 class Route:
-    """How to leave this machine: directly, or through the proxy that the operator set; nothing comes from elsewhere."""
+    """How to leave this machine: directly, or through the proxy that the operator set; nothing comes from elsewhere.
+
+    Loopback and private hosts are called directly: what lies on the own network is no business of a proxy.
+    """
 
     proxy_url: str | None = None
     ca_file: str | None = None
@@ -137,7 +140,8 @@ def _load(providers: frozenset[Provider]) -> None:
 def _open_line(provider: Provider, base_url: str, key: str, route: Route) -> "Line":
     lines = importlib.import_module(f"{SDK_ROOM}.lines")
     transport = importlib.import_module(f"{SDK_ROOM}.transport")
-    line: Line = lines.Line(provider, base_url, key, transport.Outbound(route.proxy_url, route.ca_file))
+    proxy_url = None if is_private_url(base_url) else route.proxy_url
+    line: Line = lines.Line(provider, base_url, key, transport.Outbound(proxy_url, route.ca_file))
     return line
 
 
