@@ -1,8 +1,13 @@
 """What a run has spent, what it will come to, and when that is too much; pure (SPEC.md section 4).
 
 Projected is what was spent plus what every card that has not ended is still expected to take. A card that has not begun
-is expected to take its median. One that is running is expected to end at the median of all cards like it that took at
-least as much: log-normal by the estimate's P50 and P95, so a card that has passed its median is never "nearly free".
+is expected to take its share of the estimate's median. One that is running is expected to end at the median of all
+cards like it that took at least as much: log-normal by P50 and P95, so a card that has passed its median is never
+"nearly free".
+
+A card's own figures are those of one successful attempt; the estimate's total counts failed attempts too, and medians
+do not add up. So the cards' costs are scaled, all by the same factor, until their medians come to the total's: at its
+start a run is projected at the P50 that was approved with its bound, and overruns are measured from there.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -51,6 +56,13 @@ class Books:
         return self.run.cap_microusd or self.bound_microusd
 
     @property
+    def cost_scale(self) -> float:
+        """What a card's cost is multiplied by, so that all medians together are the total's."""
+        medians = sum(card.cost_microusd.p50 for card in self.estimate.cards)
+        total = self.estimate.cost_microusd.p50
+        return total / medians if medians > 0 and total > 0 else 1.0
+
+    @property
     def is_money(self) -> bool:
         """Whether money is the budget; else time is, as where recipes or free models work."""
         return self.estimate.uses_model and self.estimate.cost_microusd.p95 > 0
@@ -78,7 +90,7 @@ def find_breach(books: Books, state: BudgetState, mark: GuardMark) -> GuardMark 
     """Return where the guard stands after pausing now, or None when there is no reason to.
 
     Each pause moves the threshold by another 25 points, so a run that was resumed is not paused again at once. A new
-    cap starts anew. What was known when the cap was set, the medians of all cards, is accepted beforehand: a cap below
+    cap starts anew. What was known when the cap was set, the estimate's median, is accepted beforehand: a cap below
     P50 is told at the approval and does not stop the run before its first call. Time is PAS's own limit, at the
     same +25 percent of the seconds worked (ADR-0011), so it is not guarded twice.
     """
@@ -86,23 +98,24 @@ def find_breach(books: Books, state: BudgetState, mark: GuardMark) -> GuardMark 
     if overrun is None or not books.is_money:
         return None
     cap = books.cap_microusd
-    known = _overrun(sum(card.cost_microusd.p50 for card in books.estimate.cards), cap)
+    known = _overrun(_expect_at_start(books, books.estimate.cards), cap)
     threshold = mark.next_pct if mark.bound == cap else max(THRESHOLD_PCT, known + THRESHOLD_PCT)
     return GuardMark(cap, overrun + THRESHOLD_PCT) if overrun > threshold else None
 
 
-def expect_total(quantiles: Quantiles, so_far: float) -> float:
+def expect_total(quantiles: Quantiles, so_far: float, scale: float = 1.0) -> float:
     """Return the median of what a card takes in the end, given that it took `so_far` already (same unit).
 
-    Log-normal with the given P50 and P95; P50 itself before anything was taken.
+    Log-normal with the given P50 and P95, both times `scale`; P50 itself before anything was taken.
     """
     if quantiles.p50 <= 0:
         return so_far
+    median = quantiles.p50 * scale
     spread = log(max(quantiles.p95, quantiles.p50) / quantiles.p50) / _Z95
     if so_far <= 0 or spread <= 0:
-        return max(so_far, quantiles.p50)
-    below = _NORMAL.cdf(log(so_far / quantiles.p50) / spread)
-    return max(so_far, quantiles.p50 * exp(spread * _NORMAL.inv_cdf(min(_MOST, (1 + below) / 2))))
+        return max(so_far, median)
+    below = _NORMAL.cdf(log(so_far / median) / spread)
+    return max(so_far, median * exp(spread * _NORMAL.inv_cdf(min(_MOST, (1 + below) / 2))))
 
 
 def list_options(state: BudgetState, chain: tuple[str, ...], *, is_cap_reached: bool) -> tuple[str, ...]:
@@ -187,11 +200,16 @@ def _open_cards(books: Books) -> list[tuple[CardView, CardEstimate]]:
 
 
 def _remaining_costs(books: Books) -> Mapping[TaskId, float]:
-    spent = _cost_by_task(books.receipts)
+    spent, scale = _cost_by_task(books.receipts), books.cost_scale
     return {
-        card.task_id: expect_total(estimate.cost_microusd, spent.get(card.task_id, 0)) - spent.get(card.task_id, 0)
+        card.task_id: expect_total(estimate.cost_microusd, so_far, scale) - so_far
         for card, estimate in _open_cards(books)
+        for so_far in (spent.get(card.task_id, 0),)
     }
+
+
+def _expect_at_start(books: Books, cards: Iterable[CardEstimate]) -> float:
+    return books.cost_scale * sum(card.cost_microusd.p50 for card in cards)
 
 
 def _list_lanes(books: Books) -> list[LaneOverrun]:
@@ -205,7 +223,7 @@ def _list_lanes(books: Books) -> list[LaneOverrun]:
             lane=lane,
             spent_microusd=sum(spent.get(card.task_id, 0) for card in cards),
             projected_microusd=round(sum(spent.get(card.task_id, 0) + left.get(card.task_id, 0) for card in cards)),
-            estimated_microusd=round(sum(card.cost_microusd.p50 for card in cards)),
+            estimated_microusd=round(_expect_at_start(books, cards)),
             spent_s=round(sum(worked.get(card.task_id, 0) for card in cards), 3),
             estimated_s=round(sum(card.time_s.p50 for card in cards), 3),
         )

@@ -110,7 +110,8 @@ def needs_model(card: JobCard) -> bool:
 def describe_for_estimate(plan: Plan, files: int) -> tuple[PlannedCard, ...]:
     """Return what the estimator may know; `files` is how many files the code-changing cards are expected to touch.
 
-    A card that needs a model carries the price of its lane's model when it was planned, pinned into the estimate.
+    A card that needs a model carries the price of its lane's model when it was planned, pinned into the estimate: the
+    base rates, at which most calls settle. Its attempts and its own cap are those it will run with.
     """
     prices = {model.lane: _price(model) for model in plan.models}
     is_alone = sum(needs_model(card) for card in plan.cards) == 1
@@ -122,6 +123,8 @@ def describe_for_estimate(plan: Plan, files: int) -> tuple[PlannedCard, ...]:
             deps=card.deps,
             size_units=_count_files(card, files, is_alone=is_alone),
             price=prices.get(card.lane) if needs_model(card) else None,
+            max_attempts=card.max_attempts,
+            max_cost_microusd=card.max_cost_microusd,
         )
         for card in plan.cards
     )

@@ -44,7 +44,9 @@ def list_actuals(run: RunView, receipts: Iterable[Receipt], project_id: ProjectI
     """Return one observation per card attempt.
 
     Time and success are those of the attempt as a whole (step 0); tokens and money those of the model attempts within
-    it (steps 1 and up), so that neither is counted twice. A failed model attempt costs, and fails nothing by itself.
+    it (steps 1 and up), so that neither is counted twice. A failed model attempt costs, and fails nothing by itself. An
+    attempt that was stopped or killed has no receipt of step 0: what it spent is kept, but it is discarded from what is
+    learned, for how long it would have taken, and whether it would have succeeded, nobody knows.
     Some runs have no result to be verified by: in a planning run the schema is what proves a card, in a rehearsal the
     tests that each card ran itself. These are verified when every card succeeded.
     """
@@ -72,13 +74,15 @@ def _begin(receipt: Receipt) -> Actual:
         lane=receipt.lane,
         configuration=receipt.configuration,
         time_s=0,
-        is_success=False,  # until the receipt of the whole attempt says otherwise
+        is_success=False,
+        is_discarded=True,  # until the receipt of the whole attempt says how it ended
     )
 
 
 def _add(actual: Actual, receipt: Receipt) -> Actual:
     if receipt.step == 0:
-        return actual.model_copy(update={"time_s": receipt.time_ms / 1000, "is_success": receipt.is_success})
+        ended = {"time_s": receipt.time_ms / 1000, "is_success": receipt.is_success, "is_discarded": False}
+        return actual.model_copy(update=ended)
     return actual.model_copy(
         update={
             "tokens": actual.tokens + receipt.tokens_in + receipt.tokens_out,

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.kernel.clock import to_iso
 from services.kernel.ids import GitOid, ReceiptId
@@ -31,13 +33,14 @@ def spread(p50):
     return Quantiles(**{name: factor * p50 for name, factor in factors.items()})
 
 
-def make_estimate(*, cost=10 * CENT, uses_model=True):
+def make_estimate(*, cost=10 * CENT, uses_model=True, total=None):
+    """Return an estimate of two cards at `cost` each; their total's P50 is `total`, or simply the sum."""
     cards = [("baseline", Lane.CODE_IMPL, 0), ("code", Lane.CODE_IMPL, cost), ("docs", Lane.NARRATIVE, cost)]
     return Estimate(
         estimate_id="est-1",
         project_id="prj-1",
         time_s=spread(60),
-        cost_microusd=spread(2 * cost) if cost else ZERO,
+        cost_microusd=spread(total or 2 * cost) if cost else ZERO,
         cost_microusd_p95=8 * cost,
         tokens_p95=1000,
         uses_model=uses_model,
@@ -126,6 +129,44 @@ def books(run=None, receipts=(), *, bound=80 * CENT, **estimate):
 def test_card_that_has_not_begun_is_expected_at_its_median():
     assert expect_total(spread(100), 0) == 100
     assert measure(books(make_run(("queued", "queued", "queued")))).projected_microusd == 20 * CENT
+
+
+def test_run_is_projected_at_its_start_at_the_total_that_was_approved_with_its_bound():
+    """The total counts failed attempts too, so it is above the sum of the cards' own medians."""
+    fresh = books(make_run(("queued", "queued", "queued")), total=36 * CENT)
+    state = measure(fresh)
+    assert state.projected_microusd == fresh.estimate.cost_microusd.p50 == 36 * CENT
+    assert {lane.lane: lane.projected_microusd for lane in state.top_lanes} == {
+        Lane.CODE_IMPL: 18 * CENT,
+        Lane.NARRATIVE: 18 * CENT,
+    }
+    assert all(lane.estimated_microusd == lane.projected_microusd for lane in state.top_lanes)
+
+
+def test_card_under_way_is_projected_from_its_share_of_the_total():
+    state = measure(books(make_run(cost=18 * CENT), [call("code", 18 * CENT)], total=36 * CENT))
+    assert state.projected_microusd == round(expect_total(spread(18 * CENT), 18 * CENT)) + 18 * CENT
+    ended = measure(
+        books(make_run(("succeeded", "succeeded", "queued"), cost=5 * CENT), [call("code", 5 * CENT)], total=36 * CENT)
+    )
+    assert ended.projected_microusd == 5 * CENT + 18 * CENT
+
+
+@given(
+    st.floats(0.01, 100),
+    st.floats(1, 1e9),
+    st.just(0) | st.floats(0.001, 1e9),
+)
+def test_scaling_a_card_is_scaling_its_quantiles(scale, median, so_far):
+    quantiles = spread(median)
+    scaled = Quantiles(**{name: value * scale for name, value in quantiles.model_dump().items()})
+    assert expect_total(quantiles, so_far, scale) == pytest.approx(expect_total(scaled, so_far), rel=1e-6)
+
+
+def test_total_above_the_cap_is_known_at_the_approval_and_stops_nothing_at_the_start():
+    low = books(make_run(("queued", "queued", "queued")), bound=24 * CENT, total=36 * CENT)
+    assert measure(low).projected_overrun_pct == 50.0
+    assert find_breach(low, measure(low), GuardMark()) is None
 
 
 def test_card_that_has_passed_its_median_is_expected_well_beyond_what_it_spent():
