@@ -14,7 +14,7 @@ from services.edits.text_document import (
 )
 from services.edits.text_edits import Landing, TextEdits, refuse_stale, require_change
 from services.edits.text_elision import find_elided, has_elision
-from services.edits.text_errors import Refusal, TextEditRefusedError
+from services.edits.text_errors import Refusal, refuse_edit
 from services.edits.text_match import How, find_places
 from services.edits.text_nearest import find_near_names
 from services.edits.text_refusals import refuse_ambiguous, refuse_doubled, refuse_missing, refuse_not_found
@@ -47,7 +47,7 @@ def apply_blocks(
     paths, for suggestions. Below 1 ms per block for a file of some thousand lines.
     """
     if not blocks:
-        raise TextEditRefusedError(Refusal.MALFORMED, "", "there is no edit; give at least one block")
+        raise refuse_edit(Refusal.MALFORMED, "", "there is no edit; give at least one block")
     contents: dict[str, bytes | None] = {}
     landings: list[Landing] = []
     for path in dict.fromkeys(block.path for block in blocks):
@@ -91,7 +91,7 @@ def _delete(
     if content is None:
         raise refuse_missing(path, find_near_names(path, known))
     if len(blocks) > 1 or blocks[0][1].search or blocks[0][1].replace:
-        raise TextEditRefusedError(Refusal.MALFORMED, path, f"{path} is deleted and edited in one call; do one of them")
+        raise refuse_edit(Refusal.MALFORMED, path, f"{path} is deleted and edited in one call; do one of them")
     return None, [Landing.of_file(path, "deleted")]
 
 
@@ -102,9 +102,9 @@ def _create(
     if first.search.strip():
         raise refuse_missing(path, find_near_names(path, known))
     if len(blocks) > 1:
-        raise TextEditRefusedError(Refusal.MALFORMED, path, f"{path} is new: give its whole text in one block")
+        raise refuse_edit(Refusal.MALFORMED, path, f"{path} is new: give its whole text in one block")
     if content is not None and not first.replace:
-        raise TextEditRefusedError(Refusal.NO_CHANGE, path, f"{path} is empty already; the edit changes nothing")
+        raise refuse_edit(Refusal.NO_CHANGE, path, f"{path} is empty already; the edit changes nothing")
     text = first.replace
     if text and not text.endswith("\n"):
         text += "\n"
@@ -134,13 +134,13 @@ def _find(document: Document, block: Block, label: str) -> tuple[tuple[Splice, .
 
 def _check_sense(path: str, old: tuple[str, ...], new: tuple[str, ...], label: str) -> None:
     if not old:
-        raise TextEditRefusedError(
+        raise refuse_edit(
             Refusal.FILE_EXISTS, path, f"{path} exists already; give the lines to replace as SEARCH, or another path"
         )
     if not any(line.strip() for line in old):
-        raise TextEditRefusedError(Refusal.MALFORMED, path, f"{path}: SEARCH of {label} is blank; give lines of code")
+        raise refuse_edit(Refusal.MALFORMED, path, f"{path}: SEARCH of {label} is blank; give lines of code")
     if old == new:
-        raise TextEditRefusedError(Refusal.NO_CHANGE, path, f"{path}: SEARCH and REPLACE of {label} are the same")
+        raise refuse_edit(Refusal.NO_CHANGE, path, f"{path}: SEARCH and REPLACE of {label} are the same")
 
 
 def _trim_blank(passage: Passage) -> Passage | None:
@@ -162,7 +162,7 @@ def _refuse_left_out(document: Document, old: tuple[str, ...], new: tuple[str, .
     for index, line in enumerate(new):
         is_dots = line.strip() in {"...", "\u2026"} and not has_elision(old) and not _is_stub(document, new, index)
         if line.strip() not in known and (is_dots or (_LEFT_OUT.match(line) and line not in document.lines)):
-            raise TextEditRefusedError(
+            raise refuse_edit(
                 Refusal.LEFT_OUT,
                 document.path,
                 f"{document.path}: REPLACE of {label} leaves code out ({line.strip()[:60]!r}); write it in full",

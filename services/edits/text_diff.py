@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from services.edits.text_errors import Refusal, TextEditRefusedError
+from services.edits.text_errors import Refusal, TextEditRefusedError, refuse_edit
 
 MAX_DIFF_CHARS = 4_000_000
 _HUNK = re.compile(r"@@(?: -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))?)?(?: ?\.\.\.)?(?: @@.*| ?)$")
@@ -86,7 +86,7 @@ def parse_diff(text: str) -> tuple[FilePatch, ...]:
 
 def _malformed(number: int, what: str) -> TextEditRefusedError:
     where = f"diff line {number}: " if number else "diff: "
-    return TextEditRefusedError(Refusal.MALFORMED, "", where + what, "Nothing was changed.")
+    return refuse_edit(Refusal.MALFORMED, "", where + what, "Nothing was changed.")
 
 
 def _strip_fence(lines: list[str]) -> list[str]:

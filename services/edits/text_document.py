@@ -4,7 +4,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.edits.text_errors import Refusal, TextEditRefusedError
+from services.edits.text_errors import Refusal, refuse_edit
 
 MAX_FILE_BYTES = 8_000_000
 _BOM = "\ufeff"
@@ -76,12 +76,12 @@ def open_document(path: str, content: bytes | str) -> Document:
     Bytes that are no UTF-8 are kept as they are: an edit elsewhere in the file does not touch them.
     """
     if len(content) > MAX_FILE_BYTES:
-        raise TextEditRefusedError(
+        raise refuse_edit(
             Refusal.NOT_TEXT, path, f"{path} is larger than {MAX_FILE_BYTES // 1_000_000} MB: it cannot be edited here"
         )
     text = content.decode("utf-8", "surrogateescape") if isinstance(content, bytes) else content
     if "\0" in text:
-        raise TextEditRefusedError(Refusal.NOT_TEXT, path, f"{path} is a binary file: it cannot be edited as text")
+        raise refuse_edit(Refusal.NOT_TEXT, path, f"{path} is a binary file: it cannot be edited as text")
     has_bom = text.startswith(_BOM)
     text = text.removeprefix(_BOM)
     if not text:
@@ -126,11 +126,11 @@ def encode_text(text: str, *, has_bom: bool = False) -> bytes:
 def check_writable(path: str, text: str) -> None:
     """Raise TextEditRefusedError for text that no UTF-8 file can hold: NUL or half a surrogate pair."""
     if "\0" in text:
-        raise TextEditRefusedError(Refusal.MALFORMED, path, f"{path}: the new text holds a NUL character; leave it out")
+        raise refuse_edit(Refusal.MALFORMED, path, f"{path}: the new text holds a NUL character; leave it out")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise TextEditRefusedError(
+        raise refuse_edit(
             Refusal.MALFORMED, path, f"{path}: the new text holds half of a surrogate pair; write the character itself"
         ) from None
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.edits.text_document import Splice
-from services.edits.text_errors import Refusal, TextEditRefusedError
+from services.edits.text_errors import Refusal, TextEditRefusedError, refuse_edit
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,11 @@ class TextEdits:
 def refuse_stale(path: str) -> TextEditRefusedError:
     """Return the refusal of an edit of a file that changed since it was shown."""
     line = f"{path} changed since you read it; read it again, then edit"
-    return TextEditRefusedError(Refusal.STALE, path, line, "Nothing was changed.")
+    return refuse_edit(Refusal.STALE, path, line, "Nothing was changed.")
 
 
 def require_change(path: str, before: bytes | str, after: bytes) -> bytes:
     """Return `after`; raise TextEditRefusedError when it is what the file holds already."""
     if after == (before.encode("utf-8", "surrogateescape") if isinstance(before, str) else before):
-        raise TextEditRefusedError(
-            Refusal.NO_CHANGE, path, f"{path}: the edit changes nothing; the file has it already"
-        )
+        raise refuse_edit(Refusal.NO_CHANGE, path, f"{path}: the edit changes nothing; the file has it already")
     return after

@@ -1,7 +1,7 @@
 """Blocks with `...` lines: what stands between the anchors is kept."""
 
 from services.edits.text_document import Document, Splice
-from services.edits.text_errors import Refusal, TextEditRefusedError
+from services.edits.text_errors import Refusal, refuse_edit
 from services.edits.text_match import How, find_places
 from services.edits.text_refusals import refuse_ambiguous, refuse_not_found
 from services.edits.text_script import Passage, build_splice, make_passage
@@ -20,7 +20,7 @@ def find_elided(document: Document, passage: Passage) -> tuple[Splice, ...]:
     """Return the changes around the dots; raise TextEditRefusedError unless each anchor stands once, and in order."""
     old, new = _split(passage.old), _split(passage.new)
     if len(old) != len(new):
-        raise TextEditRefusedError(
+        raise refuse_edit(
             Refusal.LEFT_OUT,
             document.path,
             f"{document.path}: {passage.label} has {len(old) - 1} lines of ... in SEARCH, {len(new) - 1} in REPLACE",
@@ -51,7 +51,7 @@ def _find_anchor(document: Document, part: Passage) -> Splice:
 
 def _refuse_unanchored(document: Document, passage: Passage, mine: tuple[str, ...], theirs: tuple[str, ...]) -> None:
     if mine != theirs:
-        raise TextEditRefusedError(
+        raise refuse_edit(
             Refusal.LEFT_OUT,
             document.path,
             f"{document.path}: {passage.label} puts text beside ... without lines of SEARCH that say where",

@@ -27,8 +27,15 @@ class TextEditRefusedError(ConflictError):
 
     code = "edits.text_refused"
 
-    def __init__(self, reason: Refusal, path: str, line: str, detail: str = "") -> None:
-        super().__init__(f"{line}\n{detail}" if detail else line)
+    def __init__(
+        self, detail: str, *, reason: Refusal = Refusal.MALFORMED, path: str = "", line: str | None = None
+    ) -> None:
+        super().__init__(detail)
         self.reason = reason
         self.path = path
-        self.line = line
+        self.line = detail if line is None else line
+
+
+def refuse_edit(reason: Refusal, path: str, line: str, detail: str = "") -> TextEditRefusedError:
+    """Return the refusal of an edit of `path`: its line for people, then the detail for the model."""
+    return TextEditRefusedError(f"{line}\n{detail}" if detail else line, reason=reason, path=path, line=line)

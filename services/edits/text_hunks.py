@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from services.edits.text_diff import FilePatch, Hunk, Mark
 from services.edits.text_document import Document, Splice, check_writable, encode_text, open_document
 from services.edits.text_edits import Landing, TextEdits, refuse_stale, require_change
-from services.edits.text_errors import Refusal, TextEditRefusedError
+from services.edits.text_errors import Refusal, TextEditRefusedError, refuse_edit
 from services.edits.text_match import How, Place, find_places
 from services.edits.text_nearest import find_near_names
 from services.edits.text_refusals import refuse_ambiguous, refuse_doubled, refuse_missing, refuse_not_found
@@ -43,7 +43,7 @@ def apply_diff(
 
 
 def _refuse(reason: Refusal, path: str, line: str) -> TextEditRefusedError:
-    return TextEditRefusedError(reason, path, line, "Nothing was changed.")
+    return refuse_edit(reason, path, line, "Nothing was changed.")
 
 
 def _join(patches: Sequence[FilePatch]) -> list[FilePatch]:

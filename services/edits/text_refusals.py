@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from services.edits.text_document import Document, number_lines
-from services.edits.text_errors import Refusal, TextEditRefusedError
+from services.edits.text_errors import Refusal, TextEditRefusedError, refuse_edit
 from services.edits.text_match import Place, find_places
 from services.edits.text_nearest import has_line_numbers, show_nearest
 from services.edits.text_script import Passage
@@ -20,7 +20,7 @@ def refuse_ambiguous(document: Document, places: Sequence[Place], label: str) ->
         number_lines(document.lines, place.start - 1, min(place.stop, place.start + _SHOWN_LINES) + 1)
         for place in places[:_MAX_SHOWN]
     )
-    return TextEditRefusedError(
+    return refuse_edit(
         Refusal.AMBIGUOUS,
         document.path,
         f"{document.path}: {label} fits {len(places)} places (lines {lines}); add lines until it fits one",
@@ -31,12 +31,12 @@ def refuse_ambiguous(document: Document, places: Sequence[Place], label: str) ->
 def refuse_missing(path: str, near: Sequence[str]) -> TextEditRefusedError:
     """Return the refusal of an edit of a file that is not there."""
     hint = f"did you mean {', '.join(near)}?" if near else "leave SEARCH empty to create it"
-    return TextEditRefusedError(Refusal.NO_SUCH_FILE, path, f"there is no file {path}; {hint}", "Nothing was changed.")
+    return refuse_edit(Refusal.NO_SUCH_FILE, path, f"there is no file {path}; {hint}", "Nothing was changed.")
 
 
 def refuse_applied(document: Document, label: str, start: int, stop: int) -> TextEditRefusedError:
     """Return the refusal of an edit whose result stands in the file already."""
-    return TextEditRefusedError(
+    return refuse_edit(
         Refusal.ALREADY_APPLIED,
         document.path,
         f"{document.path}: {label} is already applied (lines {start + 1}-{stop}); go on with the next step",
@@ -69,7 +69,7 @@ def refuse_not_found(document: Document, passage: Passage) -> TextEditRefusedErr
     hint = ""
     if has_line_numbers(passage.old):
         hint = "SEARCH begins every line with a number: leave the line numbers out.\n"
-    return TextEditRefusedError(
+    return refuse_edit(
         Refusal.NOT_FOUND,
         document.path,
         f"{document.path}: the lines of {passage.label} are not in the file",

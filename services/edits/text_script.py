@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 from itertools import pairwise
 
 from services.edits.text_document import Document, Splice, number_lines
-from services.edits.text_errors import Refusal, TextEditRefusedError
+from services.edits.text_errors import Refusal, TextEditRefusedError, refuse_edit
 from services.edits.text_match import How, Place, adapt_lines, indent_of
 
 _MAX_COMPARED = 400
@@ -90,7 +90,7 @@ def _check_tabs(document: Document, passage: Passage, place: Place) -> None:
     is_tabbed = any("\t" in indent_of(step.text) for step in passage.steps if step.kept is None and step.text.strip())
     if not is_tabbed or place.how is How.TO_SPACES or "\n\t" in document.haystack or "\n  " not in document.haystack:
         return
-    raise TextEditRefusedError(
+    raise refuse_edit(
         Refusal.INDENTATION,
         document.path,
         f"{document.path}: {passage.label} indents with tabs, but the file with spaces; use spaces",
@@ -129,7 +129,7 @@ def _depth(line: str) -> int:
 
 def _unclear(document: Document, passage: Passage, place: Place) -> TextEditRefusedError:
     where = f"{document.path}:{place.start + 1}"
-    return TextEditRefusedError(
+    return refuse_edit(
         Refusal.INDENTATION,
         document.path,
         f"{where}: the indentation of {passage.label} differs from the file's; copy it from the file",
@@ -143,7 +143,7 @@ def check_overlaps(path: str, splices: Sequence[tuple[Splice, str]]) -> None:
     ordered = sorted(splices, key=lambda item: (item[0].start, item[0].stop))
     for (before, first), (after, second) in pairwise(ordered):
         if after.start < before.stop or after.start == before.start:
-            raise TextEditRefusedError(
+            raise refuse_edit(
                 Refusal.OVERLAP,
                 path,
                 f"{path}: {first} and {second} change the same lines ({after.start + 1}); join them into one",
