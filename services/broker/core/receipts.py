@@ -133,8 +133,13 @@ def _explain_key(candidate: Candidate, error: WireError) -> str:
         return tidy(error.detail)
     status = "" if error.status is None else f" ({error.status})"
     where = candidate.target.key_ref
-    name = "the missing key" if where is None else f"the key behind {where}"
-    return f"{name} was refused{status} by {candidate.alias}; put a valid key there, or name another reference"
+    if where is None:
+        cure = f"name one with `direng model add {candidate.alias} ... --key env:NAME`"
+        return f"{candidate.alias} refused a call without a key{status}; {cure}"
+    return (
+        f"the key behind {where} was refused{status} by {candidate.alias};"
+        " put a valid key there, or name another reference"
+    )
 
 
 def tidy(detail: str) -> str:

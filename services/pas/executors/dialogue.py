@@ -146,20 +146,22 @@ class Dialogue:
 
     async def _call(self, pack: Pack) -> Done:
         hardness = self._hardness
+        earlier: tuple[RoutingReceipt, ...] = ()
         while True:
             request = self._request(pack(hardness), hardness)
             try:
                 completion = await self._unless_stopped(self.broker.complete(request))
             except ContextOverflowError as error:
                 if hardness >= MAX_HARDNESS:
-                    return await self._fail(request, hardness, error)
+                    return await self._fail(request, hardness, error, earlier)
+                earlier = await self._list_attempts(request)
                 hardness += 1
             except (BudgetExceededError, CardStoppedError, StorageUnwritableError):
                 raise
             except PlatformError as error:
-                return await self._fail(request, hardness, error)
+                return await self._fail(request, hardness, error, earlier)
             else:
-                return self._succeed(completion, hardness)
+                return self._succeed(completion, hardness, earlier)
 
     def _request(self, messages: tuple[Message, ...], hardness: int) -> CompletionRequest:
         work, run = self.recorder.work, self.run
@@ -190,29 +192,34 @@ class Dialogue:
             stopping.cancel()
             await asyncio.gather(running, stopping, return_exceptions=True)
 
-    def _succeed(self, completion: Completion, hardness: int) -> Done:
+    def _succeed(self, completion: Completion, hardness: int, earlier: tuple[RoutingReceipt, ...]) -> Done:
+        attempts = (*earlier, *completion.receipts)
         reply = Reply(
-            completion=completion.model_copy(update={"receipts": ()}),
-            attempts=len(completion.receipts),
-            hardness=hardness,
+            completion=completion.model_copy(update={"receipts": ()}), attempts=len(attempts), hardness=hardness
         )
         line = completion.text.strip().partition("\n")[0]
-        events = self.book.tell_detours(completion.receipts)
+        events = self.book.tell_detours(attempts)
         if line:
             draft = EventDraft(EventKind.AGENT, line[:MAX_LINE_CHARS], task_id=self.recorder.work.card.task_id)
             events = (*events, draft)
-        return self._done(reply, completion.receipts, events)
+        return self._done(reply, attempts, events)
 
-    async def _fail(self, request: CompletionRequest, hardness: int, error: PlatformError) -> Done:
-        """Record what a call cost that gave no answer."""
+    async def _fail(
+        self, request: CompletionRequest, hardness: int, error: PlatformError, earlier: tuple[RoutingReceipt, ...]
+    ) -> Done:
+        """Record what a call cost that gave no answer, and `earlier`, the same call with more in it."""
+        attempts = (*earlier, *await self._list_attempts(request))
+        reply = Reply(error=error.detail, attempts=len(attempts), hardness=hardness)
+        return self._done(reply, attempts, self.book.tell_detours(attempts))
+
+    async def _list_attempts(self, request: CompletionRequest) -> tuple[RoutingReceipt, ...]:
+        """Return what the ledger has of a call without an answer; nothing while the broker is away."""
         scope = card_scope(self.run.run_id, self.recorder.work.card.task_id)
         try:
             listed = await self.broker.list_attempts(scope)
         except PlatformError:
             listed = ()
-        attempts = tuple(attempt for attempt in reversed(listed) if attempt.call_id == request.call_id)
-        reply = Reply(error=error.detail, attempts=len(attempts), hardness=hardness)
-        return self._done(reply, attempts, self.book.tell_detours(attempts))
+        return tuple(attempt for attempt in reversed(listed) if attempt.call_id == request.call_id)
 
     def _done(self, reply: Reply, attempts: tuple[RoutingReceipt, ...], events: tuple[EventDraft, ...]) -> Done:
         at = to_iso(self.recorder.parts.clock.now())
