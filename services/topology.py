@@ -24,7 +24,6 @@ from services.auth.settings import AuthSettings
 from services.auth.validator import TokenAuthenticator
 from services.broker import app as broker_app
 from services.broker.protocol import Broker
-from services.broker.settings import BrokerSettings
 from services.direng import app as direng_app
 from services.direng.models import Check
 from services.home import Home
@@ -186,7 +185,7 @@ def _make_apps(clock: Clock, opened: Opened) -> Mapping[ServiceName, FastAPI]:
 def _open_broker(home: Home, clock: Clock) -> broker_app.BrokerParts:
     """Open the broker of this home; what else it needs is in the environment (BrokerSettings)."""
     url = sqlite_url(home.folder("state") / "broker.db")
-    return broker_app.open_configured(clock, BrokerSettings(home=home.path, database_url=url))
+    return broker_app.open_configured(clock, broker_app.read_settings(home=home.path, database_url=url))
 
 
 def _open_direng(

@@ -11,6 +11,7 @@ from random import Random, SystemRandom
 
 import sqlalchemy as sa
 from fastapi import FastAPI
+from pydantic import ValidationError
 
 from services.broker.api import add_routes
 from services.broker.core.booking import recover_lost
@@ -32,6 +33,7 @@ from services.broker.store import SqlStore, prepare_schema
 from services.broker.tables import IDEMPOTENCY
 from services.kernel.caller import Authenticator
 from services.kernel.clock import Clock, to_iso
+from services.kernel.errors import InvalidRequestError
 from services.kernel.http import make_app
 from services.kernel.ids import new_id
 from services.kernel.version import VERSION
@@ -136,9 +138,19 @@ def _make_service(ports: BrokerPorts, store: SqlStore) -> BrokerService:
     return BrokerService(tools, models, budgets, new_id)
 
 
+def read_settings(**given: Path | str) -> BrokerSettings:
+    """Return the settings of the environment, but for those given; raise InvalidRequestError for one that is wrong."""
+    try:
+        return BrokerSettings(**given)  # type: ignore[arg-type]  # pydantic checks them, as it does the environment's
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"])
+        raise InvalidRequestError(f"BROKER_{name.upper()}: {first['msg']}; correct it, or unset it") from None
+
+
 def open_configured(clock: Clock, settings: BrokerSettings | None = None) -> BrokerParts:
     """Return the broker that the settings name; keys come from the environment and the home's vault, by reference."""
-    settings = settings or BrokerSettings()
+    settings = settings or read_settings()
     keys = ReferencedKeys(os.environ, Vault.open(settings.home / "vault"))
     return open_broker(
         BrokerPorts(

@@ -1,7 +1,8 @@
-"""Settings of a broker; `app.py` is their only reader beside the topology."""
+"""Settings of a broker; `app.py` is their only reader."""
 
 from pathlib import Path
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -17,6 +18,6 @@ class BrokerSettings(BaseSettings):
 
     home: Path
     database_url: str
-    session_cap_microusd: int = 5_000_000
+    session_cap_microusd: int = Field(default=5_000_000, ge=0)
     proxy_url: str | None = None
     ca_file: str | None = None

@@ -5,14 +5,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from services.broker.app import open_configured
+from services.broker.app import open_configured, read_settings
 from services.broker.core.ports import Target, WireError, WireRequest
 from services.broker.models import AttemptOutcome, Message, NewModel, Price, Provider, Role, ToolStyle
 from services.broker.providers.keys import ReferencedKeys
 from services.broker.providers.wire import PydanticWire, Route
-from services.broker.settings import BrokerSettings
 from services.kernel.clock import SystemClock
 from services.kernel.db import sqlite_url
+from services.kernel.errors import InvalidRequestError
 from services.security.vault import Vault
 from tests.fakes.broker import ask
 from tests.fakes.forward_proxy import ConnectProxy, TlsDoor, write_certificate
@@ -115,7 +115,7 @@ async def test_settings_in_the_environment_lead_a_broker_through_the_proxy(
     monkeypatch.setenv("BROKER_PROXY_URL", proxy.url)
     monkeypatch.setenv("BROKER_CA_FILE", str(certificate))
     monkeypatch.setenv("GOOD", KEY)
-    settings = BrokerSettings(home=tmp_path, database_url=sqlite_url(tmp_path / "broker.db"))
+    settings = read_settings(home=tmp_path, database_url=sqlite_url(tmp_path / "broker.db"))
     parts = await asyncio.to_thread(open_configured, SystemClock(), settings)
     price = Price(input_microusd=1_000_000, output_microusd=1_000_000, source="operator")
     url, ref = PUBLIC_URLS[Provider.OPENAI], "env:GOOD"
@@ -127,3 +127,10 @@ async def test_settings_in_the_environment_lead_a_broker_through_the_proxy(
         await parts.close()
     assert len(proxy.heads) == 1
     assert server.stats().requests == 1
+
+
+@pytest.mark.parametrize("value", ["much", "-1"])
+def test_setting_that_is_wrong_is_named_in_one_line(tmp_path, monkeypatch, value):
+    monkeypatch.setenv("BROKER_SESSION_CAP_MICROUSD", value)
+    with pytest.raises(InvalidRequestError, match=r"^BROKER_SESSION_CAP_MICROUSD: .*; correct it, or unset it$"):
+        read_settings(home=tmp_path, database_url="sqlite://")
