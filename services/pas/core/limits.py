@@ -36,15 +36,19 @@ async def stop_over_time(
     return True
 
 
-async def stop_over_budget(store: Store, clock: Clock, run_id: RunId, task_id: TaskId, refusal: str) -> bool:
-    """Pause or end a run whose next model call was refused because it could pass a cap; return whether it was.
+async def stop_over_budget(
+    store: Store, clock: Clock, run_id: RunId, task_id: TaskId, refusal: str, *, asked_at: str
+) -> bool:
+    """Pause or end a run whose next model call was refused because it could pass a cap; return whether to ask again.
 
     Nothing was called. `kill` terminates. `pause` and `ask` pause: resuming with a higher cap, or with the next model,
-    is the answer.
+    is the answer. A run that was resumed after `asked_at`, when the refused call was made, has its answer already.
     """
     run = await store.read_run(run_id)
     if run is None:
         return False
+    if run.state is RunState.EXECUTING and await _was_resumed(store, run_id, asked_at):
+        return True
     at = to_iso(clock.now())
     await store.add_events(run_id, at, [EventDraft(EventKind.BUDGET, refusal, task_id=task_id)])
     if run.start.breach_policy is BreachPolicy.KILL:
@@ -55,3 +59,8 @@ async def stop_over_budget(store: Store, clock: Clock, run_id: RunId, task_id: T
         await store.change_run(RunChange(run_id, RunState.PAUSED, at, text, refusal, is_paused=True))
         return True
     return run.state is RunState.PAUSED
+
+
+async def _was_resumed(store: Store, run_id: RunId, since: str) -> bool:
+    events = await store.read_events(run_id, 0)
+    return any(event.at > since and event.state == RunState.EXECUTING for event in events)

@@ -122,21 +122,23 @@ class Dialogue:
             await self.recorder.watch_time()
         while True:
             await self.follow_route()
+            asked_at = to_iso(self.recorder.parts.clock.now())
             try:
                 asked = Asked(StepKind.MODEL, key, request_sha256)
                 text = await self.recorder.perform(asked, lambda: self._call(pack))
             except BudgetExceededError as error:
-                await self._await_money(error)
+                await self._await_money(error, asked_at)
                 continue
             reply = Reply.model_validate_json(text)
             self._attempts += reply.attempts
             self._hardness = reply.hardness
             return reply
 
-    async def _await_money(self, error: BudgetExceededError) -> None:
+    async def _await_money(self, error: BudgetExceededError, asked_at: str) -> None:
         recorder, before = self.recorder, self.recorder.pauses
         parts, task_id = recorder.parts, recorder.work.card.task_id
-        is_asked = await stop_over_budget(parts.store, parts.clock, self.run.run_id, task_id, error.detail)
+        run_id = self.run.run_id
+        is_asked = await stop_over_budget(parts.store, parts.clock, run_id, task_id, error.detail, asked_at=asked_at)
         parts.bell.ring()
         if not is_asked:  # going on without anybody's word would be a loop without an end
             raise error

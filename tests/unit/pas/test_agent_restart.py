@@ -6,6 +6,7 @@ from contextlib import suppress
 import pytest
 
 from services.broker.models import SetBudget
+from services.broker.protocol import BudgetExceededError
 from services.kernel.vocabulary import BreachPolicy, RunState, TaskState
 from services.pas.journal import SqlStepJournal
 from services.pas.models import RunCommand
@@ -353,3 +354,25 @@ async def test_answer_that_comes_before_the_card_looks_at_the_gate_is_heard(tmp_
         await bench.begin(max_cost_microusd=2500)
         assert await bench.attempt() is TaskState.SUCCEEDED
         assert (await bench.view()).cap_microusd == 50_000
+
+
+async def test_refusal_from_before_a_resume_does_not_pause_the_run_again(tmp_path):
+    broker = ScriptedBroker(SCRIPT)
+    async with agent_bench(tmp_path, broker) as bench:
+        complete, service = broker.complete, bench.parts.service
+
+        async def refuse_late(caller, request):
+            try:
+                return await complete(caller, request)
+            except BudgetExceededError:
+                await asyncio.sleep(0.002)  # times of events are milliseconds
+                await service.pause_run(ENGINEER, _resume())
+                await service.resume_run(ENGINEER, _resume(max_cost_microusd=50_000))
+                raise
+
+        broker.complete = refuse_late
+        await bench.begin(max_cost_microusd=2500)
+        async with asyncio.timeout(20):
+            assert await bench.attempt() is TaskState.SUCCEEDED
+        journal = await bench.parts.store.read_journal("run-1")
+        assert [event.text for event in journal.events if event.state == "paused"] == ["run paused: go on"]
