@@ -1,6 +1,7 @@
 """Money, at the edges: the real commands and the real server never let a call be made that a cap does not admit."""
 
 import itertools
+import time
 
 import pytest
 
@@ -64,13 +65,16 @@ def test_fifty_children_never_pass_the_cap_of_their_run(stage):
     stage.play(first, at(1, FINISH))
     lanes = itertools.cycle(["Narrative", "Vector-Ops", "Graph-Ops"])
     cards = [card(f"t{n}", "crowd", lane=next(lanes), goal=f"write the page page{n}") for n in range(50)]
-    cap = 200_000
+    cap = 480_000
     status, body = stage.start("run-crowd", *cards, max_cost_microusd=cap)
     assert status == 200, body
     run = stage.wait("run-crowd")
     assert run["state"] == "paused"
+    while stage.get("broker", "/v1/budgets?kind=run&id=run-crowd")["reserved_microusd"]:
+        time.sleep(0.05)
     answered = stage.server.stats()["answered"]
-    assert 0 < answered * CALL_MICROUSD <= cap
+    budget = stage.get("broker", "/v1/budgets?kind=run&id=run-crowd")
+    assert 0 < budget["spent_microusd"] == answered * CALL_MICROUSD <= cap
     assert answered < 100
     command = {"run_id": "run-crowd", "reason": "worth it", "max_cost_microusd": 20_000_000}
     assert stage.send("POST", "pas", "/pas/v1/runs/resume", command)[0] == 200
