@@ -5,7 +5,6 @@ order of their keys, so two calls never wait for each other in a circle, and wha
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
@@ -34,15 +33,11 @@ from services.broker.tables import (
     MODELS,
 )
 from services.kernel.db import upgrade_schema
-from services.kernel.errors import InvalidRequestError, UnavailableError
+from services.wire.storage import transact
 
 R = TypeVar("R")
 PACKAGE = "services.broker"
-MAX_TRIES = 20
 SHARED_THREADS = 8
-RETRY_PAUSE_S = 0.01
-# PostgreSQL: serialization failure, deadlock, and the unique violation that a concurrent twin causes.
-_LOST_RACES = frozenset({"40001", "40P01", "23505"})
 
 _EMPTY_SETTLEMENT = dict.fromkeys(USAGE, 0) | {
     "status": None,
@@ -72,26 +67,11 @@ class SqlStore:
 
     def transact_now(self, use_case: Callable[[Ledger], R]) -> R:
         """Do what `transact` does on this thread."""
-        for attempt in range(1, MAX_TRIES + 1):
-            try:
-                with self._engine.begin() as connection:
-                    return use_case(SqlLedger(connection, self._statements))
-            except sa.exc.DBAPIError as error:
-                if getattr(error.orig, "sqlstate", None) not in _LOST_RACES:
-                    raise _translate(error) from error
-                time.sleep(RETRY_PAUSE_S * attempt)
-            except OverflowError as error:  # SQLite's driver says so itself
-                raise InvalidRequestError(f"a number is too large to be kept: {error}") from error
-        raise UnavailableError("too many transactions at once on the broker's database; try again")
-
-
-def _translate(error: sa.exc.DBAPIError) -> Exception:
-    reason = str(error.orig).partition("\n")[0]
-    if isinstance(error, sa.exc.OperationalError):
-        return UnavailableError(f"the broker's database does not answer ({reason}); try again")
-    if isinstance(error, sa.exc.DataError):
-        return InvalidRequestError(f"a value cannot be kept: {reason}")
-    return error
+        return transact(
+            self._engine,
+            lambda connection: use_case(SqlLedger(connection, self._statements)),
+            name="the broker's database",
+        )
 
 
 def prepare_schema(engine: sa.Engine) -> str:

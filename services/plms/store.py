@@ -1,6 +1,5 @@
 """SQL behind the ledger: SQLite embedded, PostgreSQL when scaled; every use case is one serialisable transaction."""
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, fields
 from typing import Any, TypeVar
@@ -8,7 +7,6 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from services.kernel.db import in_thread, upgrade_schema
-from services.kernel.errors import InvalidRequestError, UnavailableError
 from services.kernel.ids import EstimateId, ProjectId, RunId
 from services.kernel.vocabulary import ProjectState, RunKind, RunState
 from services.plms.core.ledger import Event, Ledger, PosteriorKey, Run, ScoredActual
@@ -24,13 +22,10 @@ from services.plms.tables import (
     PROJECTS,
     RUNS,
 )
+from services.wire.storage import transact
 
 R = TypeVar("R")
 PACKAGE = "services.plms"
-MAX_TRIES = 10
-RETRY_PAUSE_S = 0.01
-# PostgreSQL: serialization failure, deadlock, and the unique violation that a concurrent twin causes.
-_LOST_RACES = frozenset({"40001", "40P01", "23505"})
 
 
 class SqlStore:
@@ -46,26 +41,7 @@ class SqlStore:
 
     def transact_now(self, use_case: Callable[[Ledger], R]) -> R:
         """Do what `transact` does on this thread."""
-        for attempt in range(1, MAX_TRIES + 1):
-            try:
-                with self._engine.begin() as connection:
-                    return use_case(SqlLedger(connection))
-            except sa.exc.DBAPIError as error:
-                if getattr(error.orig, "sqlstate", None) not in _LOST_RACES:
-                    raise _translate(error) from error
-                time.sleep(RETRY_PAUSE_S * attempt)
-            except OverflowError as error:  # SQLite's driver says so itself
-                raise InvalidRequestError(f"a number is too large to be kept: {error}") from error
-        raise UnavailableError("too many transactions at once on the PLMS database; try again")
-
-
-def _translate(error: sa.exc.DBAPIError) -> Exception:
-    reason = str(error.orig).partition("\n")[0]
-    if isinstance(error, sa.exc.OperationalError):
-        return UnavailableError(f"the PLMS database does not answer ({reason}); try again")
-    if isinstance(error, sa.exc.DataError):
-        return InvalidRequestError(f"a value cannot be kept: {reason}")
-    return error
+        return transact(self._engine, lambda connection: use_case(SqlLedger(connection)), name="the PLMS database")
 
 
 def prepare_schema(engine: sa.Engine) -> str:
