@@ -31,7 +31,7 @@ def ask_for_approval() -> bool | None:
     if not sys.stdin.isatty():
         return None
     while True:
-        word = input("Approve? [y]es / [n]o: ").strip().lower()
+        word = input("[y]es / [n]o: ").strip().lower()
         if word in {"y", "yes"}:
             return True
         if word in {"n", "no", ""}:
@@ -155,7 +155,7 @@ def print_run(run: dict[str, object], left_alone: Sequence[str] = ()) -> None:
         render.say(f"  {run['reason']}")
     if run["cap_microusd"] or run["cost_microusd"]:
         spent, cap = (render.format_usd(float(str(run[f"{name}_microusd"]))) for name in ("cost", "cap"))
-        render.say(f"  spent {spent} of {cap}, {run['tokens']} tokens")
+        render.say(f"  spent {spent} of {cap}, {int(str(run['tokens'])):,} tokens")
     cards = as_sequence(run["cards"])
     rows = [
         (

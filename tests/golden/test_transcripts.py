@@ -39,7 +39,7 @@ def test_one_repl_delegation_with_approval(platform, sample):
     terminal.expect("fresh)")
     terminal.expect("direng> ")
     terminal.send(RENAME)
-    terminal.expect("Approve?")
+    terminal.expect("[y]es / [n]o:")
     terminal.send("y")
     terminal.expect("/accept merges it")
     terminal.expect("direng> ")
