@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import sys
+import unicodedata
 
 from cli import render
 
@@ -57,15 +58,20 @@ class Speech:
         elif piece.isspace():
             self._gap += piece
         else:
-            if self._column and self._column + len(self._gap) + len(piece) > self._width:
+            if self._column and self._column + len(self._gap) + measure_columns(piece) > self._width:
                 self._newline()
             render.write(self._gap + piece)
-            self._column += len(self._gap) + len(piece)
+            self._column += len(self._gap) + measure_columns(piece)
             self._gap = ""
 
     def _newline(self) -> None:
         render.write(os.linesep)
         self._column, self._gap = 0, ""
+
+
+def measure_columns(text: str) -> int:
+    """Return how many columns of a terminal `text` takes: two for a wide character, none for a combining one."""
+    return sum(0 if unicodedata.combining(one) else 1 + (unicodedata.east_asian_width(one) in "WF") for one in text)
 
 
 def is_streamed() -> bool:

@@ -59,3 +59,14 @@ def test_answer_that_begins_again_says_so(capsys):
 
 def test_control_characters_of_an_answer_never_reach_the_terminal(capsys):
     assert "\x1b" not in speak(capsys, ["evil\x1b]0;title\x07 word"])
+
+
+def test_wide_characters_take_two_columns_each(capsys):
+    word = "\u65e5\u672c\u8a9e"
+    out = speak(capsys, [f"{word} {word} {word} "], width=14)
+    assert out == f"{word} {word}\n{word}\n"
+
+
+def test_combining_characters_take_no_column(capsys):
+    word = "e\u0301" * 4
+    assert speak(capsys, [f"{word} {word} "], width=9) == f"{word} {word}\n"
