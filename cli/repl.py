@@ -1,5 +1,6 @@
 """The REPL: words go to DirEng, slash commands act; Ctrl-C leaves the turn and never stops the run."""
 
+import argparse
 import os
 import sys
 from collections.abc import Callable
@@ -12,9 +13,10 @@ from prompt_toolkit.history import FileHistory
 from cli import exits, render
 from cli.commands import ask_for_approval, print_run
 from cli.conversation import Conversation, run_rows
+from cli.direng import read_usd
 from cli.launch import ensure_server
 from cli.wire import Wire, as_mapping, as_sequence
-from services.kernel.errors import PlatformError
+from services.kernel.errors import InvalidRequestError, PlatformError
 from services.kernel.version import VERSION
 
 HELP = """\
@@ -91,12 +93,12 @@ class Repl:
         command(argument.strip() or None)
 
     def _budget(self, usd: str | None) -> None:
-        spend = self._talk.spend() if usd is None else self._talk.set_budget(usd.removeprefix("$"))
+        spend = self._talk.spend() if usd is None else self._talk.set_budget(read_amount(usd))
         render.say(str(spend["text"]))
 
     def _context(self) -> None:
         audit = self._talk.last_context()
-        render.say("no model was asked in this session yet" if audit is None else format_context(audit))
+        render.say("no question of this session went to a model yet" if audit is None else format_context(audit))
 
     def _resume(self, words: str | None) -> None:
         first, _, rest = (words or "").partition(" ")
@@ -124,6 +126,14 @@ class Repl:
             render.say("nothing is going on; the newest run:")
         run = as_mapping(self._talk.wire.get("pas", "/pas/v1/runs/status", {"run_id": named}))
         print_run(run, self._talk.left_alone(named))
+
+
+def read_amount(words: str) -> str:
+    """Return the amount of dollars that `/budget` was given; refuses anything else."""
+    try:
+        return read_usd(words)
+    except argparse.ArgumentTypeError as error:
+        raise InvalidRequestError(f"/budget: {error}") from None
 
 
 def format_context(audit: dict[str, object]) -> str:
