@@ -57,6 +57,13 @@ def bound_of(estimate: Mapping[str, object]) -> str:
     return format_usd(int(str(estimate["cost_microusd_p95"])))
 
 
+def approval_bound(estimate: Mapping[str, object], max_cost_usd: str | None) -> str:
+    """Return what an approval allows: the upper bound in time, and in money the user's bound or the estimate's."""
+    money = f"${max_cost_usd}" if max_cost_usd else bound_of(estimate)
+    most = f"up to {format_duration(numbers(estimate['time_s'])['p95'])}"
+    return f"{most} and {money}" if estimate["uses_model"] else most
+
+
 def estimate_text(estimate: Mapping[str, object]) -> str:
     """Return an estimate: time of the plan and its cards, and where a model is used money and tokens."""
     time_s = numbers(estimate["time_s"])
@@ -108,7 +115,6 @@ def simulation_text(simulation: Mapping[str, object]) -> str:
             rows.append((name, when, *_spread(quantiles, form), str(estimate["label"])))
     lines = [
         str(simulation["note"]),
-        f"cards rehearsed: {simulation['cards_rehearsed']}, strata: {simulation['strata']}",
         format_table(("", "ESTIMATE", *HEADERS, "LABEL"), rows),
     ]
     run = simulation["run"]
@@ -117,7 +123,7 @@ def simulation_text(simulation: Mapping[str, object]) -> str:
         lines.append(
             f"rehearsal {view['run_id']}: {view['state']}, spent {format_usd(float(str(view['cost_microusd'])))}"
         )
-    return "\n".join([*lines, f"estimate {after['estimate_id']}; next: vp start"])
+    return "\n".join([*lines, f"estimate {after['estimate_id']}; next: vp approve"])
 
 
 def budget_text(status: Mapping[str, object]) -> str:

@@ -13,7 +13,15 @@ import typer
 
 from cli import exits, render
 from cli.commands import examine, print_run
-from cli.estimates import bound_of, budget_text, estimate_text, read_max_cost, read_rehearsal, simulation_text
+from cli.estimates import (
+    approval_bound,
+    bound_of,
+    budget_text,
+    estimate_text,
+    read_max_cost,
+    read_rehearsal,
+    simulation_text,
+)
 from cli.projects import Ledger, read_prd
 from cli.render import format_table
 from cli.wire import as_mapping, as_sequence
@@ -142,7 +150,7 @@ def estimate(project: ProjectName = None, output: Output = "table", fields: Fiel
     ledger = Ledger.open()
     found = ledger.find(project)
     result = ledger.ask_patiently(found, "estimate", {})
-    show(result, output, fields, lambda: estimate_text(result))
+    show(result, output, fields, lambda: f"{estimate_text(result)}; next: vp approve")
 
 
 @app.command()
@@ -158,13 +166,15 @@ def simulate(
 ) -> None:
     """Rehearse a fraction of the cards, at least one per stratum, and estimate again."""
     fraction, bound = read_rehearsal(rehearsal), read_max_cost(max_cost)
-    render.note(f"{fraction:g} = {fraction:.2%} of the cards".replace(".00%", "%"))
     ledger = Ledger.open()
     found = ledger.find(project)
     offer = ledger.newest_estimate(found)
     if offer["uses_model"]:
         most = f"${bound}" if bound else bound_of(offer)
-        if not _confirm(f"A rehearsal calls models, for at most {most}. Go on?", yes=yes, no_input=no_input):
+        share = f"{fraction:g} = {fraction:.2%}".replace(".00%", "%")
+        if not _confirm(
+            f"A rehearsal ({share} of the cards) calls models, for at most {most}. Go on?", yes=yes, no_input=no_input
+        ):
             raise typer.Exit(exits.FAILED)
     body = {"rehearsal": fraction, "max_cost_usd": bound, "rationale": reason}
     result = ledger.ask_patiently(found, "simulate", body)
@@ -188,7 +198,7 @@ def approve(
     if not yes:
         render.note(estimate_text(offer), "")
     bound = read_max_cost(max_cost)
-    if not _confirm("Approve up to the P95 bound?", yes=yes, no_input=no_input):
+    if not _confirm(f"Approve {approval_bound(offer, bound)}?", yes=yes, no_input=no_input):
         raise typer.Exit(exits.FAILED)
     approved = ledger.approve(found, offer, reason, bound)
     show(approved, output, fields, lambda: f"approved {approved['project_id']}; next: vp start")
@@ -212,7 +222,7 @@ def start(
         offer = ledger.newest_estimate(found)
         if not yes:
             render.note(estimate_text(offer), "")
-        if not _confirm("Approve up to the P95 bound and start?", yes=yes, no_input=no_input):
+        if not _confirm(f"Approve {approval_bound(offer, bound)} and start?", yes=yes, no_input=no_input):
             raise typer.Exit(exits.FAILED)
         ledger.approve(found, offer, reason, bound)
     body = {"rationale": reason, "max_cost_usd": bound}

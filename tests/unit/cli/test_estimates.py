@@ -3,7 +3,7 @@
 import pytest
 import typer
 
-from cli.estimates import budget_text, estimate_text, read_max_cost, read_rehearsal, simulation_text
+from cli.estimates import approval_bound, budget_text, estimate_text, read_max_cost, read_rehearsal, simulation_text
 
 
 def quantiles(median):
@@ -80,6 +80,12 @@ def test_estimate_without_a_model_shows_no_money_table():
     assert "COST" not in text
 
 
+def test_approval_names_the_bound_that_it_sets():
+    assert approval_bound(make_estimate(), None) == "up to 6 min 00 s and $0.60"
+    assert approval_bound(make_estimate(), "0.25") == "up to 6 min 00 s and $0.25"
+    assert approval_bound(make_estimate(uses_model=False), None) == "up to 6 min 00 s"
+
+
 def test_rehearsal_shows_before_and_after():
     simulation = {
         "note": "0.01 = 1%: 1 card rehearsed",
@@ -94,7 +100,7 @@ def test_rehearsal_shows_before_and_after():
     assert text.count("before") == 2
     assert "learning" in text
     assert "rehearsal run-9: completed, spent $0.0123" in text
-    assert "estimate est-2; next: vp start" in text
+    assert "estimate est-2; next: vp approve" in text
 
 
 def test_rehearsal_of_nothing_says_so_and_keeps_the_estimate():
