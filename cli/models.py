@@ -338,7 +338,8 @@ def state_of(view: Json) -> str:
 
 def _print_added(view: Json) -> None:
     price = format_price(view["price"])
-    source = f" per million tokens in/out ({as_mapping(view['price'])['source']})" if "$" in price else ""
+    source = str(as_mapping(view["price"])["source"]) if "$" in price else ""
+    source = f" per million tokens in/out ({'as you set it' if source == 'operator' else source})" if source else ""
     where = f" at {view['base_url']}" if view["base_url"] else ""
     render.say(f"added {view['alias']}: {view['provider']} {view['model']}{where}")
     render.say(f"  key {view['key_ref'] or 'none'}; price {price}{source}; context {view['context_tokens']} tokens")

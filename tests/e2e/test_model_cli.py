@@ -54,7 +54,7 @@ def test_a_model_is_added_tried_listed_tested_and_removed(direng, serve_script):
     added = direng("model", "add", "claude", *anthropic(server, "--key", "env:MODEL_KEY"), key=KEY)
     assert added.returncode == 0, added.stderr
     assert "added claude: anthropic m1" in added.stdout
-    assert "price $3.00/$15.00 per million tokens in/out (operator)" in added.stdout
+    assert "price $3.00/$15.00 per million tokens in/out (as you set it)" in added.stdout
     assert "it is the default" in added.stdout
     assert "ok: claude: m1 answered and calls tools natively" in added.stdout
     second = direng("model", "add", "qwen", *local(server.openai_url, "--key", "env:MODEL_KEY", "--context", "8192"))
