@@ -22,6 +22,8 @@ SHOWN_RECEIPTS = 5
 _LEAST_RAISE_MICROUSD = 10_000
 _MONEY_WORDS = re.compile(r"\b(?:cap|caps|budget|budgets|cost|costs|projected|spend|spent)\b", re.IGNORECASE)
 _NEEDED = re.compile(r"could cost (?:up to )?\$(\d{1,9}(?:\.\d{1,6})?)")
+_ADVICE = ": raise it, shorten the prompt"
+"""Where the broker's reason goes over to what its caller could do; the question offers what the user can."""
 _STEERING = re.compile(
     r"^(?P<word>raise|resume|go on|downshift|terminate|stop)"
     r"(?:\s+(?:(?P<upto>up\s+to)|by|with)?\s*\$?(?P<usd>\d{1,9}(?:\.\d{1,6})?)(?:\s+more)?)?[.! ]*$",
@@ -121,7 +123,9 @@ def ask_about(pause: Pause, trace_id: str, following: Following) -> tuple[EventD
     choices.append(("terminate", _STOP))
     lettered = [f"  {letter}) {line}" for letter, (_, line) in zip("ABC", choices, strict=False)]
     last = "  (or say `raise 2.50` to go on with another amount)"
-    text = "\n".join([f"run {pause.run.run_id} is paused: {pause.run.reason}", *_tell(pause.budget), *lettered, last])
+    text = "\n".join(
+        [f"run {pause.run.run_id} is paused: {_tell_reason(pause.run)}", *_tell(pause.budget), *lettered, last]
+    )
     options = tuple(word for word, _ in choices)
     pending = Pending(kind="paused", trace_id=trace_id, options=options, following=following, raise_microusd=more)
     data: dict[str, JsonValue] = {
@@ -130,6 +134,11 @@ def ask_about(pause: Pause, trace_id: str, following: Following) -> tuple[EventD
         "raise_usd": more / MICRO,
     }
     return EventDraft(TurnEventKind.QUESTION, text, data=data), pending, BUDGET_EXIT
+
+
+def _tell_reason(run: RunView) -> str:
+    """Return why a run paused, for whoever is asked: not its id again, nor what a caller of the broker could do."""
+    return run.reason.replace(f"the cap of run:{run.run_id} ", "its cap ").partition(_ADVICE)[0]
 
 
 def _ask_plainly(pause: Pause, trace_id: str, following: Following) -> tuple[EventDraft, Pending, int]:

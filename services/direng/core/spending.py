@@ -132,4 +132,4 @@ def ask_for_word(tariff: Tariff, budget: Budget) -> str:
         per_in, per_out = format_usd(tariff.input_microusd), format_usd(tariff.output_microusd)
         price = f"{per_in} in and {per_out} out per million tokens"
     bound = f"up to {format_usd(left_of(budget))} in this session"
-    return f"this uses {tariff.alias} ({tariff.model}, {price}; {bound}); go on? (yes/no)"
+    return f"this uses the model {tariff.alias} ({tariff.model}, {price}; {bound}); go on? (yes/no)"

@@ -60,10 +60,12 @@ def list_left_alone(details: Sequence[CardDetail]) -> tuple[str, ...]:
 
 
 def format_duration(seconds: float) -> str:
-    """Return seconds for people."""
+    """Return seconds for people: `0.4 s`, `89 s`, `3 min 05 s`, `1 h 45 min`."""
     if seconds < 90:  # noqa: PLR2004
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004
-    return f"{int(seconds) // 60} min {int(seconds) % 60:02d} s"
+    if seconds < 3600:  # noqa: PLR2004
+        return f"{int(seconds) // 60} min {int(seconds) % 60:02d} s"
+    return f"{int(seconds) // 3600} h {int(seconds) % 3600 // 60:02d} min"
 
 
 def tell_plan(plan: Plan) -> EventDraft:

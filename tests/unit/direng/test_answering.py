@@ -49,7 +49,7 @@ async def test_first_paid_use_asks_once_and_later_ones_do_not(world):
     asked = await world.say(session, QUESTION, purpose="ask")
     assert kinds(asked) == ["approval_required", "end"]
     assert end_of(asked) == ("waiting", 0)
-    assert "this uses big (big-1, $3.00 in and $15.00 out per million tokens; up to $5.00" in asked[0].text
+    assert "this uses the model big (big-1, $3.00 in and $15.00 out per million tokens; up to $5.00" in asked[0].text
     assert world.broker.requests == []
     done = await world.say(session, "yes")
     assert end_of(done) == ("done", 0)

@@ -38,7 +38,7 @@ async def test_model_work_shows_its_plan_and_asks_before_anything_is_paid(modell
     session = await modelled.open_session()
     asked, done = await start_directly(modelled, session)
     assert kinds(asked)[-3:] == ["plan", "approval_required", "end"]
-    assert "this uses big (big-1, $2.00 in and $10.00 out per million tokens; up to $5.00" in asked[-2].text
+    assert "this uses the model big (big-1, $2.00 in and $10.00 out per million tokens; up to $5.00" in asked[-2].text
     assert "plan" not in kinds(done), "it was shown before"
     assert end_of(done) == ("done", 0)
     (start,) = modelled.pas.starts.values()
@@ -324,3 +324,18 @@ def test_pause_without_another_model_offers_no_downshift():
     _, pending, exit_code = ask_about(Pause(run, make_state()), "0" * 32, FOLLOWING)
     assert (pending.options, exit_code) == (("raise", "terminate"), 3)
     assert pending.raise_microusd == 500_000
+
+
+def test_pause_tells_the_reason_without_its_id_again_and_without_what_only_a_caller_can_do():
+    reason = (
+        "the cap of run:run-1 is $0.03 and $0.03 of it is left, but one call to big could cost up to $0.084762; "
+        "nothing was called: raise it, shorten the prompt or lower max_tokens"
+    )
+    run = make_run(state=RunState.PAUSED, reason=reason, cap_microusd=30_000)
+    asked, _, _ = ask_about(Pause(run, measure_directly(run, ())), "0" * 32, Following(kind="run", id="run-1"))
+    head = asked.text.splitlines()[0]
+    assert head == (
+        "run run-1 is paused: its cap is $0.03 and $0.03 of it is left, "
+        "but one call to big could cost up to $0.084762; nothing was called"
+    )
+    assert asked.data["raise_usd"] == 0.17

@@ -2,7 +2,14 @@
 
 import pytest
 
-from services.direng.core.telling import CardDetail, list_files, list_left_alone, tell_offer, tell_report
+from services.direng.core.telling import (
+    CardDetail,
+    format_duration,
+    list_files,
+    list_left_alone,
+    tell_offer,
+    tell_report,
+)
 from services.kernel.ids import GitOid, ProjectId, RunId
 from services.kernel.vocabulary import Lane, RunKind, RunState, Verdict
 from services.pas.models import Badge, Finding, RunView
@@ -93,3 +100,11 @@ def test_files_are_counted_in_words(count, words):
 
 def test_files_of_a_diff_come_in_order():
     assert list_files(b"diff --git a/x y.py b/x y.py\n--- a\n+++ b\ndiff --git a/b.py b/b.py\n") == ("x y.py", "b.py")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.44, "0.4 s"), (89, "89 s"), (185, "3 min 05 s"), (3599, "59 min 59 s"), (6304, "1 h 45 min")],
+)
+def test_duration_is_told_in_the_unit_that_people_use(seconds, words):
+    assert format_duration(seconds) == words
