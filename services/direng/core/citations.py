@@ -97,5 +97,11 @@ def describe_check(checker: CitationChecker) -> str:
     if not total:
         return "no citation in this answer could be checked: take it as unsupported"
     unknown = total - checker.known
+    if unknown == total:
+        return (
+            f"none of the {total} citations is from the index: take this answer as unsupported"
+            if total > 1
+            else ("the only citation is not from the index: take this answer as unsupported")
+        )
     said = f"{total} citation{'' if total == 1 else 's'} checked against the index"
     return f"{said}, {unknown} not from it" if unknown else f"{said}, all from it"
