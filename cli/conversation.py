@@ -195,6 +195,10 @@ class Conversation:
                 return str(session["session_id"]), str(session["run_id"])
         return None
 
+    def is_paused(self, run_id: str) -> bool:
+        """Return whether a run of this repository waits for the user's word."""
+        return any(run["run_id"] == run_id and run["state"] == "paused" for run in self.runs())
+
     def spend(self) -> dict[str, object]:
         """Return what the session's models may cost and have cost."""
         return as_mapping(as_mapping(self.wire.get("direng", f"/sessions/{self.session_id}"))["spend"])

@@ -72,7 +72,7 @@ class Repl:
         render.say(f"DirEng {VERSION} in {self._talk.repo}. /help lists what you can say.")
         active = self._talk.active_session()
         if active is not None:
-            render.say(f"run {active[1]} is going on; /status follows it", "yellow")
+            render.say(describe_active(active[1], is_paused=self._talk.is_paused(active[1])), "yellow")
 
     def handle(self, line: str) -> None:
         """Act on one line of input."""
@@ -126,6 +126,13 @@ class Repl:
             render.say("nothing is going on; the newest run:")
         run = as_mapping(self._talk.wire.get("pas", "/pas/v1/runs/status", {"run_id": named}))
         print_run(run, self._talk.left_alone(named))
+
+
+def describe_active(run_id: str, *, is_paused: bool) -> str:
+    """Return what is said of a run that has not ended when the REPL opens."""
+    if is_paused:
+        return f"run {run_id} is paused; /status says why, /resume goes on with it, /stop ends it"
+    return f"run {run_id} is going on; /status follows it"
 
 
 def read_amount(words: str) -> str:
