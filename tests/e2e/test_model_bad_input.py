@@ -83,7 +83,7 @@ LASTING = {
     "dropped": ({"kind": "drop"}, "always-dropped"),
     "cut": ({"kind": "cut_body"}, "always-cut"),
     "garbled": ({"kind": "malformed_body"}, "always-garbled"),
-    "no-choices": ({"kind": "empty_choices"}, "always-no-choices"),
+    "no-choices": ({"kind": "empty_choices"}, "it holds no answer"),
     "forbidden": ({"kind": "forbidden"}, "always-forbidden"),
     "refused": ({"kind": "bad_request"}, "400"),
     "overflow": ({"kind": "context_overflow"}, "context"),
@@ -151,16 +151,20 @@ def test_question_met_by_a_fault_that_passes_is_answered(stage, kind):
     assert len(stage.requests(alias)) == 2
 
 
-@pytest.mark.parametrize(("name", "reply"), [("two-megabytes", "long"), ("empty", "")])
-def test_question_answered_with_too_much_or_nothing_ends(stage, name, reply):
-    alias = f"ask-{name}"
-    stage.add_model(alias)
-    rule = {"reply": reply} | ({"fault": "huge_text"} if name == "two-megabytes" else {})
-    stage.play(rule)
-    done = stage.direng("ask", "what is the total for, and why", "--yes", "--max-cost", "20")
-    assert done.code in {0, 1, 5}
-    assert "Traceback" not in done.out + done.err
-    assert (done.out + done.err).strip()
+def test_question_answered_with_nothing_says_so(stage):
+    stage.add_model("ask-empty")
+    stage.play({"reply": {"text": "", "usage": USAGE}})
+    done = stage.direng("ask", "what is the total for, and why", "--yes", "--max-cost", "1")
+    assert done.code == 1
+    assert "gave no text" in done.err
+
+
+def test_question_answered_with_two_megabytes_ends_and_is_called_unsupported(stage):
+    stage.add_model("ask-much")
+    stage.play({"reply": MUCH, "fault": "huge_text"})
+    done = stage.direng("ask", "what is the total for, and why", "--yes", "--max-cost", "1")
+    assert done.code == 5, done.err
+    assert "no citation in this answer could be checked" in done.out
 
 
 def test_model_slower_than_its_lane_allows_is_left_and_the_next_answers(stage):

@@ -81,7 +81,13 @@ def explain(error: Exception, exchange: Exchange, site: Site) -> WireError:
         return _explain_in_stream(error, site)
     if exchange.status is None:
         return site.fail(Outcome.REJECTED, f"the request to {site.target.model} cannot be built: {error}")
-    return explain_malformed(str(error) or f"its events are out of order ({type(error).__name__})", exchange, site)
+    return explain_malformed(_describe(error), exchange, site)
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, LookupError | TypeError | AttributeError):  # the SDK took for granted what is not there
+        return "it holds no answer"
+    return str(error) or f"its events are out of order ({type(error).__name__})"
 
 
 def explain_malformed(what: str, exchange: Exchange, site: Site) -> WireError:
@@ -110,7 +116,7 @@ def _explain_refusal(exchange: Exchange, site: Site) -> WireError:
     if exchange.status is not None and 300 <= exchange.status < 400:  # noqa: PLR2004 - HTTP's class of redirects
         there = urlsplit(urljoin(site.base_url, exchange.redirect_to))
         goal = f"{there.scheme}://{there.hostname or ''}{there.path}" if exchange.redirect_to else "nowhere"
-        detail = f"{site.host} redirects to {goal[:150]}; no redirect is followed: configure that URL"
+        detail = f"{site.host} redirects to {goal[:150]}; no redirect is followed: configure that URL if you trust it"
         return site.fail(Outcome.REDIRECTED, detail, status=exchange.status)
     return explain_malformed(exchange.refusal, exchange, site)
 
