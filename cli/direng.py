@@ -47,14 +47,14 @@ def build_parser() -> argparse.ArgumentParser:
         ("fix", "have something mended"),
     ):
         _add_work(_add_command(commands, name, text))
-    for name, text in (
-        ("accept", "merge a run's changes into your tree"),
-        ("diff", "show a run's changes"),
-        ("status", "follow a run, or show how it ended"),
-        ("stop", "end a run now (default: the one that is going on)"),
+    for name, text, default in (
+        ("accept", "merge a run's changes into your tree", "the newest with changes"),
+        ("diff", "show a run's changes", "the newest with changes"),
+        ("status", "follow a run, or show how it ended", "the one that is going on, else the newest"),
+        ("stop", "end a run now", "the one that is going on"),
     ):
         _add_command(commands, name, text).add_argument(
-            "run", nargs="?", help="run id or unique prefix (default: the newest)"
+            "run", nargs="?", help=f"run id or unique prefix (default: {default})"
         )
     _add_resume(_add_command(commands, "resume", "go on with a paused run"))
     for name, text in (
@@ -72,7 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_command(commands: Subparsers, name: str, text: str) -> argparse.ArgumentParser:
     """Return the parser of a sub-command; it takes the common options behind its name too."""
-    parser = commands.add_parser(name, help=text)
+    parser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
     parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     parser.add_argument("--repo", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser
@@ -96,11 +96,15 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--tools", choices=("native", "text"), default="native", help="text: it knows no tool calls")
     add.add_argument("--default", action="store_true", help="make it the default (the first one is)")
     add.add_argument("--no-test", action="store_true", help="do not try it with one small call")
-    _add_command(actions, "list", "list them")
-    _add_command(actions, "test", "make one small real call").add_argument("name", metavar="NAME", nargs="?")
-    _add_command(actions, "default", "make one the default").add_argument("name", metavar="NAME")
-    remove = _add_command(actions, "remove", "forget one")
-    remove.add_argument("name", metavar="NAME")
+    _add_command(actions, "list", "list the connected models")
+    _add_command(actions, "test", "make one small real call to a model").add_argument(
+        "name", metavar="NAME", nargs="?", help="as `direng model list` shows it (default: the default model)"
+    )
+    _add_command(actions, "default", "make a model the default").add_argument(
+        "name", metavar="NAME", help="as `direng model list` shows it"
+    )
+    remove = _add_command(actions, "remove", "forget a model")
+    remove.add_argument("name", metavar="NAME", help="as `direng model list` shows it")
     remove.add_argument("--forget-key", action="store_true", help="remove its key from the vault too")
 
 
@@ -153,7 +157,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         render.fail(error)
         return exits.exit_code_of(error)
     except KeyboardInterrupt:
-        render.note("interrupted; a run that was started goes on: see `direng runs`")
+        render.note("interrupted; a run that was started goes on: `direng status` follows it, `direng stop` ends it")
         return exits.FAILED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

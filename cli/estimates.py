@@ -127,7 +127,7 @@ def simulation_text(simulation: Mapping[str, object]) -> str:
 
 
 def budget_text(status: Mapping[str, object]) -> str:
-    """Return the spend of a project's run against its cap, and why it is paused; empty where no money is spent."""
+    """Return the spend of a run that goes on against its cap, and why it is paused; empty where no money is spent."""
     if not status.get("budget"):
         return ""
     budget = as_mapping(status["budget"])
@@ -137,7 +137,7 @@ def budget_text(status: Mapping[str, object]) -> str:
     if not cap and not is_paused:
         return ""
     if run.get("state") in FINAL_RUN_STATES:
-        return f"spent {format_usd(float(str(budget['spent_microusd'])))} of {format_usd(cap)}"
+        return ""  # the run's own lines say what it spent
     lines = [_describe_spend(budget, cap)] if cap else []
     if is_paused:
         lines += _pause_lines(budget)

@@ -154,7 +154,7 @@ def test_status_of_a_run_shows_spend_cap_overrun_and_depletion():
 
 
 def test_status_of_a_run_that_is_over_projects_nothing():
-    assert budget_text(make_status("completed")) == "spent $0.40 of $0.60"
+    assert budget_text(make_status("completed")) == ""
 
 
 def test_status_of_a_paused_run_shows_lanes_receipts_and_options():
