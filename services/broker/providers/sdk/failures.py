@@ -81,10 +81,10 @@ def explain(error: Exception, exchange: Exchange, site: Site) -> WireError:
         return _explain_in_stream(error, site)
     if exchange.status is None:
         return site.fail(Outcome.REJECTED, f"the request to {site.target.model} cannot be built: {error}")
-    return explain_malformed(_describe(error), exchange, site)
+    return explain_malformed(_say_misread(error), exchange, site)
 
 
-def _describe(error: Exception) -> str:
+def _say_misread(error: Exception) -> str:
     if isinstance(error, LookupError | TypeError | AttributeError):  # the SDK took for granted what is not there
         return "it holds no answer"
     return str(error) or f"its events are out of order ({type(error).__name__})"
