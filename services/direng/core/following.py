@@ -23,6 +23,7 @@ from services.direng.core.telling import (
     exit_code_of,
     list_files,
     list_left_alone,
+    models_of,
     tell_approval,
     tell_estimate,
     tell_offer,
@@ -232,7 +233,8 @@ class Follower:
         step: int | None = None,
     ) -> None:
         self._looks.pop(run.run_id, None)
-        report = tell_report(run, left_alone, await self._read_files(run), step)
+        receipts = await self._parts.pas.list_receipts(run.run_id) if models_of(run) else ()
+        report = tell_report(run, left_alone, await self._read_files(run), step, receipts)
         offer = tell_offer(run, None if step is None else 14)
         last = tell_tick(run, estimate, self._parts.clock.now(), None if step is None else 11)
         events = (last, report) if offer is None else (last, report, offer)

@@ -11,7 +11,7 @@ from services.direng.core.ports import EventDraft, Pending
 from services.direng.models import Handling, TurnEventKind
 from services.kernel.errors import LimitExceededError, PlatformError
 from services.kernel.vocabulary import RUN_TRANSITIONS, RunState, TaskState, Verdict, is_final
-from services.pas.models import Badge, Finding, RunView
+from services.pas.models import Badge, Finding, Receipt, RunView
 from services.pex.models import Delegation, Plan, Question
 from services.plms.models import Estimate
 
@@ -180,8 +180,14 @@ def tell_tick(run: RunView, estimate: Estimate | None, now: datetime, step: int 
     return EventDraft(_K.TICK, f"{text}: {active}" if active else text, step=step, data=data)
 
 
-def tell_report(run: RunView, left_alone: tuple[str, ...], files: tuple[str, ...], step: int | None) -> EventDraft:
-    """Return step 13: what came of the run."""
+def tell_report(
+    run: RunView,
+    left_alone: tuple[str, ...],
+    files: tuple[str, ...],
+    step: int | None,
+    receipts: Sequence[Receipt] = (),
+) -> EventDraft:
+    """Return step 13: what came of the run; `receipts` say which models really answered."""
     lines = [_headline(run)]
     lines += [
         f"  {finding.name}: {finding.verdict.value}: {finding.detail}"
@@ -193,7 +199,7 @@ def tell_report(run: RunView, left_alone: tuple[str, ...], files: tuple[str, ...
         lines += [f"    {path}" for path in files[:MAX_FILES_SHOWN]]
         lines += _rest(len(files) - MAX_FILES_SHOWN, "file")
         lines.append(f"  branch: {run.branch or 'none (the result overlaps with your uncommitted edits)'}")
-    lines += _tell_spend(run)
+    lines += _tell_spend(run, receipts)
     lines += _tell_kept(run)
     if left_alone:
         lines.append(f"  left alone, {count_of(len(left_alone), 'occurrence')}:")
@@ -221,12 +227,14 @@ def models_of(run: RunView) -> tuple[str, ...]:
     return tuple(dict.fromkeys(alias for kind, _, alias in kinds if kind in {"agent", "plan"}))
 
 
-def _tell_spend(run: RunView) -> list[str]:
+def _tell_spend(run: RunView, receipts: Sequence[Receipt]) -> list[str]:
     models = models_of(run)
     if not models:
         return []
+    answered = dict.fromkeys(receipt.model for receipt in receipts if receipt.is_success and receipt.step)
+    by = f", answered by {', '.join(answered)}" if answered else ""  # after a downshift not the model it began with
     cap = f" of {format_usd(run.cap_microusd)}" if run.cap_microusd else ""
-    return [f"  spent {format_usd(run.cost_microusd)}{cap}, {run.tokens:,} tokens, model {', '.join(models)}"]
+    return [f"  spent {format_usd(run.cost_microusd)}{cap}, {run.tokens:,} tokens, model {', '.join(models)}{by}"]
 
 
 def _tell_kept(run: RunView) -> list[str]:

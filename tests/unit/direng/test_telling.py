@@ -10,9 +10,9 @@ from services.direng.core.telling import (
     tell_offer,
     tell_report,
 )
-from services.kernel.ids import GitOid, ProjectId, RunId
-from services.kernel.vocabulary import Lane, RunKind, RunState, Verdict
-from services.pas.models import Badge, Finding, RunView
+from services.kernel.ids import GitOid, ProjectId, ReceiptId, RunId, TaskId
+from services.kernel.vocabulary import Lane, RunKind, RunState, TaskState, Verdict
+from services.pas.models import Badge, CardView, Finding, Receipt, RunView
 
 TREE = GitOid("a" * 40)
 
@@ -108,3 +108,40 @@ def test_files_of_a_diff_come_in_order():
 )
 def test_duration_is_told_in_the_unit_that_people_use(seconds, words):
     assert format_duration(seconds) == words
+
+
+def make_receipt(step, model, *, is_success=True):
+    return Receipt(
+        receipt_id=ReceiptId(f"rcpt-{step}"),
+        run_id=RunId("run-1"),
+        task_id=TaskId("agent"),
+        attempt=1,
+        step=step,
+        lane=Lane.CODE_IMPL,
+        configuration="agent/big",
+        model=model,
+        time_ms=1,
+        sandbox_tier="fake",
+        contract_version="1",
+        exit_code=0,
+        is_success=is_success,
+        tree_in=TREE,
+        tree_out=TREE,
+        recorded_at="",
+    )
+
+
+def test_report_names_the_models_that_answered_and_not_those_that_failed():
+    card = CardView(
+        task_id=TaskId("agent"),
+        lane=Lane.CODE_IMPL,
+        title="",
+        configuration="agent/big",
+        deps=(),
+        state=TaskState.SUCCEEDED,
+        attempt=1,
+    )
+    receipts = (make_receipt(1, "big-1", is_success=False), make_receipt(2, "small-1"), make_receipt(0, "none"))
+    text = tell_report(make_run(cards=(card,)), (), (), 13, receipts).text
+    assert "tokens, model big, answered by small-1" in text
+    assert "answered by" not in tell_report(make_run(cards=(card,)), (), (), 13).text
