@@ -124,7 +124,7 @@ async def test_answer_comes_in_pieces_and_is_kept_whole(direng, session, broker)
     broker.replies.append(ANSWER)
     events = await say(direng, session, "how does load_config work?")
     heard = "".join(event.text for event in events if event.kind.value == "delta")
-    assert heard == ANSWER.replace("ghost.py:3", "ghost.py:3 (not from the index)")
+    assert heard == ANSWER.replace("ghost.py:3", "ghost.py:3 (not among what it was shown)")
     answer = next(event for event in events if event.kind.value == "answer")
     assert answer.text.startswith(heard)
     assert answer.data["context"]["prompt_sha256"]

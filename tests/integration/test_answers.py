@@ -116,7 +116,7 @@ async def test_answer_over_the_wire_is_grounded_streamed_and_paid_from_the_sessi
         events = await bench.say("yes")
         answer = find(events, "answer")
         assert "(shapes.py:2)." in answer.text
-        assert "ghost.py:7 (not from the index)." in answer.text
+        assert "ghost.py:7 (not among what it was shown)." in answer.text
         assert "".join(event.text for event in events if event.kind.value == "delta") == answer.data["body"]
         assert answer.text.rstrip(")").endswith("fresh")
         assert (answer.data["checked"], answer.data["unknown"]) == (2, 1)

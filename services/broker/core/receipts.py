@@ -122,6 +122,10 @@ def explain_end(failures: Sequence[tuple[Candidate, WireError]]) -> PlatformErro
         return KeyRefusedError("; ".join(_explain_key(model, failure) for model, failure in failures))
     made = sum(failure.outcome is not AttemptOutcome.BREAKER_OPEN for _, failure in failures)
     wait = "" if error.retry_after_s is None else f"; it asks to come back in {error.retry_after_s:.0f} s"
+    if not made:
+        return ModelsUnavailableError(
+            f"no model was asked: {candidate.alias}: {detail}; try again then, or see what is wrong: direng model test"
+        )
     attempts = f"{made} attempt{'' if made == 1 else 's'}"
     return ModelsUnavailableError(
         f"no model answered after {attempts}; the last, {candidate.alias}: {error.outcome.value}, {detail}{wait}"

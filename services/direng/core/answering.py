@@ -46,6 +46,7 @@ LOW_CONFIDENCE = 5
 """Exit code of an answer that nothing in the index supports."""
 SUMMARY_TOKENS = 1200
 STOPPED = "stopped by you"
+MAX_ANSWER_CHARS = 50_000
 _CUT = {
     "length": "cut: the model reached the most that one answer may have",
     "content_filter": "cut: the provider's content filter ended this answer",
@@ -218,9 +219,11 @@ class Answerer:
         return completion
 
     def _say(self, draft: Draft, text: str) -> None:
-        if text:
-            draft.body += text
-            self._notebook.speak(draft.turn, text)
+        room = MAX_ANSWER_CHARS - len(draft.body)
+        if text and room > 0:  # a server may ignore the limit of tokens; what is beyond belongs in no terminal
+            said = text if len(text) <= room else f"{text[:room]}\n[cut: the model goes on]"
+            draft.body += said
+            self._notebook.speak(draft.turn, said)
 
     async def _close_answered(self, draft: Draft, completion: Completion) -> None:
         if not draft.body.strip():

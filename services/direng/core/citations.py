@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-FLAG = "(not from the index)"
+FLAG = "(not among what it was shown)"
 _CITATION = re.compile(
     r"(?<![\w/.@:-])(?P<path>[\w@+.-]+(?:/[\w@+.-]+)*)(?::|#L)(?P<line>\d{1,7})(?:[-\u2013]L?(?P<end>\d{1,7}))?(?![\w:])"
 )
@@ -99,9 +99,9 @@ def describe_check(checker: CitationChecker) -> str:
     unknown = total - checker.known
     if unknown == total:
         return (
-            f"none of the {total} citations is from the index: take this answer as unsupported"
+            f"none of the {total} citations is among what it was shown: take this answer as unsupported"
             if total > 1
-            else ("the only citation is not from the index: take this answer as unsupported")
+            else ("the only citation is not among what it was shown: take this answer as unsupported")
         )
     said = f"{total} citation{'' if total == 1 else 's'} checked against the index"
-    return f"{said}, {unknown} not from it" if unknown else f"{said}, all from it"
+    return f"{said}, {unknown} not among what it was shown" if unknown else f"{said}, all from what it was shown"

@@ -23,10 +23,7 @@ from pathlib import Path
 from typing import Any
 
 MARKER = "::direng-test-result::"
-MAX_OUTCOMES = 2000
-MAX_FAILURES = 50
-MAX_OUTSIDE = 20
-MAX_MESSAGE_CHARS = 300
+MAX_OUTCOMES, MAX_FAILURES, MAX_OUTSIDE, MAX_MESSAGE_CHARS = 2000, 50, 20, 300
 _USAGE_ERROR, _NO_TESTS, _INTERNAL_ERROR = 4, 5, 3
 _BAD = ("failed", "error", "xpassed")
 _ORDER = ("failed", "error", "xpassed", "passed", "skipped", "xfailed")
@@ -54,6 +51,11 @@ class Recorder:
         """Keep why pytest itself failed."""
         self.crash = _last_line(str(excrepr))
 
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        """Pass over links that leave the tree: behind one may lie the whole file system."""
+        is_away = collection_path.is_symlink() and not collection_path.resolve().is_relative_to(self._root.resolve())
+        return True if is_away else None
+
     def pytest_collection_finish(self, session: Any) -> None:
         """Count the tests that were selected."""
         self.collected = len(session.items)
@@ -75,9 +77,7 @@ class Recorder:
         """Record a phase of a test; setup and teardown only count when they fail or skip."""
         outcome = _outcome(report)
         if outcome is not None:
-            self._record(
-                report.nodeid, outcome, report.longreprtext if outcome in ("failed", "error", "xpassed") else ""
-            )
+            self._record(report.nodeid, outcome, report.longreprtext if outcome in _BAD else "")
 
     def _record(self, nodeid: str, outcome: str, detail: str) -> None:
         before = self.outcomes.get(nodeid)

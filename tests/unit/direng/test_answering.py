@@ -96,7 +96,7 @@ async def test_answer_streams_and_is_kept_whole_with_its_proof(world):
     assert "".join(delta.text for delta in deltas) == GOOD
     assert answer.text.startswith(GOOD)
     assert answer.text.endswith(STAMP)
-    assert "(2 citations checked against the index, all from it)" in answer.text
+    assert "(2 citations checked against the index, all from what it was shown)" in answer.text
     assert answer.data["citations"] == [
         {"path": "shop.py", "line": 2, "end_line": 2, "is_known": True},
         {"path": "shop.py", "line": 1, "end_line": 1, "is_known": True},
@@ -115,10 +115,10 @@ async def test_false_citation_is_marked_before_it_is_shown(world):
     session = await world.open_session()
     events = await ask(world, session)
     shown = "".join(event.text for event in events if event.kind.value == "delta")
-    assert "ghost.py:44 (not from the index)," in shown
-    assert "shop.py:900 (not from the index)." in shown
+    assert "ghost.py:44 (not among what it was shown)," in shown
+    assert "shop.py:900 (not among what it was shown)." in shown
     assert "shop.py:1 and" in shown
-    assert "(3 citations checked against the index, 2 not from it)" in answer_of(events).text
+    assert "(3 citations checked against the index, 2 not among what it was shown)" in answer_of(events).text
     assert answer_of(events).data["unknown"] == 2
     assert end_of(events) == ("done", 0)
 

@@ -76,8 +76,10 @@ def test_word_without_end_is_not_held_for_ever():
 
 def test_check_is_told_in_words():
     assert describe_check(check("nothing cited")[0]).startswith("no citation in this answer could be checked")
-    assert describe_check(check("ghost.py:4")[0]).startswith("the only citation is not from the index: take this")
-    assert describe_check(check("ghost.py:4, ghost.py:5")[0]).startswith("none of the 2 citations is from the index")
-    assert describe_check(check("cart.py:11")[0]) == "1 citation checked against the index, all from it"
+    assert describe_check(check("ghost.py:4")[0]).startswith("the only citation is not among what it was shown: take this")
+    assert describe_check(check("ghost.py:4, ghost.py:5")[0]).startswith(
+        "none of the 2 citations is among what it was shown"
+    )
+    assert describe_check(check("cart.py:11")[0]) == "1 citation checked against the index, all from what it was shown"
     said = "cart.py:11 and cart.py:99"
-    assert describe_check(check(said)[0]) == "2 citations checked against the index, 1 not from it"
+    assert describe_check(check(said)[0]) == "2 citations checked against the index, 1 not among what it was shown"

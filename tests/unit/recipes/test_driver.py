@@ -252,3 +252,13 @@ def test_a_module_that_the_tree_should_have_is_a_failure(tree):
     _test_file(tree, "import lib.gone\n\ndef test_it():\n    pass\n")
     report = _run(tree)
     assert (report.status, report.errors) == ("failed", 1)
+
+
+def test_link_that_leaves_the_tree_is_not_followed(tmp_path):
+    tree = tmp_path / "outer" / "tree"
+    tree.mkdir(parents=True)
+    (tmp_path / "outer" / "test_outside.py").write_text("def test_outside():\n    raise AssertionError\n")
+    (tree / "test_inside.py").write_text("def test_inside():\n    pass\n")
+    (tree / "away").symlink_to("..")
+    report = _run(tree)
+    assert (report.collected, report.passed, report.failed) == (1, 1, 0)
