@@ -76,7 +76,9 @@ def test_word_without_end_is_not_held_for_ever():
 
 def test_check_is_told_in_words():
     assert describe_check(check("nothing cited")[0]).startswith("no citation in this answer could be checked")
-    assert describe_check(check("ghost.py:4")[0]).startswith("the only citation is not among what it was shown: take this")
+    assert describe_check(check("ghost.py:4")[0]).startswith(
+        "the only citation is not among what it was shown: take this"
+    )
     assert describe_check(check("ghost.py:4, ghost.py:5")[0]).startswith(
         "none of the 2 citations is among what it was shown"
     )
