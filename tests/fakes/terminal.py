@@ -32,14 +32,6 @@ class Terminal:
         """Press Ctrl-C."""
         os.write(self._fd, b"\x03")
 
-    def sees(self, words, *, timeout_s):
-        """Return whether `words` appear after what was expected before, within some seconds."""
-        deadline = time.monotonic() + timeout_s
-        while words not in self.text[self._mark :]:
-            if time.monotonic() > deadline or not self._read():
-                return False
-        return True
-
     def expect(self, words, *, timeout_s=90):
         """Wait until `words` appear after what was expected before; fail with the transcript otherwise."""
         deadline = time.monotonic() + timeout_s

@@ -209,10 +209,9 @@ async def test_run_over_its_budget_pauses_calls_nothing_and_goes_on_with_more(tm
         assert (await bench.budget()).spent_microusd <= (await bench.budget()).cap_microusd
 
 
-PRESSES = 3
 SLOW = {
     "when": {"last_contains": "Question:"},
-    "reply": {"text": "It is width times height (shapes.py:2). " + "And so on and so on. " * 200},
+    "reply": {"text": "It is width times height (shapes.py:2). " + "And so on and so on. " * 40},
     "fault": {"kind": "slow", "trickle_s": 0.3},
 }
 
@@ -230,10 +229,7 @@ def test_interrupt_in_the_terminal_stops_the_answer_and_nothing_is_said_twice(pl
     terminal.expect("direng> ")
     terminal.send("how is the area computed?")
     terminal.expect("(shapes.py:2).")
-    for _ in range(PRESSES):  # as a person does who sees that it goes on
-        terminal.interrupt()
-        if terminal.sees("stopped by you", timeout_s=10):
-            break
+    terminal.interrupt()
     terminal.expect("stopped by you")
     terminal.expect("fresh)")
     terminal.expect("direng> ")
