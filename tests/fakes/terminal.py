@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import select
+import signal
 import termios
 import time
 
@@ -21,6 +22,8 @@ class Terminal:
             settings = termios.tcgetattr(0)
             settings[3] &= ~termios.ECHO  # prompt_toolkit echoes what is typed; once is enough
             termios.tcsetattr(0, termios.TCSANOW, settings)
+            # Who starts the tests in the background ignores Ctrl-C for all they start; a person's terminal does not.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.chdir(cwd)
             os.execvpe(argv[0], argv, {**environment, "TERM": "dumb", "COLUMNS": "160"})
 
