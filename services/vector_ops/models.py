@@ -4,6 +4,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+MAX_QUERY_CHARACTERS = 20_000
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -16,6 +18,9 @@ class QueryKind(StrEnum):
     WHO_CALLS = "who_calls"
     IMPACT_SET = "impact_set"
     SEARCH = "search"
+    NN_SNIPPET = "nn_snippet"
+    REPO_MAP = "repo_map"
+    CONTEXT_PACK = "context_pack"
 
 
 class Tier(StrEnum):
@@ -30,22 +35,27 @@ class Tier(StrEnum):
 class IndexQuery(_Frozen):
     """One question about one repository.
 
-    `text` is a symbol (`name`, `pkg.mod.name`, `Class.method`) for the first three verbs, words for `search`.
+    `text` is a symbol (`name`, `pkg.mod.name`, `Class.method`) for the first three verbs, words for the others, and may
+    be empty for `repo_map` alone. `limit` caps the hits; `budget_tokens` caps the text of `repo_map` and
+    `context_pack`, counted as 4 characters a token. `explain` fills the hits' score parts.
     """
 
     repo: str = Field(min_length=1, max_length=4096)
     kind: QueryKind
-    text: str = Field(min_length=1, max_length=20_000)
+    text: str = Field(default="", max_length=MAX_QUERY_CHARACTERS)
     limit: int = Field(default=50, ge=1, le=500)
+    budget_tokens: int = Field(default=2_000, ge=100, le=100_000)
+    explain: bool = False
 
 
 class Stamp(_Frozen):
     """What an answer was computed from (invariant 9).
 
     `indexed_commit` is the commit the facts come from; `dirty_paths` the uncommitted or untracked files whose
-    content at
-    query time differs from it and was read as it is on disk; `lag_s` the seconds since HEAD moved away from
-    `indexed_commit` (0 when it has not).
+    content at query time differs from it and was read as it is on disk; `lag_s` the seconds since HEAD moved away from
+    `indexed_commit` (0 when it has not). `dense_pending` is the number of chunks whose vector is not yet computed, None
+    when the answer used no vectors; `history_commit` the newest commit whose message and co-changes are mined, empty
+    when the answer used no history. `warnings` are sentences for the reader (a graph store that is away).
     """
 
     indexed_commit: str
@@ -53,10 +63,17 @@ class Stamp(_Frozen):
     dirty_paths: tuple[str, ...]
     lag_s: float
     is_fresh: bool
+    dense_pending: int | None = None
+    history_commit: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 class Hit(_Frozen):
-    """One place in the code. `line` and `column` count from 1; `score` is unitless, higher is better."""
+    """One place in the code. `line`, `end_line`, `column` count from 1; `score` is unitless, higher is better.
+
+    `parts` are the summands of the score by signal (only when the query asked to explain). `section` and `citation`
+    belong to `context_pack`: vector, snippet, summary or citation, and the id by which the text cites this place.
+    """
 
     path: str
     line: int
@@ -67,14 +84,22 @@ class Hit(_Frozen):
     tier: Tier | None = None
     score: float = 0.0
     reason: str = ""
+    end_line: int = 0
+    parts: dict[str, float] = Field(default_factory=dict)
+    section: str = ""
+    citation: str = ""
 
 
 class IndexAnswer(_Frozen):
-    """Hits, best first, and their stamp; `is_truncated` says that the limit, or a cap on doubts, cut the list."""
+    """Hits, best first, and their stamp; `is_truncated` says that the limit, or a cap on doubts, cut the list.
+
+    `text` is what `repo_map` and `context_pack` render, within the budget; empty for the other verbs.
+    """
 
     hits: tuple[Hit, ...]
     stamp: Stamp
     is_truncated: bool = False
+    text: str = ""
 
 
 class RefreshRequest(_Frozen):
