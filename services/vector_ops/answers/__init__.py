@@ -1,0 +1,1 @@
+"""What a view of the index answers, verb by verb; pure."""

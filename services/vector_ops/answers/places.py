@@ -1,0 +1,77 @@
+"""Hits from symbols and edges: where, which line, and how sure."""
+
+from dataclasses import dataclass, field
+
+from services.vector_ops.core.view import EdgeRow, IndexView, SymbolRow
+from services.vector_ops.languages.facts import FILE
+from services.vector_ops.languages.world import Tier as EdgeTier
+from services.vector_ops.models import Hit, Tier
+
+_MAX_SNIPPET = 200
+TIERS = {
+    EdgeTier.EXACT: Tier.EXACT,
+    EdgeTier.TYPED: Tier.TYPED,
+    EdgeTier.UNIQUE_NAME: Tier.UNIQUE_NAME,
+    EdgeTier.AMBIGUOUS: Tier.AMBIGUOUS,
+}
+SCORES = {EdgeTier.EXACT: 1.0, EdgeTier.TYPED: 0.9, EdgeTier.UNIQUE_NAME: 0.6, EdgeTier.AMBIGUOUS: 0.3}
+"""The order of the tiers as a score."""
+
+
+@dataclass(slots=True)
+class Lines:
+    """Lines of files as the view sees them; a file is read once a query."""
+
+    view: IndexView
+    _lines: dict[str, list[str]] = field(default_factory=dict)
+
+    def read(self, path: str) -> list[str]:
+        """Return all lines of a file."""
+        if path not in self._lines:
+            self._lines[path] = self.view.read_text(path).split("\n")
+        return self._lines[path]
+
+    def snippet(self, path: str, line: int) -> str:
+        """Return one line, stripped and cut; empty when the file has no such line."""
+        lines = self.read(path)
+        return lines[line - 1].strip()[:_MAX_SNIPPET] if 0 < line <= len(lines) else ""
+
+    def between(self, path: str, first: int, last: int) -> str:
+        """Return the lines from `first` to `last`, both included."""
+        return "\n".join(self.read(path)[max(0, first - 1) : last])
+
+
+def name_of(symbol: SymbolRow | None) -> str:
+    """Return the qualified name of a symbol; `<module>` for a file's top level."""
+    return symbol.qualname if symbol is not None and symbol.at != FILE else "<module>"
+
+
+def make_definition_hit(lines: Lines, one: SymbolRow, *, score: float) -> Hit:
+    """Return the hit of a definition; its reason is what its documentation says first."""
+    is_file = one.at == FILE
+    return Hit(
+        path=one.path,
+        line=one.line,
+        column=one.column,
+        end_line=one.end_line,
+        symbol=one.qualname,
+        kind="module" if is_file else one.kind,
+        snippet=one.signature or lines.snippet(one.path, one.line),
+        score=score,
+        reason=one.doc,
+    )
+
+
+def make_edge_hit(lines: Lines, edge: EdgeRow, source: SymbolRow | None, *, kind: str, reason: str) -> Hit:
+    """Return the hit of the place where an edge stands."""
+    return Hit(
+        path=edge.path,
+        line=edge.line,
+        column=edge.column,
+        symbol=name_of(source),
+        kind=kind,
+        snippet=lines.snippet(edge.path, edge.line),
+        tier=TIERS[edge.tier],
+        score=SCORES[edge.tier],
+        reason=reason,
+    )
