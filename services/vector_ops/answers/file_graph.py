@@ -33,7 +33,7 @@ class FileGraph:
     weights: Floats
 
     def rank(self, seeds: Mapping[str, float]) -> dict[str, float]:
-        """Return the rank of every file of code; ranks sum to 1. `seeds` are paths with the weight of their interest."""
+        """Return the rank of every file of code; ranks sum to 1. `seeds` are paths and how much each matters."""
         count = len(self.files)
         if not count:
             return {}

@@ -1,7 +1,7 @@
 """A map of the repository within a budget: the most important files for a task, elided to signatures.
 
-Files rank by personalised PageRank over their uses of each other; definitions by their file's rank and by how often they
-are used, those the task names first.
+Files rank by personalised PageRank over their uses of each other; definitions by their file's rank and by how often
+they are used, those the task names first.
 """
 
 import math
@@ -54,24 +54,28 @@ class _Entry:
     symbol: SymbolRow
 
 
+@dataclass(frozen=True, slots=True)
+class Interest:
+    """What a map is for: paths with weights, and lower-case words of the task; nothing: the repository as a whole."""
+
+    seeds: Mapping[str, float] = field(default_factory=dict)
+    terms: Collection[str] = ()
+
+
 def draw_map(
-    view: IndexView,
-    graph: FileGraph,
-    counts: UseCounts,
-    seeds: Mapping[str, float],
-    terms: Collection[str],
-    budget_tokens: int,
+    view: IndexView, graph: FileGraph, counts: UseCounts, interest: Interest, budget_tokens: int
 ) -> tuple[str, list[Hit], bool]:
     """Return the text of the map, its definitions as hits, and whether something was left out.
 
-    `seeds` are paths with weights, `terms` lower-case words of the task; the text has at most `budget_tokens` tokens of
-    four characters.
+    The text has at most `budget_tokens` tokens of four characters.
     """
-    ranks = graph.rank(seeds)
+    ranks = graph.rank(interest.seeds)
     paths = sorted(ranks, key=lambda path: (-ranks[path], path))
     entries: list[_Entry] = []
     for place, path in enumerate(paths[:_MAX_FILES]):
-        entries += _score_file(view, counts, path, place, ranks[path], terms)
+        entries += [
+            _Entry(ranks[path] * weight, place, one) for one, weight in _weigh_file(view, counts, path, interest.terms)
+        ]
     entries.sort(key=lambda one: (-one.score, one.rank, one.symbol.line))
     chosen, is_cut = _choose(entries, budget_tokens * CHARACTERS_PER_TOKEN)
     text = "\n".join(_render(path, chosen[path]) for path in paths if path in chosen)
@@ -79,18 +83,14 @@ def draw_map(
     return text, hits, is_cut or len(paths) > _MAX_FILES
 
 
-def _score_file(
-    view: IndexView, counts: UseCounts, path: str, place: int, rank: float, terms: Collection[str]
-) -> list[_Entry]:
+def _weigh_file(view: IndexView, counts: UseCounts, path: str, terms: Collection[str]) -> list[tuple[SymbolRow, float]]:
     rows = [one for one in view.list_symbols(path) if one.kind in _KINDS and not one.is_test]
     inner = {one.qualname for one in rows if one.kind in {"function", "method"}}
     shown = [one for one in rows if one.qualname.rpartition(".")[0] not in inner]
     used = counts.read(view, path, shown)
-    scored = [
-        _Entry(rank * _weigh(one, used.get(one.id, 0), terms), place, one) for one in shown
-    ]  # fmt: skip
-    scored.sort(key=lambda one: (-one.score, one.symbol.line))
-    return scored[:_MAX_SYMBOLS_PER_FILE]
+    weighed = [(one, _weigh(one, used.get(one.id, 0), terms)) for one in shown]
+    weighed.sort(key=lambda one: (-one[1], one[0].line))
+    return weighed[:_MAX_SYMBOLS_PER_FILE]
 
 
 def _weigh(one: SymbolRow, uses: int, terms: Collection[str]) -> float:
