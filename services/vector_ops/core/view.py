@@ -72,6 +72,11 @@ class IndexView(Protocol):
         """Differs whenever anything that the view holds differs: the commit's epoch and a digest of the overlay."""
         ...
 
+    @property
+    def committed_epoch(self) -> str:
+        """The epoch without the overlay; equal to `epoch` when nothing is uncommitted."""
+        ...
+
     def list_files(self) -> list[FileRow]:
         """Return all files by path."""
         ...
