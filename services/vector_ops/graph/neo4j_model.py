@@ -1,9 +1,10 @@
 """How symbols and edges lie in Neo4j, and the statements that read and write them.
 
-`(:Symbol {key, repo, path, name, qualname, kind, line, detail})` and `[:CALLS | IMPORTS | INHERITS | USES {tier, line, column}]`; an edge belongs to
-the file of its source. `key` is the symbol's id mixed with the repository's, so that many repositories stand apart in
-one database under one unique constraint. `detail` holds what nobody queries by as one JSON text: every property costs
-time to load. `(:Repository {repo, epoch})` says what the graph was made from.
+`(:Symbol {key, repo, path, name, qualname, kind, line, detail})` and
+`[:CALLS | IMPORTS | INHERITS | USES {tier, line, column}]`; an edge belongs to the file of its source. `key` is the
+symbol's id mixed with the repository's, so that many repositories stand apart in one database under one unique
+constraint. `detail` holds what nobody queries by as one JSON text: every property costs time to load.
+`(:Repository {repo, epoch})` says what the graph was made from.
 """
 
 import hashlib

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, LiteralString, cast
+from typing import TYPE_CHECKING, cast
 
 from services.kernel.errors import UnavailableError
 from services.vector_ops.core.view import EdgeRow, SymbolRow
@@ -25,7 +25,7 @@ class GraphStoreAwayError(UnavailableError):
 
 
 @contextmanager
-def _reaching() -> "Iterator[None]":
+def reaching() -> "Iterator[None]":
     """Turn every failure of the driver into one error of ours."""
     from neo4j.exceptions import DriverError, Neo4jError  # noqa: PLC0415 - the driver loads when it is configured
 
@@ -98,10 +98,8 @@ class Neo4jGraph:
     def _read(self, query: str, **parameters: object) -> list[model.Row]:
         from neo4j import READ_ACCESS, Query  # noqa: PLC0415
 
-        with _reaching(), self._driver.session(default_access_mode=READ_ACCESS) as session:
-            result = session.run(
-                Query(cast("LiteralString", query), timeout=self._timeout_s), {"repo": self._repo, **parameters}
-            )
+        with reaching(), self._driver.session(default_access_mode=READ_ACCESS) as session:
+            result = session.run(Query(query, timeout=self._timeout_s), {"repo": self._repo, **parameters})
             return [dict(record) for record in result]
 
     # Writing: bulk load into nothing, or the replacement of some files in one transaction.
@@ -112,7 +110,7 @@ class Neo4jGraph:
         """Replace what the graph holds of these files, in one transaction that also writes the epoch."""
         rows = [model.symbol_values(self._keys, self._repo, one) for one in symbols]
         by_kind = self._group(edges)
-        with _reaching(), self._driver.session() as session, session.begin_transaction(timeout=600) as transaction:
+        with reaching(), self._driver.session() as session, session.begin_transaction(timeout=600) as transaction:
             about = {"repo": self._repo, "paths": list(paths)}
             transaction.run(model.DELETE_EDGES, about).consume()
             transaction.run(model.DELETE_SYMBOLS, about | {"kept": [row[0] for row in rows]}).consume()
@@ -126,7 +124,7 @@ class Neo4jGraph:
 
     def load(self, symbols: Iterable[SymbolRow], edges: Iterable[EdgeRow], epoch: str) -> None:
         """Load the whole graph anew. It counts as not there until the epoch is written, at the very end."""
-        with _reaching(), self._driver.session() as session:
+        with reaching(), self._driver.session() as session:
             for statement in model.SCHEMA:
                 session.run(statement).consume()
             about = {"repo": self._repo, "root": self._repo}
