@@ -1,0 +1,1 @@
+"""Go: what a file says, and where its names lead."""
