@@ -11,6 +11,7 @@ from services.kernel.errors import InvalidRequestError
 from services.vector_ops.answers.meaning import Meaning, find_meaning
 from services.vector_ops.answers.places import Lines, make_edge_hit
 from services.vector_ops.core.view import EdgeRow, IndexView, SymbolRow
+from services.vector_ops.graph.port import GraphStore, Link
 from services.vector_ops.languages.world import EdgeKind, Tier
 from services.vector_ops.models import Hit
 
@@ -23,38 +24,36 @@ _MAX_EDGES = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """Edges by tier, path and line with the reason of each; `is_truncated` when a cap left some out."""
+    """Calls by tier, path and line with the reason of each; `is_truncated` when a cap left some out."""
 
-    edges: tuple[tuple[EdgeRow, str], ...]
+    links: tuple[tuple[Link, str], ...]
     is_truncated: bool
 
 
-def who_calls(view: IndexView, text: str, limit: int) -> tuple[list[Hit], bool]:
+def who_calls(view: IndexView, graph: GraphStore, text: str, limit: int) -> tuple[list[Hit], bool]:
     """Return the calls of what `text` means, most certain first, and whether a cap cut them."""
     meaning = find_meaning(view, text).without_namesakes()
     if not meaning.symbols:
         raise InvalidRequestError(f"{text.strip()} is a module; ask impact_set for its importers")
-    calls = find_calls(view, meaning)
-    shown = calls.edges[:limit]
-    sources, lines = view.read_symbols({edge.source_id for edge, _reason in shown}), Lines(view)
+    calls = find_calls(view, graph, meaning)
+    lines = Lines(view)
     hits = [
-        make_edge_hit(lines, edge, sources.get(edge.source_id), kind="call", reason=reason) for edge, reason in shown
+        make_edge_hit(lines, link.edge, link.symbol, kind="call", reason=reason) for link, reason in calls.links[:limit]
     ]
-    return hits, calls.is_truncated or len(calls.edges) > limit
+    return hits, calls.is_truncated or len(calls.links) > limit
 
 
-def find_calls(view: IndexView, meaning: Meaning) -> Calls:
+def find_calls(view: IndexView, graph: GraphStore, meaning: Meaning) -> Calls:
     """Return the calls of the symbols of a meaning."""
     targets = {one.id: one for one in meaning.symbols}
     built = _find_constructed(view, meaning)
-    found = view.edges_to([*targets, *built], [EdgeKind.CALL], _MAX_EDGES)
+    found = graph.incoming([*targets, *built], [EdgeKind.CALL], _MAX_EDGES)
     namesakes = len(view.find_symbols([meaning.name], AMBIGUOUS_LIMIT + 1))
-    reasoned = [
-        (edge, _explain(edge, targets.get(edge.target_id) or built[edge.target_id], namesakes)) for edge in found
-    ]
-    reasoned += _find_overridden_calls(view, targets)
-    sure = [one for one in reasoned if one[0].tier != Tier.AMBIGUOUS]
-    unsure = [one for one in reasoned if one[0].tier == Tier.AMBIGUOUS]
+    meant = built | targets
+    reasoned = [(link, _explain(link.edge, meant[link.edge.target_id], namesakes)) for link in found]
+    reasoned += _find_overridden_calls(view, graph, targets)
+    sure = [one for one in reasoned if one[0].edge.tier != Tier.AMBIGUOUS]
+    unsure = [one for one in reasoned if one[0].edge.tier == Tier.AMBIGUOUS]
     ordered = _order(_once(sure)) + _order(_once(unsure))[:AMBIGUOUS_LIMIT]
     is_cut = len(unsure) > AMBIGUOUS_LIMIT or len(found) >= _MAX_EDGES
     is_method = any("." in one.qualname for one in meaning.symbols)
@@ -77,7 +76,7 @@ def owners_of(view: IndexView, one: SymbolRow) -> list[SymbolRow]:
     return [row for row in rows if row.qualname == owner]
 
 
-def _find_overridden_calls(view: IndexView, targets: dict[int, SymbolRow]) -> list[tuple[EdgeRow, str]]:
+def _find_overridden_calls(view: IndexView, graph: GraphStore, targets: dict[int, SymbolRow]) -> list[tuple[Link, str]]:
     """Return the calls of methods of base classes that the targets override: such a call may reach them."""
     overridden: dict[int, SymbolRow] = {}
     for one in targets.values():
@@ -86,13 +85,13 @@ def _find_overridden_calls(view: IndexView, targets: dict[int, SymbolRow]) -> li
         for base in bases.values():
             members = (row for row in view.list_symbols(base.path) if row.qualname == f"{base.qualname}.{one.name}")
             overridden |= {row.id: row for row in members if row.id not in targets}
-    edges = view.edges_to(list(overridden), [EdgeKind.CALL], _MAX_EDGES) if overridden else []
+    links = graph.incoming(list(overridden), [EdgeKind.CALL], _MAX_EDGES) if overridden else []
     return [
         (
-            edge._replace(tier=Tier.AMBIGUOUS),
-            f"calls {overridden[edge.target_id].qualname}, which the symbol overrides",
+            link._replace(edge=link.edge._replace(tier=Tier.AMBIGUOUS)),
+            f"calls {overridden[link.edge.target_id].qualname}, which the symbol overrides",
         )
-        for edge in edges
+        for link in links
     ]
 
 
@@ -104,13 +103,14 @@ def _explain(edge: EdgeRow, target: SymbolRow, namesakes: int) -> str:
     return f"calls {target.qualname} of {target.path}"
 
 
-def _once(calls: list[tuple[EdgeRow, str]]) -> list[tuple[EdgeRow, str]]:
+def _once(calls: list[tuple[Link, str]]) -> list[tuple[Link, str]]:
     """Return one call a place: the most certain."""
-    best: dict[tuple[str, int, int], tuple[EdgeRow, str]] = {}
-    for edge, reason in sorted(calls, key=lambda one: one[0].tier):
-        best.setdefault((edge.path, edge.line, edge.column), (edge, reason))
+    best: dict[tuple[str, int, int], tuple[Link, str]] = {}
+    for call in sorted(calls, key=lambda one: one[0].edge.tier):
+        edge = call[0].edge
+        best.setdefault((edge.path, edge.line, edge.column), call)
     return list(best.values())
 
 
-def _order(calls: list[tuple[EdgeRow, str]]) -> list[tuple[EdgeRow, str]]:
-    return sorted(calls, key=lambda one: (one[0].tier, one[0].path, one[0].line, one[0].column))
+def _order(calls: list[tuple[Link, str]]) -> list[tuple[Link, str]]:
+    return sorted(calls, key=lambda one: (one[0].edge.tier, one[0].edge.path, one[0].edge.line, one[0].edge.column))
