@@ -1,0 +1,203 @@
+"""Applying changed files to the tables: facts first, then the edges of exactly those files whose answers changed."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from services.vector_ops.truth.contents import Content, Form, Forms
+from services.vector_ops.truth.dependents import Dependents
+from services.vector_ops.truth.layers import Layers, StoredFile
+from services.vector_ops.truth.outline import Outline
+from services.vector_ops.truth.ports import IndexingStoppedError, IsStopping
+from services.vector_ops.truth.questions import NO_ANSWERS, Answers, compare, hash_questions, list_answers
+from services.vector_ops.truth.resolution import make_find_ids, resolve_file
+from services.vector_ops.truth.rows import symbol_rows
+from services.vector_ops.truth.stored_world import StoredWorld
+from services.vector_ops.truth.tables import NewFile, Tables
+
+ReadContent = Callable[[str, str, Form], Content]
+"""Returns what is to be stored of (path, blob sha, form)."""
+
+_MAX_COUNTED_NAMES = 2_000
+"""With more changed names than this, all count as changed: to look each up would cost more than it saves."""
+
+
+class Change(NamedTuple):
+    """One changed path: what was there, and what comes."""
+
+    path: str
+    old: StoredFile | None
+    new: NewFile | None
+    outline: Outline | None
+    old_answers: Answers
+    new_answers: Answers
+
+
+class Outcome(NamedTuple):
+    """What was done; `touched` are the paths whose symbols or edges differ now."""
+
+    parsed: int
+    resolved: int
+    touched: set[str]
+
+
+class Applier:
+    """Applies one set of changes; made anew for each."""
+
+    def __init__(  # noqa: PLR0917
+        self,
+        layers: Layers,
+        tables: Tables,
+        forms: Forms,
+        dependents: Dependents,
+        read_content: ReadContent,
+        is_stopping: IsStopping,
+    ) -> None:
+        self._layers = layers
+        self._tables = tables
+        self._forms = forms
+        self._dependents = dependents
+        self._read_content = read_content
+        self._is_stopping = is_stopping
+        self._parsed = 0
+
+    def apply(self, wanted: Mapping[str, str | None], again: Iterable[StoredFile] = ()) -> Outcome:
+        """Make every path hold the blob that is wanted (None: no file); resolve `again` besides."""
+        planned = [self._plan(path, wanted[path]) for path in sorted(wanted)]
+        changes = [change for change in planned if change is not None]
+        names = _list_names(changes)
+        common = self._find_common(names)
+        changed = {file_id for change in changes if (file_id := self._write(change)) is not None}
+        dirty = _list_dirty(changes)
+        for family, found in names.items():
+            unanswered = common[family] & self._find_common({family: found})[family]
+            dirty |= hash_questions(family, (f"n\0{name}" for name in found - unanswered))
+        changed |= {file.id for file in again}
+        resolved = changed | self._dependents.find(dirty)
+        touched = self._resolve(resolved, changed) | {change.path for change in changes}
+        return Outcome(self._parsed, len(resolved), touched)
+
+    def _plan(self, path: str, sha: str | None) -> Change | None:
+        """Return what is to be written for a path, its content read and stored; None when it is there already."""
+        if self._is_stopping():
+            raise IndexingStoppedError("the index refresh was stopped because the server is going down")
+        old = self._layers.find_file(path)
+        form = self._forms.form_of(path)
+        if sha is None:
+            return None if old is None else Change(path, old, None, None, self._answers_of(old), NO_ANSWERS)
+        if old is not None and (old.sha, old.form) == (sha, form.key):
+            return None
+        blob_id, outline = self._ensure_blob(path, sha, form)
+        new = plan_file(path, blob_id, form, outline, self._forms)
+        answers = list_answers(path, f"{sha}{form.key}", new.unit, new.tails, outline) if new.family else NO_ANSWERS
+        return Change(path, old, new, outline, NO_ANSWERS if old is None else self._answers_of(old), answers)
+
+    def _answers_of(self, old: StoredFile) -> Answers:
+        if not old.family:
+            return NO_ANSWERS
+        outline = self._layers.outline(old.sha, old.form)
+        tails = self._forms.load_language(old.language).tails_of(old.path, outline.facts)
+        return list_answers(old.path, f"{old.sha}{old.form}", old.unit, tails, outline)
+
+    def _ensure_blob(self, path: str, sha: str, form: Form) -> tuple[int, Outline]:
+        blob_id = self._tables.has_blob(sha, form.key)
+        if blob_id is not None:
+            return blob_id, self._layers.outline(sha, form.key)
+        content = self._read_content(path, sha, form)
+        self._parsed += 1
+        blob_id = self._tables.add_blob(sha, form, content)
+        return blob_id, self._layers.keep_outline(sha, form.key, content.facts)
+
+    def _find_common(self, names: Mapping[str, set[str]]) -> dict[str, set[str]]:
+        """Return by family the names that too many symbols have for an answer."""
+        if sum(map(len, names.values())) > _MAX_COUNTED_NAMES:
+            return {family: set() for family in names}
+        return {
+            family: {name for name in found if self._layers.list_named(family, name) is None}
+            for family, found in names.items()
+        }
+
+    def _write(self, change: Change) -> int | None:
+        """Write the rows of a file but its edges; return its number, None for one that is gone."""
+        if change.new is None or change.outline is None:
+            if change.old is not None:
+                self._tables.drop_file(change.old)
+                self._dependents.put(change.old.id, None)
+            return None
+        file_id = self._tables.put_file(change.old, change.new)
+        if change.old is not None and change.old.id != file_id:
+            self._dependents.put(change.old.id, None)
+        ids = change.outline.ids(change.path)
+        self._tables.put_symbols(symbol_rows(file_id, change.path, change.outline, ids, is_test=change.new.is_test))
+        return file_id
+
+    def _resolve(self, file_ids: Iterable[int], changed: set[int]) -> set[str]:
+        """Put the edges of files anew; return the paths where they differ from before."""
+        find_ids = make_find_ids(self._layers)
+        worlds: dict[str, StoredWorld] = {}
+        touched = set()
+        for file_id in sorted(file_ids):
+            file = self._layers.find_file_id(file_id)
+            if file is None:
+                continue
+            before = self._layers.edge_rows(file_id)
+            rows: list[tuple[int, ...]] = []
+            if file.family:
+                world = worlds.setdefault(file.family, StoredWorld(self._layers, file.family))
+                facts = self._layers.outline(file.sha, file.form).facts
+                facts = facts._replace(references=self._layers.references(file.sha, file.form))
+                language = self._forms.load_language(file.language)
+                rows, packed = resolve_file(file_id, file.path, file.unit, facts, language, world, find_ids)
+                self._tables.put_questions(file_id, packed)
+                self._dependents.put(file_id, packed)
+            if rows != before or file_id in changed:
+                self._tables.put_edges(file_id, file.path, rows)
+                touched.add(file.path)
+        return touched
+
+
+def plan_file(path: str, blob_id: int, form: Form, outline: Outline, forms: Forms) -> NewFile:
+    """Return the row of a file."""
+    language = forms.language_of(form)
+    if language is None:
+        return NewFile(path, blob_id, "", "", "", is_test=False, tails=())
+    return NewFile(
+        path,
+        blob_id,
+        form.language,
+        language.family,
+        language.unit_of(path, outline.facts),
+        language.is_test(path),
+        language.tails_of(path, outline.facts),
+    )
+
+
+def _families(change: Change) -> set[str]:
+    families = {change.old.family if change.old else "", change.new.family if change.new else ""}
+    return families - {""}
+
+
+def _answers_in(change: Change, family: str) -> tuple[Answers, Answers]:
+    old = change.old_answers if change.old is not None and change.old.family == family else NO_ANSWERS
+    new = change.new_answers if change.new is not None and change.new.family == family else NO_ANSWERS
+    return old, new
+
+
+def _list_dirty(changes: Iterable[Change]) -> set[int]:
+    """Return the hashes of the questions (but those for names) whose answers differ."""
+    dirty: set[int] = set()
+    for change in changes:
+        for family in _families(change):
+            old, new = _answers_in(change, family)
+            dirty |= hash_questions(family, compare(old.entries, new.entries))
+    return dirty
+
+
+def _list_names(changes: Iterable[Change]) -> dict[str, set[str]]:
+    """Return by family the names whose symbols differ."""
+    names: dict[str, set[str]] = defaultdict(set)
+    for change in changes:
+        for family in _families(change):
+            old, new = _answers_in(change, family)
+            names[family] |= compare(old.names, new.names)
+    return names

@@ -1,0 +1,173 @@
+"""Building an index from nothing, into a new file that takes its place when it is complete."""
+
+import gc
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from services.vector_ops.languages.facts import FileFacts
+from services.vector_ops.languages.memory import MemoryWorld
+from services.vector_ops.truth.applying import ReadContent, plan_file
+from services.vector_ops.truth.contents import Forms
+from services.vector_ops.truth.index_file import connect_for_building, remove_journal
+from services.vector_ops.truth.outline import Outline
+from services.vector_ops.truth.ports import IndexingStoppedError, IsStopping, State
+from services.vector_ops.truth.resolution import resolve_file
+from services.vector_ops.truth.rows import EDGE_VALUES, SYMBOL_VALUES, Row, symbol_rows
+from services.vector_ops.truth.schema import APPLICATION_ID, SCHEMA_VERSION, indexes_of, tables_of
+from services.vector_ops.truth.tables import NewFile
+
+
+class Built(NamedTuple):
+    """What a build did."""
+
+    parsed: int
+    resolved: int
+
+
+class _Blob(NamedTuple):
+    id: int
+    facts: FileFacts
+    outline: Outline
+
+
+class Builder:
+    """Builds one index; made anew for each."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, forms: Forms, read_content: ReadContent, is_stopping: IsStopping
+    ) -> None:
+        self._connection = connection
+        self._forms = forms
+        self._read_content = read_content
+        self._is_stopping = is_stopping
+        self._blobs: dict[tuple[str, str], _Blob] = {}
+        self._files: list[tuple[NewFile, _Blob]] = []
+        self._worlds: dict[str, MemoryWorld] = {}
+        self._ids: dict[str, list[int]] = {}
+
+    def build(self, wanted: dict[str, str]) -> Built:
+        """Fill empty tables with the files that are wanted: path -> blob sha."""
+        self._connection.executescript(tables_of("main"))
+        self._connection.execute("BEGIN")
+        for path in sorted(wanted):
+            self._add_file(path, wanted[path])
+        self._insert_files()
+        resolved = self._insert_edges()
+        self._connection.execute("COMMIT")
+        self._connection.executescript(indexes_of("main"))
+        return Built(len(self._blobs), resolved)
+
+    def _add_file(self, path: str, sha: str) -> None:
+        if self._is_stopping():
+            raise IndexingStoppedError("the index refresh was stopped because the server is going down")
+        form = self._forms.form_of(path)
+        blob = self._blobs.get((sha, form.key))
+        if blob is None:
+            content = self._read_content(path, sha, form)
+            blob_id = len(self._blobs) + 1
+            values = (content.facts.skipped, content.outline, content.references, content.document)
+            self._connection.execute("INSERT INTO blob VALUES (?,?,?,?,?,?,?)", (blob_id, sha, form.key, *values))
+            blob = self._blobs[sha, form.key] = _Blob(blob_id, content.facts, Outline(content.facts))
+        file = plan_file(path, blob.id, form, blob.outline, self._forms)
+        self._files.append((file, blob))
+        self._ids[path] = blob.outline.ids(path)
+        language = self._forms.language_of(form)
+        if language is not None:
+            self._worlds.setdefault(file.family, MemoryWorld()).add(path, blob.facts, language)
+
+    def _insert_files(self) -> None:
+        execute = self._connection.executemany
+        execute(
+            "INSERT INTO file VALUES (?,?,?,?,?,?,?)",
+            (
+                (at, one.path, one.blob_id, one.language, one.family, one.unit, one.is_test)
+                for at, (one, _blob) in enumerate(self._files, start=1)
+            ),
+        )
+        tails = {(tail, at) for at, (one, _blob) in enumerate(self._files, start=1) for tail in one.tails}
+        execute("INSERT INTO tail VALUES (?, ?)", sorted(tails))
+        execute(f"INSERT INTO symbol VALUES {SYMBOL_VALUES}", self._symbol_rows())  # noqa: S608
+
+    def _symbol_rows(self) -> Iterator[Row]:
+        for at, (file, blob) in enumerate(self._files, start=1):
+            yield from symbol_rows(at, file.path, blob.outline, self._ids[file.path], is_test=file.is_test)
+
+    def _insert_edges(self) -> int:
+        resolved = 0
+        execute = self._connection.executemany
+        for at, (file, blob) in enumerate(self._files, start=1):
+            if not file.family:
+                continue
+            if self._is_stopping():
+                raise IndexingStoppedError("the index refresh was stopped because the server is going down")
+            language, world = self._forms.load_language(file.language), self._worlds[file.family]
+            rows, packed = resolve_file(at, file.path, file.unit, blob.facts, language, world, self._find_ids)
+            execute(f"INSERT INTO edge VALUES {EDGE_VALUES}", rows)  # noqa: S608
+            execute("INSERT INTO dep VALUES (?, ?)", ((at, packed),))
+            resolved += 1
+        return resolved
+
+    def _find_ids(self, path: str) -> list[int]:
+        return self._ids.get(path, [])
+
+
+def build_file(
+    path: Path, lineage: str, state: State, wanted: dict[str, str], make: Callable[[sqlite3.Connection], Builder]
+) -> Built:
+    """Build an index beside `path` and put it there; a kill at any moment leaves no half of one."""
+    fresh = path.with_name(f"{path.name}.building")
+    fresh.unlink(missing_ok=True)
+    remove_journal(fresh)
+    connection = connect_for_building(fresh)
+    try:
+        fresh.chmod(0o600)
+        with _pause_collector():
+            built = make(connection).build(wanted)
+        write_state(connection, state)
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('lineage', ?)", (lineage,))
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    except BaseException:
+        connection.close()
+        fresh.unlink(missing_ok=True)
+        raise
+    connection.close()
+    _put_in_place(fresh, path)
+    return built
+
+
+def _put_in_place(fresh: Path, path: Path) -> None:
+    handle = os.open(fresh, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    remove_journal(path)
+    fresh.replace(path)
+
+
+@contextmanager
+def _pause_collector() -> Iterator[None]:
+    """Keep the cycle collector from walking over millions of facts again and again; they form no cycles."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def write_state(connection: sqlite3.Connection, state: State) -> None:
+    """Store which commit the tables are level with."""
+    values = {
+        "commit_sha": state.commit_sha,
+        "commit_time": state.commit_time.isoformat(),
+        "updated_at": state.updated_at.isoformat(),
+        "epoch": str(state.epoch),
+    }
+    connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())

@@ -1,0 +1,91 @@
+"""From a content to what is stored of it: rules that leave it out, facts, and the document for full-text search."""
+
+import re
+from typing import NamedTuple
+
+from services.vector_ops.languages.catalogue import suffix_of
+from services.vector_ops.languages.facts import FileFacts
+from services.vector_ops.languages.language import Language
+from services.vector_ops.lexical.documents import DOCUMENT_VERSION, encode_document
+from services.vector_ops.truth.codec import encode_outline, encode_references
+from services.vector_ops.truth.ports import LanguageName, LoadLanguage
+
+MAX_FILE_BYTES = 1_000_000
+MAX_LINE_CHARACTERS = 50_000
+_HEAD_BYTES = 2_000
+_GENERATED = re.compile(rb"Code generated .{0,200}DO NOT EDIT|^\W{0,10}@generated\b", re.MULTILINE)
+_LONG_LINE = re.compile(rb"[^\n]{%d}" % (MAX_LINE_CHARACTERS + 1))
+
+OVERSIZED = "oversized"
+
+
+class Form(NamedTuple):
+    """How a path's content is read: its key tells language, suffix and versions apart."""
+
+    key: str
+    language: str
+    suffix: str
+
+
+class Content(NamedTuple):
+    """What is stored of a content."""
+
+    facts: FileFacts
+    outline: bytes
+    references: bytes
+    document: bytes
+
+
+class Forms:
+    """Knows the form of every path; loads a language when its first file is met."""
+
+    def __init__(self, load_language: LoadLanguage, language_name: LanguageName) -> None:
+        self.load_language = load_language
+        self._language_name = language_name
+        self._forms: dict[tuple[str, str], Form] = {}
+
+    def form_of(self, path: str) -> Form:
+        """Return the form of a path; raise GrammarMissingError."""
+        name = self._language_name(path)
+        suffix = suffix_of(path) if name else ""
+        form = self._forms.get((name, suffix))
+        if form is None:
+            version = f"{self.load_language(name).version}." if name else ""
+            form = self._forms[name, suffix] = Form(f"{name}{suffix}:{version}{DOCUMENT_VERSION}", name, suffix)
+        return form
+
+    def language_of(self, form: Form) -> Language | None:
+        """Return the language of a form; None for text."""
+        return self.load_language(form.language) if form.language else None
+
+
+def find_skip_rule(content: bytes) -> str:
+    """Return the rule by which a content is left out, or nothing."""
+    if len(content) > MAX_FILE_BYTES:
+        return OVERSIZED
+    if b"\0" in content:
+        return "binary"
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return "not-utf-8"
+    return _find_machine_rule(content)
+
+
+def _find_machine_rule(content: bytes) -> str:
+    if _GENERATED.search(content[:_HEAD_BYTES]):
+        return "generated"
+    if len(content) > MAX_LINE_CHARACTERS and _LONG_LINE.search(content):
+        return "long-lines"
+    return ""
+
+
+def read_content(language: Language | None, form: Form, content: bytes, rule: str = "") -> Content:
+    """Return what is stored of a content; `rule` says that it was left out before it was read."""
+    rule = rule or find_skip_rule(content)
+    if rule:
+        facts = FileFacts(form.language, skipped=rule)
+        return Content(facts, encode_outline(facts), b"", b"")
+    facts = language.extract(form.suffix, content) if language is not None else FileFacts("")
+    document = encode_document(facts, content.decode("utf-8"))
+    return Content(facts, encode_outline(facts), encode_references(facts), document)

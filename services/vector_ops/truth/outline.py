@@ -1,0 +1,131 @@
+"""What one file answers to the questions of others, and the stable ids of its symbols."""
+
+from collections import defaultdict
+from functools import cached_property
+from hashlib import blake2b
+from itertools import islice
+
+from services.vector_ops.languages.facts import FILE, FileFacts, Import
+
+_POSITIVE = (1 << 63) - 1
+
+
+def hash_id(path: str, qualname: str, ordinal: int) -> int:
+    """Return the stable id of a symbol: 63 bits. The file itself has ordinal -1."""
+    key = f"{path}\0{qualname}\0{ordinal}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(key, digest_size=8).digest(), "little") & _POSITIVE
+
+
+def file_id_of(path: str) -> int:
+    """Return the stable id of the symbol that stands for a file."""
+    return hash_id(path, "", FILE)
+
+
+def split_owner(qualname: str) -> str:
+    """Return the last part of the owner's name: `b` of `a.b.c`; nothing for a name of the top level."""
+    return qualname.rpartition(".")[0].rpartition(".")[2]
+
+
+class Outline:
+    """The facts of a content (references aside) with its answers; they depend on the content alone."""
+
+    def __init__(self, facts: FileFacts) -> None:
+        self.facts = facts
+
+    @cached_property
+    def by_qualname(self) -> dict[str, list[int]]:
+        """Return the places of the symbols with each qualified name."""
+        found: dict[str, list[int]] = defaultdict(list)
+        for at, symbol in enumerate(self.facts.symbols):
+            found[symbol.qualname].append(at)
+        return dict(found)
+
+    @cached_property
+    def by_owner(self) -> dict[str, list[int]]:
+        """Return the places of the symbols whose owner has each qualified name."""
+        found: dict[str, list[int]] = defaultdict(list)
+        for at, symbol in enumerate(self.facts.symbols):
+            owner = symbol.qualname.rpartition(".")[0]
+            if owner:
+                found[owner].append(at)
+            elif symbol.owner != FILE:
+                found[self.facts.symbols[symbol.owner].qualname].append(at)
+        return dict(found)
+
+    @cached_property
+    def by_name(self) -> dict[str, list[int]]:
+        """Return the places of the symbols with each name, and with each `Owner.name`."""
+        found: dict[str, list[int]] = defaultdict(list)
+        for at, symbol in enumerate(self.facts.symbols):
+            found[symbol.name].append(at)
+            if owner := symbol.qualname.rpartition(".")[0]:
+                found[f"{owner.rpartition('.')[2]}.{symbol.name}"].append(at)
+        return dict(found)
+
+    @cached_property
+    def by_local(self) -> dict[str, list[Import]]:
+        """Return the imports of the file's level by the name they bind."""
+        found: dict[str, list[Import]] = defaultdict(list)
+        for entry in self.facts.imports:
+            if entry.scope == FILE:
+                found[entry.local].append(entry)
+        return dict(found)
+
+    @cached_property
+    def ordinals(self) -> list[int]:
+        """Return for each symbol how many before it have the same qualified name."""
+        seen: dict[str, int] = {}
+        ordinals = []
+        for symbol in self.facts.symbols:
+            ordinals.append(seen.get(symbol.qualname, 0))
+            seen[symbol.qualname] = ordinals[-1] + 1
+        return ordinals
+
+    @cached_property
+    def marks(self) -> list[tuple[object, ...]]:
+        """Return for each symbol what others can see of it: all but its position and its doc comment."""
+        symbols, ordinals = self.facts.symbols, self.ordinals
+        return [
+            (
+                symbol.name,
+                symbol.qualname,
+                ordinal,
+                symbol.kind,
+                symbol.signature,
+                symbol.type,
+                symbol.bases,
+                symbol.is_test,
+                None if symbol.owner == FILE else (symbols[symbol.owner].qualname, ordinals[symbol.owner]),
+            )
+            for symbol, ordinal in zip(symbols, ordinals, strict=True)
+        ]
+
+    def ids(self, path: str) -> list[int]:
+        """Return the stable ids of the symbols at `path`; the file's own is the last, so that FILE (-1) finds it."""
+        ids = [
+            hash_id(path, symbol.qualname, ordinal)
+            for symbol, ordinal in zip(self.facts.symbols, self.ordinals, strict=True)
+        ]
+        ids.append(file_id_of(path))
+        return ids
+
+
+class OutlineCache:
+    """Outlines by content, bounded by the number of symbols that they hold; the older half goes when it is full."""
+
+    def __init__(self, max_symbols: int = 200_000) -> None:
+        self._max_symbols = max_symbols
+        self._symbols = 0
+        self._outlines: dict[tuple[str, str], Outline] = {}
+
+    def get(self, key: tuple[str, str]) -> Outline | None:
+        """Return the outline of (blob sha, form)."""
+        return self._outlines.get(key)
+
+    def put(self, key: tuple[str, str], outline: Outline) -> None:
+        """Keep an outline."""
+        self._outlines[key] = outline
+        self._symbols += 1 + len(outline.facts.symbols)
+        if self._symbols > self._max_symbols:
+            for old in list(islice(self._outlines, len(self._outlines) // 2)):
+                self._symbols -= 1 + len(self._outlines.pop(old).facts.symbols)

@@ -1,0 +1,102 @@
+"""The questions that resolution asks: recorded by a hash, and compared when a file changes.
+
+A question is a letter for the primitive of `World` and its arguments. Two questions with the same hash only make a file
+be resolved again without need.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+from zlib import crc32
+
+from services.vector_ops.languages.facts import FileFacts, Import
+from services.vector_ops.languages.world import SymbolAt, World
+from services.vector_ops.truth.outline import Outline
+
+
+def hash_questions(family: str, questions: Iterable[str]) -> set[int]:
+    """Return 32-bit hashes of questions that were asked in the world of a family."""
+    seed = crc32(family.encode())
+    return {crc32(question.encode("utf-8", "surrogatepass"), seed) for question in questions}
+
+
+class RecordingWorld:
+    """Passes questions on and keeps them, for one file.
+
+    What a file asks about itself is left out when no other file shares its unit: it is resolved again anyway when it
+    changes, and it is told by the question `p` when another file comes to share the unit.
+    """
+
+    def __init__(self, world: World, own_unit: str) -> None:
+        self.questions = {f"p\0{own_unit}"}
+        self._world = world
+        self._alone = own_unit if len(world.paths_in(own_unit)) == 1 else None
+
+    def exists(self, path: str) -> bool:
+        self.questions.add(f"e\0{path}")
+        return self._world.exists(path)
+
+    def facts(self, path: str) -> FileFacts | None:
+        self.questions.add(f"f\0{path}")
+        return self._world.facts(path)
+
+    def unit(self, path: str) -> str:
+        self.questions.add(f"u\0{path}")
+        return self._world.unit(path)
+
+    def paths_in(self, unit: str) -> tuple[str, ...]:
+        self.questions.add(f"p\0{unit}")
+        return self._world.paths_in(unit)
+
+    def modules(self, tail: str) -> tuple[str, ...]:
+        self.questions.add(f"t\0{tail}")
+        return self._world.modules(tail)
+
+    def symbols(self, unit: str, qualname: str) -> tuple[SymbolAt, ...]:
+        if unit != self._alone:
+            self.questions.add(f"s\0{unit}\0{qualname}")
+        return self._world.symbols(unit, qualname)
+
+    def members(self, unit: str, qualname: str) -> tuple[SymbolAt, ...]:
+        if unit != self._alone:
+            self.questions.add(f"m\0{unit}\0{qualname}")
+        return self._world.members(unit, qualname)
+
+    def bindings(self, unit: str, local: str) -> tuple[tuple[str, Import], ...]:
+        if unit != self._alone:
+            self.questions.add(f"b\0{unit}\0{local}")
+        return self._world.bindings(unit, local)
+
+    def named(self, name: str) -> tuple[SymbolAt, ...] | None:
+        self.questions.add(f"n\0{name}")
+        return self._world.named(name)
+
+
+class Answers(NamedTuple):
+    """What one file contributes to the answers. `names` are kept apart: past a cap they answer nothing."""
+
+    entries: dict[str, object]
+    names: dict[str, object]
+
+
+NO_ANSWERS = Answers({}, {})
+
+
+def list_answers(path: str, content: str, unit: str, tails: Iterable[str], outline: Outline) -> Answers:
+    """Return what a file answers; `content` identifies all its facts."""
+    marks = outline.marks
+    entries: dict[str, object] = {f"e\0{path}": True, f"f\0{path}": content, f"u\0{path}": unit, f"p\0{unit}": path}
+    for tail in tails:
+        entries[f"t\0{tail}"] = path
+    for qualname, places in outline.by_qualname.items():
+        entries[f"s\0{unit}\0{qualname}"] = [marks[at] for at in places]
+    for qualname, places in outline.by_owner.items():
+        entries[f"m\0{unit}\0{qualname}"] = [marks[at] for at in places]
+    for local, imports in outline.by_local.items():
+        entries[f"b\0{unit}\0{local}"] = [entry._replace(line=0, column=0) for entry in imports]
+    names: dict[str, object] = {name: [marks[at] for at in places] for name, places in outline.by_name.items()}
+    return Answers(entries, names)
+
+
+def compare(old: dict[str, object], new: dict[str, object]) -> set[str]:
+    """Return the questions whose answers differ."""
+    return {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}

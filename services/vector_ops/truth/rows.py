@@ -1,0 +1,69 @@
+"""Rows of the tables, made from facts."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from services.vector_ops.languages.world import Edge
+from services.vector_ops.truth.outline import Outline, split_owner
+from services.vector_ops.truth.questions import hash_questions
+from services.vector_ops.truth.schema import ROW_BITS, ROW_MASK
+
+SYMBOL_VALUES = "(?,?,?,?,?,?,?,?,?,?,?,?,?)"
+EDGE_VALUES = "(?,?,?,?,?,?,?)"
+
+Row = tuple[Any, ...]
+
+
+class FindIds(Protocol):
+    """Returns the stable ids of the symbols of a path (the file's own last); nothing for an unknown one."""
+
+    def __call__(self, path: str) -> Sequence[int]: ...
+
+
+def row_range(file_id: int) -> tuple[int, int]:
+    """Return the first and the last possible row number of a file's symbols or edges."""
+    return file_id << ROW_BITS, (file_id << ROW_BITS) | ROW_MASK
+
+
+def symbol_rows(file_id: int, path: str, outline: Outline, ids: Sequence[int], *, is_test: bool) -> Iterator[Row]:
+    """Yield the rows of a file's symbols, its own first."""
+    row = file_id << ROW_BITS
+    yield (row, ids[-1], path, "", path, "file", 1, 1, 1, 1, "", "", is_test)
+    for symbol in outline.facts.symbols:
+        row += 1
+        yield (
+            row,
+            ids[(row & ROW_MASK) - 1],
+            symbol.name,
+            split_owner(symbol.qualname),
+            symbol.qualname,
+            symbol.kind,
+            symbol.line,
+            symbol.column,
+            symbol.start_line,
+            symbol.end_line,
+            symbol.signature,
+            symbol.doc,
+            symbol.is_test,
+        )
+
+
+def edge_rows(file_id: int, path: str, edges: Iterable[Edge], find_ids: FindIds) -> Iterator[Row]:
+    """Yield the rows of a file's edges; one whose end is not in the index is left out."""
+    row = file_id << ROW_BITS
+    sources = find_ids(path)
+    for source, target_path, target_at, kind, tier, line, column in edges:
+        targets = find_ids(target_path)
+        if target_at < len(targets):
+            yield (row, sources[source], targets[target_at], int(kind), int(tier), line, column)
+            row += 1
+
+
+def pack_questions(family: str, questions: Iterable[str]) -> bytes:
+    """Return the sorted hashes of questions as bytes."""
+    hashes = hash_questions(family, questions)
+    packed = np.fromiter(hashes, np.uint32, len(hashes))
+    packed.sort()
+    return packed.tobytes()

@@ -1,0 +1,186 @@
+"""The truth store: the index of one repository in one SQLite file; edges included, level with one commit."""
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from services.vector_ops.protocol import IndexUnwritableError
+from services.vector_ops.truth.building import Builder, build_file
+from services.vector_ops.truth.contents import Forms
+from services.vector_ops.truth.index_file import find_fault, hold_lock, is_damage, read_inode, set_aside
+from services.vector_ops.truth.ports import Applied, IsStopping, LanguageName, LoadLanguage, Source, State
+from services.vector_ops.truth.reading import Reader
+from services.vector_ops.truth.view import ReadBlob, StoredView
+from services.vector_ops.truth.writing import Writer, make_reader, read_state
+
+LOG = logging.getLogger("direng.vector_ops")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class TruthStore:
+    """Safe for several threads and several processes.
+
+    The lock (`flock` on a file beside the index) is held only while writing; readers work on WAL snapshots without it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        load_language: LoadLanguage,
+        language_name: LanguageName,
+        *,
+        now: Callable[[], datetime] = _now,
+        make_lineage: Callable[[], str] = lambda: uuid4().hex[:12],
+    ) -> None:
+        self._path = path
+        self._forms = Forms(load_language, language_name)
+        self._now = now
+        self._make_lineage = make_lineage
+        self._writing = threading.Lock()
+        self._reading = threading.Lock()
+        self._writer: Writer | None = None
+        self._readers: list[Reader] = []
+        self._notes: list[str] = []
+
+    def peek_state(self) -> State | None:
+        """Return what the index was built from; None when there is no usable index."""
+        if not self._path.exists() or find_fault(self._path):
+            return None
+        try:
+            reader = self._take_reader({})
+        except sqlite3.DatabaseError:
+            return None
+        try:
+            return read_state(reader.connection)
+        finally:
+            self._give_back(reader)
+
+    def refresh(self, source: Source, *, wait_s: float, is_stopping: IsStopping = lambda: False) -> Applied:
+        """Bring the file level with HEAD in one transaction.
+
+        Raises UnindexableError, IndexBusyError, IndexUnwritableError, IndexingStoppedError.
+        """
+        try:
+            with self._writing, hold_lock(self._path, wait_s):
+                return self._refresh(source, is_stopping)
+        except (sqlite3.Error, OSError) as error:
+            self._close_writer()
+            if is_damage(error) and self._path.exists():
+                self._set_aside(f"it cannot be read ({error})")
+            raise IndexUnwritableError(f"the index {self._path} cannot be written: {error}") from error
+
+    def _refresh(self, source: Source, is_stopping: IsStopping) -> Applied:
+        self._check_file()
+        if not self._path.exists():
+            return self._build(source, is_stopping)
+        if self._writer is None:
+            self._writer = Writer(self._path, self._forms)
+        applied = self._writer.refresh(source, self._now, is_stopping)
+        return self._with_notes(applied)
+
+    def _check_file(self) -> None:
+        """Let go of a file that another process replaced; set an unusable one aside."""
+        if self._writer is not None and self._writer.inode != read_inode(self._path):
+            self._close_writer()
+        if self._writer is None and self._path.exists():
+            fault = find_fault(self._path) if self._path.stat().st_size else "it is empty"
+            if fault:
+                self._set_aside(fault)
+
+    def _build(self, source: Source, is_stopping: IsStopping) -> Applied:
+        head = source.read_head()
+        state = State(head.commit_sha, head.commit_time, self._now(), 1)
+        wanted = dict(source.list_blobs(head.commit_sha))
+        read = make_reader(source, self._forms)
+        built = build_file(
+            self._path,
+            self._make_lineage(),
+            state,
+            wanted,
+            lambda connection: Builder(connection, self._forms, read, is_stopping),
+        )
+        self._writer = Writer(self._path, self._forms)
+        files, symbols, edges = self._writer.count()
+        return self._with_notes(Applied("refreshed", state, built.parsed, built.resolved, files, symbols, edges, ()))
+
+    def _with_notes(self, applied: Applied) -> Applied:
+        notes, self._notes = tuple(self._notes), []
+        return Applied(
+            applied.outcome,
+            applied.state,
+            applied.files_parsed,
+            applied.files_resolved,
+            applied.files_total,
+            applied.symbols_total,
+            applied.edges_total,
+            notes,
+        )
+
+    def _set_aside(self, fault: str) -> None:
+        aside = set_aside(self._path)
+        note = f"the index was set aside as {aside.name} and is rebuilt: {fault}"
+        self._notes.append(note)
+        LOG.warning("%s: %s", self._path, note)
+
+    @contextmanager
+    def view(self, overlay: Mapping[str, bytes | None], read_blob: ReadBlob) -> Iterator[StoredView]:
+        """Open a consistent view with `overlay` (path -> content, None: gone) on top.
+
+        Raises IndexUnwritableError after a damaged file was set aside, or when there is none yet.
+        """
+        try:
+            if not self._path.exists():
+                raise IndexUnwritableError(f"there is no index at {self._path} yet; refresh it first")
+            reader = self._take_reader(overlay)
+            try:
+                with reader.open_view(overlay, read_blob) as view:
+                    yield view
+            finally:
+                self._give_back(reader)
+        except sqlite3.DatabaseError as error:
+            if is_damage(error):
+                self._close_readers()
+                self._set_aside(f"it cannot be read ({error})")
+            raise IndexUnwritableError(f"the index {self._path} cannot be read: {error}; ask again") from error
+
+    def _take_reader(self, overlay: Mapping[str, bytes | None]) -> Reader:
+        """Return an idle reader, rather one whose overlay is alike; a new one when there is none."""
+        inode = read_inode(self._path)
+        with self._reading:
+            stale = [reader for reader in self._readers if reader.inode != inode]
+            self._readers = [reader for reader in self._readers if reader.inode == inode]
+            alike = max(self._readers, key=lambda reader: reader.likeness(overlay), default=None)
+            if alike is not None:
+                self._readers.remove(alike)
+        for reader in stale:
+            reader.close()
+        return alike if alike is not None else Reader(self._path, self._forms)
+
+    def _give_back(self, reader: Reader) -> None:
+        with self._reading:
+            self._readers.append(reader)
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._writing:
+            self._close_writer()
+        self._close_readers()
+
+    def _close_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _close_readers(self) -> None:
+        with self._reading:
+            readers, self._readers = self._readers, []
+        for reader in readers:
+            reader.close()

@@ -1,0 +1,141 @@
+"""The writing connection: one transaction for each commit that the index is brought level with."""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from services.vector_ops.truth.applying import Applier, Outcome, ReadContent
+from services.vector_ops.truth.building import write_state
+from services.vector_ops.truth.contents import MAX_FILE_BYTES, OVERSIZED, Content, Form, Forms, read_content
+from services.vector_ops.truth.dependents import Dependents, read_dependents
+from services.vector_ops.truth.index_file import connect, migrate, read_inode
+from services.vector_ops.truth.layers import Layers
+from services.vector_ops.truth.outline import OutlineCache
+from services.vector_ops.truth.ports import Applied, Head, IsStopping, Source, State
+from services.vector_ops.truth.tables import CommittedTables
+
+_KEPT_BLOBS = 2_000
+"""Facts of contents that no path has now; kept, because switching back to a branch is then free."""
+
+_KEPT_EPOCHS = 1_000
+_TIDY_EVERY = 50
+
+
+def read_state(connection: sqlite3.Connection) -> State | None:
+    """Return what the index was built from."""
+    values = dict(connection.execute("SELECT key, value FROM main.meta").fetchall())
+    if "commit_sha" not in values:
+        return None
+    commit_time, updated_at = (datetime.fromisoformat(values[key]) for key in ("commit_time", "updated_at"))
+    return State(values["commit_sha"], commit_time, updated_at, int(values["epoch"]))
+
+
+def make_reader(source: Source, forms: Forms) -> ReadContent:
+    """Return a function that reads contents from git; one that is too large is not read."""
+
+    def read(path: str, sha: str, form: Form) -> Content:  # noqa: ARG001
+        rule = OVERSIZED if source.size_blob(sha) > MAX_FILE_BYTES else ""
+        return read_content(forms.language_of(form), form, b"" if rule else source.read_blob(sha), rule)
+
+    return read
+
+
+class Writer:
+    """Keeps outlines and questions between refreshes; both are dropped when another process wrote in between."""
+
+    def __init__(self, path: Path, forms: Forms) -> None:
+        self.inode = read_inode(path)
+        self._connection = connect(path)
+        self._forms = forms
+        self._layers = Layers(self._connection, OutlineCache())
+        self._dependents: Dependents | None = None
+        self._level: int | None = None
+        self._is_checked = False
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def count(self) -> tuple[int, int, int]:
+        """Return the number of files, symbols (files' own aside) and edges."""
+        files, symbols, edges = self._connection.execute(
+            "SELECT (SELECT count(*) FROM file), (SELECT count(*) FROM symbol), (SELECT count(*) FROM edge)"
+        ).fetchone()
+        return int(files), int(symbols) - int(files), int(edges)
+
+    def refresh(self, source: Source, now: Callable[[], datetime], is_stopping: IsStopping) -> Applied:
+        """Bring the tables level with HEAD."""
+        with self._transact():
+            migrate(self._connection)
+            state = read_state(self._connection)
+            # HEAD is read under the lock: two refreshes in a row can then never move the index backwards.
+            head = source.read_head()
+            wanted = self._list_changes(source, state, head)
+            if state is not None and state.commit_sha == head.commit_sha and not wanted:
+                return Applied("fresh", state, 0, 0, *self.count())
+            epoch = 1 if state is None else state.epoch + 1
+            outcome = self._apply(source, wanted, state, is_stopping)
+            state = State(head.commit_sha, head.commit_time, now(), epoch)
+            self._log_changes(outcome, epoch)
+            write_state(self._connection, state)
+            if epoch % _TIDY_EVERY == 0:
+                self._tidy(epoch)
+            applied = Applied("refreshed", state, outcome.parsed, outcome.resolved, *self.count())
+        self._level = epoch
+        return applied
+
+    @contextmanager
+    def _transact(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._dependents = None
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def _list_changes(self, source: Source, state: State | None, head: Head) -> Mapping[str, str | None]:
+        """Return what has to change; once in the life of a process, every file is compared."""
+        if self._is_checked and state is not None:
+            if state.commit_sha == head.commit_sha:
+                return {}
+            changes = source.changes(state.commit_sha, head.commit_sha)
+            if changes is not None:
+                return changes
+        wanted = source.list_blobs(head.commit_sha)
+        present = {file.path: file for file in self._layers.list_files()}
+        changed: dict[str, str | None] = dict.fromkeys(present.keys() - wanted.keys())
+        for path, sha in wanted.items():
+            file = present.get(path)
+            if file is None or file.sha != sha or file.form != self._forms.form_of(path).key:
+                changed[path] = sha
+        self._is_checked = True
+        return changed
+
+    def _apply(
+        self, source: Source, wanted: Mapping[str, str | None], state: State | None, is_stopping: IsStopping
+    ) -> Outcome:
+        level = None if state is None else state.epoch
+        if self._dependents is None or self._level != level:
+            self._dependents = read_dependents(self._connection)
+        read = make_reader(source, self._forms)
+        tables = CommittedTables(self._connection)
+        return Applier(self._layers, tables, self._forms, self._dependents, read, is_stopping).apply(wanted)
+
+    def _log_changes(self, outcome: Outcome, epoch: int) -> None:
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO change VALUES (?, ?)", [(epoch, path) for path in outcome.touched]
+        )
+        self._connection.execute("INSERT OR IGNORE INTO meta VALUES ('changes_since', ?)", (str(epoch - 1),))
+
+    def _tidy(self, epoch: int) -> None:
+        """Forget the oldest unused contents and the oldest changes beyond what is kept."""
+        unused = "SELECT id FROM blob WHERE id NOT IN (SELECT blob_id FROM file) ORDER BY id DESC LIMIT -1 OFFSET ?"
+        gone = self._connection.execute(unused, (_KEPT_BLOBS,)).fetchall()
+        self._connection.executemany("DELETE FROM blob WHERE id = ?", gone)
+        since = epoch - _KEPT_EPOCHS
+        if self._connection.execute("DELETE FROM change WHERE epoch <= ?", (since,)).rowcount > 0:
+            self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('changes_since', ?)", (str(since),))
