@@ -70,6 +70,10 @@ class Choices:
             rule = self._folders[each] = rule or self._find_own_rule(each)
         return rule
 
+    def is_vendored(self, folder: str) -> bool:
+        """Return whether the folder itself has a manifest."""
+        return folder in self._vendored
+
     def _find_own_rule(self, folder: str) -> str:
         if folder in self._vendored:
             return VENDORED

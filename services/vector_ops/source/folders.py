@@ -25,8 +25,12 @@ class FolderWalk:
         pending = list(tops)
         while pending:
             folder = pending.pop()
+            if self.is_closed(folder):
+                if watch is not None and self._is_closed_from_within(folder):
+                    watch.add(folder)
+                continue
             # First the watch, then the look: what is made in between is seen twice rather than never.
-            if self.is_closed(folder) or (watch is not None and not watch.add(folder)):
+            if watch is not None and not watch.add(folder):
                 continue
             folders, files = self._list(folder)
             pending.extend(folders)
@@ -39,7 +43,7 @@ class FolderWalk:
             return False
         if not is_text(folder) or find_folder_rule(folder) or self._choices.find_folder_rule(folder):
             return True
-        if os.path.lexists(f"{self._root}/{folder}/.git"):
+        if self._is_repository(folder):
             return True
         return folder not in self._tracked and bool(self._repository.path_is_ignored(f"{folder}/"))
 
@@ -47,10 +51,17 @@ class FolderWalk:
         """Return whether a folder on the way to `path` is a repository of its own."""
         folder = path.rpartition("/")[0]
         while folder:
-            if os.path.lexists(f"{self._root}/{folder}/.git"):
+            if self._is_repository(folder):
                 return True
             folder = folder.rpartition("/")[0]
         return False
+
+    def _is_closed_from_within(self, folder: str) -> bool:
+        """Return whether it is a file in the folder that closes it: when that goes, the folder opens."""
+        return is_text(folder) and (self._choices.is_vendored(folder) or self._is_repository(folder))
+
+    def _is_repository(self, folder: str) -> bool:
+        return os.path.lexists(f"{self._root}/{folder}/.git")
 
     def _list(self, folder: str) -> tuple[list[str], list[str]]:
         start = f"{folder}/" if folder else ""

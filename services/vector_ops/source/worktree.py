@@ -22,7 +22,7 @@ from services.vector_ops.source.repository import GitSource
 from services.vector_ops.source.rules import find_path_rule
 from services.vector_ops.source.watching import FolderWatch, Touched, WatchLimitError, is_text, open_watch
 
-_MAX_ROUNDS = 3
+_MAX_ROUNDS = 8
 _IN_TREE = FileStatus.WT_MODIFIED | FileStatus.WT_DELETED | FileStatus.WT_TYPECHANGE | FileStatus.WT_UNREADABLE
 _DECIDING = frozenset((".gitignore", IGNORE_FILE, ".git"))
 
@@ -45,7 +45,8 @@ class Worktree:
         self._choices = Choices({}, ())
         self._base_choices = self._choices
         self._tracked: set[str] = set()
-        self._marks: tuple[object, object] | None = None
+        self._settings_mark: object = self._mark_settings()
+        self._index_mark: object = None
         self._root = -1
 
     def close(self) -> None:
@@ -85,14 +86,13 @@ class Worktree:
         if self._root < 0:
             self._root = os.open(self._source.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         settings, index = self._mark_settings(), _mark(f"{self._source.git_dir}/index")
-        if self._marks is not None and settings != self._marks[0]:
+        if settings != self._settings_mark:
             self._source.reopen()  # libgit2 reads where the user's own ignore file is only then
             self._base = ""
-        is_staged = self._marks is None or index != self._marks[1]
-        if not self._try_advance(base_sha, is_staged=is_staged):
+        if not self._try_advance(base_sha, is_staged=index != self._index_mark):
             self._forget()
             self._restart(base_sha, has_index=index is not None)
-        self._base, self._marks = base_sha, (settings, index)
+        self._base, self._settings_mark, self._index_mark = base_sha, settings, index
 
     def _try_advance(self, base_sha: str, *, is_staged: bool) -> bool:
         if self._watch is None or not self._base:
@@ -106,7 +106,8 @@ class Worktree:
     def _mark_settings(self) -> tuple[object, ...]:
         common = self._source.common_dir
         own = pygit2.settings.search_path[ConfigLevel.XDG]
-        return tuple(map(_mark, (f"{common}/info/exclude", f"{common}/config", f"{own}/ignore")))
+        worktree = f"{self._source.git_dir}/config.worktree"
+        return tuple(map(_mark, (f"{common}/info/exclude", f"{common}/config", worktree, f"{own}/ignore")))
 
     # From scratch
 
@@ -127,10 +128,13 @@ class Worktree:
     def _walk_all(self, choices: Choices) -> list[str]:
         """Walk and watch everything, with the choices that the disk has now; they decide where the walk goes."""
         found: list[str] = []
+        deciding = {*choices.ignore_files, *choices.manifests}
         for _ in range(_MAX_ROUNDS):
             self._choices = choices
             found = self._walk_watched()
-            choices = self._read_choices(found)
+            # Those of an earlier round stay: a manifest hides the folder that it is in.
+            deciding.update(filter(is_choice, found))
+            choices = self._read_choices(deciding)
             if choices.digest == self._choices.digest:
                 break
             self._forget()
@@ -151,17 +155,18 @@ class Worktree:
     def _walker(self) -> FolderWalk:
         return FolderWalk(str(self._source.root), self._source.repository, self._choices, self._tracked)
 
-    def _read_choices(self, found: Iterable[str]) -> Choices:
-        """Return what the files on disk say about other files."""
+    def _read_choices(self, deciding: Iterable[str]) -> Choices:
+        """Return what these files say about others, as they are on disk."""
         ignore_files: dict[str, bytes] = {}
         manifests: list[str] = []
-        for path in found:
-            if not is_choice(path) or not self._is_included(path):
+        for path in deciding:
+            file = read_plain(self._root, path)
+            if file is None or not self._is_included(path):
                 continue
-            if not path.endswith(IGNORE_FILE):
-                manifests.append(path)
-            elif (file := read_plain(self._root, path)) is not None:
+            if path.endswith(IGNORE_FILE):
                 ignore_files[path] = file.content
+            else:
+                manifests.append(path)
         return Choices(ignore_files, manifests)
 
     def _list_changed(self) -> list[str]:
@@ -194,8 +199,9 @@ class Worktree:
             news.update(self._list_staged(base_sha))
         if is_moved or is_staged:
             candidates.update(news, self._overlay.paths())
-        candidates.update(self._enter(base_sha, touched.folders | (folders_of(news) - self._tracked)))
-        self._tracked |= folders_of(news)
+        newly_tracked = folders_of(news) - self._tracked  # git's ignore files do not hide them any more
+        self._tracked |= newly_tracked
+        candidates.update(self._enter(base_sha, touched.folders | newly_tracked))
         if self._overlay.is_cut or len(candidates) > MAX_FILES:
             raise _StaleError
         self._judge_all(base_sha, candidates, ())
