@@ -1,0 +1,1 @@
+"""Search and impact: which places of the code a question is about, and what a change reaches."""

@@ -1,0 +1,78 @@
+"""The signals that say how well each file and each chunk answers a question, before they are weighed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from services.vector_ops.lexical.arrays import Corpus, Scores, Weights, weigh_rarity
+from services.vector_ops.lexical.documents import OWN_NAME, OWNER_NAME
+from services.vector_ops.lexical.terms import hash_term
+from services.vector_ops.retrieval.places import PathIndex
+from services.vector_ops.retrieval.question import Question
+
+FILE_BM25 = Weights(1.2, 0.75)
+CHUNK_BM25 = Weights(1.2, 0.75)
+PATH_BM25 = Weights(1.2, 0.5)
+_TITLE_NAME = 2.0
+_MIN_NAME_LENGTH = 3
+_MAX_DEFINING_SHARE = 0.05
+_PAIR = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Signals by name: `files` over the files of a corpus, `chunks` over its chunks; not normalised."""
+
+    files: Mapping[str, Scores]
+    chunks: Mapping[str, Scores]
+
+
+def gather_evidence(corpus: Corpus, index: PathIndex, question: Question) -> Evidence:
+    """Return the signals that the text and the names of the code give."""
+    chunk_words = corpus.chunks.rank(question.terms, question.boosts, CHUNK_BM25)
+    chunk_names = match_names(corpus, question)
+    mentions = question.mentions
+    files = {
+        "words": corpus.files.rank(question.terms, question.boosts, FILE_BM25),
+        "chunk_words": corpus.best_of_file(chunk_words),
+        "names": corpus.best_of_file(chunk_names),
+        "path_words": corpus.path_terms.rank(question.terms, question.boosts, PATH_BM25),
+        "paths": np.maximum(index.match_paths(mentions.paths), index.match_folders(mentions.folders)),
+        "frames": index.match_frames(mentions.frames),
+        "modules": index.match_modules(mentions.dotted),
+    }
+    return Evidence(files, {"words": chunk_words, "names": chunk_names})
+
+
+def match_names(corpus: Corpus, question: Question) -> Scores:
+    """Return for each chunk how rare the wanted names are that it defines; a name with its class counts more."""
+    scores = np.zeros(len(corpus.chunk_file))
+    for name, owner in _wanted_names(question):
+        weight = _TITLE_NAME if name in question.title_names else 1.0
+        terms = np.array([hash_term(name.lower()), hash_term(owner.lower())], np.uint32)
+        (docs, flags), (owner_docs, owner_flags) = corpus.names.find(terms)
+        own = docs[(flags & OWN_NAME) > 0]
+        if not len(own) or len(own) > max(20, _MAX_DEFINING_SHARE * corpus.names.count):
+            continue
+        gain = weight * weigh_rarity(len(own), corpus.names.count)
+        scores[own] += gain
+        if owner:
+            around = owner_docs[(owner_flags & OWNER_NAME) > 0]
+            scores[np.intersect1d(own, around)] += _PAIR * gain
+    return scores
+
+
+def _wanted_names(question: Question) -> Sequence[tuple[str, str]]:
+    """Return (name, owner) pairs: the identifiers that look like code, and the links of dotted chains."""
+    wanted: dict[tuple[str, str], None] = {}
+    owned: set[str] = set()
+    for parts in question.mentions.dotted:
+        for owner, name in pairwise(parts):
+            wanted[name, owner] = None
+            owned.add(name)
+    for name in (*question.mentions.names, *(parts[0] for parts in question.mentions.dotted)):
+        if name not in owned:
+            wanted[name, ""] = None
+    return [(name, owner) for name, owner in wanted if len(name) >= _MIN_NAME_LENGTH]
