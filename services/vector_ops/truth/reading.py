@@ -19,7 +19,7 @@ class Reader:
         self.inode = read_inode(path)
         self.connection = connect(path)
         self._layers = Layers(self.connection, OutlineCache())
-        self._overlay = Overlay(self.connection, self._layers, forms)  # noqa: F821
+        self._overlay = Overlay(self.connection, self._layers, forms)
 
     def likeness(self, overlay: Mapping[str, bytes | None]) -> int:
         """Return how much of an overlay is here already; negative for what would have to go."""
