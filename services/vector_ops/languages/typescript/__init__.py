@@ -1,0 +1,1 @@
+"""TypeScript and JavaScript: one language of one family, `ecmascript`."""
