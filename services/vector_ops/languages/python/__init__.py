@@ -1,0 +1,1 @@
+"""Python at full depth."""

@@ -1,0 +1,109 @@
+"""Annotations as text to what an instance of the annotated type is: works alike for code and for quoted names."""
+
+import re
+from collections.abc import Callable
+
+Values = tuple[str, ...]
+
+PLAIN = "!"
+"""A value of no type of the repository: a number, a string, what a builtin gives."""
+
+_TOKEN = re.compile(r"[^\W\d][\w.]*|\"[^\"]*\"|'[^']*'|[\[\],|()]|\.\.\.|\S")
+_MAX_TOKENS = 200
+_MAX_DEPTH = 12
+_TRANSPARENT = frozenset({"Optional", "Annotated", "Final", "ClassVar", "Required", "NotRequired", "ReadOnly", "Awaitable", "InitVar"})  # fmt: skip
+_CONTAINERS = frozenset({
+    "list", "List", "Iterable", "Iterator", "Sequence", "MutableSequence", "set", "Set", "frozenset", "FrozenSet", "tuple", "Tuple",
+    "Generator", "AsyncIterator", "AsyncIterable", "AsyncGenerator", "Collection", "deque", "Deque", "ContextManager",
+    "AbstractContextManager", "AsyncContextManager", "AbstractAsyncContextManager", "Reversible", "AbstractSet",
+})  # fmt: skip
+_MAPPINGS = frozenset({"dict", "Dict", "Mapping", "MutableMapping", "defaultdict", "DefaultDict", "OrderedDict", "WeakValueDictionary", "ChainMap"})  # fmt: skip
+_OPAQUE = frozenset({"Literal", "Any", "None", "object", "NoReturn", "Never", "TypeGuard", "TypeIs", "LiteralString"})
+
+
+class AnnotationReader:
+    """Reads one annotation; `look_up` says what a dotted name stands for."""
+
+    def __init__(self, text: str, look_up: Callable[[str], Values]) -> None:
+        self._tokens = _TOKEN.findall(text)
+        self._at = 0
+        self._look_up = look_up
+
+    def read(self) -> Values:
+        """Return the values that a thing of this type may be; nothing when the type cannot be told."""
+        return self._read_union(0) if len(self._tokens) <= _MAX_TOKENS else ()
+
+    def _peek(self) -> str:
+        return self._tokens[self._at] if self._at < len(self._tokens) else ""
+
+    def _read_union(self, depth: int) -> Values:
+        found = self._read_one(depth)
+        while self._peek() == "|":
+            self._at += 1
+            found += self._read_one(depth)
+        return tuple(dict.fromkeys(found))
+
+    def _read_one(self, depth: int) -> Values:
+        token = self._peek()
+        if not token or token in "],)" or depth > _MAX_DEPTH:
+            return ()
+        self._at += 1
+        if token[0] in "\"'":
+            return AnnotationReader(token[1:-1], self._look_up).read() if depth < _MAX_DEPTH else ()
+        if token in "([":
+            inner = self._read_list(depth + 1)
+            return inner[0] if len(inner) == 1 else ()
+        if not (token[0].isalpha() or token[0] == "_"):
+            return ()
+        if self._peek() != "[":
+            return self._read_name(token)
+        self._at += 1
+        return self._read_generic(token, depth + 1)
+
+    def _read_list(self, depth: int) -> list[Values]:
+        found: list[Values] = []
+        while self._peek() and self._peek() not in "])":
+            before = self._at
+            found.append(self._read_union(depth))
+            if self._peek() == "," or self._at == before:
+                self._at += 1
+        self._at += 1
+        return found
+
+    def _read_name(self, name: str) -> Values:
+        if name == "None":
+            return ()
+        last = name.rpartition(".")[2]
+        if last in _OPAQUE:
+            return ()
+        return tuple(PLAIN if one.startswith(PLAIN) else f"{one}()" for one in self._look_up(name))
+
+    def _read_generic(self, name: str, depth: int) -> Values:
+        last = name.rpartition(".")[2]
+        parts = self._read_list(depth)
+        if last in _OPAQUE:
+            return (PLAIN,) if last == "Literal" else ()
+        if not parts:
+            return self._read_name(name)
+        if last == "Union":
+            return tuple(dict.fromkeys(one for part in parts for one in part))
+        if last in _TRANSPARENT:
+            return parts[0]
+        if last == "Coroutine":
+            return parts[-1]
+        if last in {"type", "Type"}:
+            return tuple(one.removesuffix("()") for one in parts[0])
+        return self._read_nested(name, last, parts)
+
+    def _read_nested(self, name: str, last: str, parts: list[Values]) -> Values:
+        if last in _CONTAINERS:
+            return _mark(parts[0], "#")
+        if last in _MAPPINGS:
+            return _mark(parts[-1], "#")
+        if last == "Callable":
+            return _mark(parts[-1], "~")
+        return self._read_name(name)
+
+
+def _mark(values: Values, mark: str) -> Values:
+    return tuple(one if one == PLAIN else one + mark for one in values) or (PLAIN,)

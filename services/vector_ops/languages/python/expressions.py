@@ -1,0 +1,215 @@
+"""What an expression may hold."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tree_sitter import Node
+
+from services.vector_ops.languages.python.annotations import PLAIN, Values
+from services.vector_ops.languages.python.flows import Flows
+from services.vector_ops.languages.python.literals import Literals
+from services.vector_ops.languages.python.scopes import Scope
+from services.vector_ops.languages.python.syntax import field
+from services.vector_ops.languages.python.values import MAX_LENGTH, Names, step, unite
+
+_MAX_DEPTH = 16
+_PASSING = frozenset({"list", "tuple", "set", "frozenset", "sorted", "reversed", "iter", "deque"})
+
+
+class Super(NamedTuple):
+    """The class that `super()` is written in."""
+
+    target: str
+
+
+class Evaluator:
+    """Evaluates the expressions of one file."""
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self.literals = Literals(names)
+        self.flows = Flows(names, self.literals)
+        self._depth = 0
+        self._kinds: dict[str, Callable[[Node, Scope], Values]] = {
+            "identifier": self._read_name,
+            "attribute": self._read_attribute,
+            "dotted_name": self._read_dotted,
+            "call": self._read_call,
+            "subscript": self._read_subscript,
+            "parenthesized_expression": self._read_inner,
+            "await": self._read_inner,
+            "expression_list": self.literals.read_sequence,
+            "list": self.literals.read_sequence,
+            "tuple": self.literals.read_sequence,
+            "set": self.literals.read_sequence,
+            "dictionary": self.literals.read_mapping,
+            "list_comprehension": self.literals.read_comprehension,
+            "set_comprehension": self.literals.read_comprehension,
+            "generator_expression": self.literals.read_comprehension,
+            "dictionary_comprehension": self.literals.read_comprehension,
+            "conditional_expression": self._read_conditional,
+            "boolean_operator": self._read_boolean,
+            "named_expression": self._read_walrus,
+            "binary_operator": self._read_binary,
+            "lambda": self._read_lambda,
+            "string": self._read_constant,
+            "integer": self._read_constant,
+            "yield": self._read_yield_from,
+            "none": _read_nothing,
+        }
+        names.evaluate = self.evaluate
+        names.take_item = self.literals.take_path
+        names.iterate = self.literals.iterate
+        names.enter = _enter
+        names.flow = self.flows.flow_into
+
+    def evaluate(self, node: Node, scope: Scope) -> Values:
+        """Return what an expression may hold; nothing when that cannot be told."""
+        handler = self._kinds.get(node.type)
+        if handler is None:
+            return (PLAIN,) if node.type in _PLAIN_KINDS else ()
+        if self._depth > _MAX_DEPTH:
+            return ()
+        self._depth += 1
+        try:
+            return handler(node, scope)
+        finally:
+            self._depth -= 1
+
+    def _read_name(self, node: Node, scope: Scope) -> Values:
+        return self.names.look_up(self.names.walk.read(node), scope, node.start_byte)
+
+    def _read_dotted(self, node: Node, scope: Scope) -> Values:
+        head, *rest = self.names.walk.read(node).split(".")
+        return tuple(_walk_steps(one, rest) for one in self.names.look_up(head, scope, node.start_byte))
+
+    def _read_attribute(self, node: Node, scope: Scope) -> Values:
+        owner, name = node.named_child(0), node.named_child(node.named_child_count - 1)
+        if owner is None or name is None:
+            return ()
+        values = self.evaluate(owner, scope)
+        if not values:
+            return ()
+        text = self.names.walk.read(name)
+        return tuple(found for one in values if len(found := step(one, text)) <= MAX_LENGTH)
+
+    def _read_inner(self, node: Node, scope: Scope) -> Values:
+        inner = node.named_child(0)
+        return self.evaluate(inner, scope) if inner is not None else ()
+
+    def _read_conditional(self, node: Node, scope: Scope) -> Values:
+        children = node.named_children
+        if len(children) != 3:  # noqa: PLR2004 - value, condition, other value
+            return ()
+        return unite([self.evaluate(children[0], scope), self.evaluate(children[2], scope)])
+
+    def _read_boolean(self, node: Node, scope: Scope) -> Values:
+        return unite([self.evaluate(child, scope) for child in node.named_children if child.type != "comment"])
+
+    def _read_binary(self, node: Node, scope: Scope) -> Values:
+        left = node.named_child(0)
+        values = self.evaluate(left, scope) if left is not None else ()
+        return (PLAIN,) if values and all(one[0] in "!'" for one in values) else ()
+
+    def _read_walrus(self, node: Node, scope: Scope) -> Values:
+        value = field(node, "value")
+        return self.evaluate(value, scope) if value is not None else ()
+
+    def _read_lambda(self, node: Node, _scope: Scope) -> Values:
+        return self.flows.read_lambda(node)
+
+    def _read_constant(self, node: Node, _scope: Scope) -> Values:
+        if node.end_byte - node.start_byte > MAX_LENGTH or (node.type == "string" and node.named_child_count > 3):  # noqa: PLR2004
+            return (PLAIN,)
+        text = self.names.walk.read(node)
+        return (f"'{text[1:-1]}",) if text[0] in "\"'" else (f"'#{text}",)
+
+    def _read_yield_from(self, node: Node, scope: Scope) -> Values:
+        inner = node.named_child(0)
+        return self.literals.iterate(self.evaluate(inner, scope)) if inner is not None else ()
+
+    def _read_subscript(self, node: Node, scope: Scope) -> Values:
+        owner = field(node, "value")
+        keys = node.children_by_field_name("subscript")
+        if owner is None or len(keys) != 1:
+            return ()
+        return self.literals.read_item(owner, keys[0], node, scope, self.evaluate(owner, scope))
+
+    # calls
+
+    def _read_call(self, node: Node, scope: Scope) -> Values:
+        function = node.named_child(0)
+        if function is None:
+            return ()
+        found = [self._call_value(one, node, scope) for one in self.evaluate(function, scope)]
+        return unite(found)
+
+    def _call_value(self, value: str, node: Node, scope: Scope) -> Values:
+        if value[0] == PLAIN:
+            return self._call_builtin(value[1:], node, scope)
+        if value[0] == "\\":
+            return self.flows.call_lambda(value, node, scope)
+        if value[0] in "'{":
+            return ()
+        if value[-1] == "~":
+            return (value[:-1],)
+        if value in _CASTS:
+            return self._cast(node, scope)
+        given = self.flows.call_function(value, node, scope)
+        if given is not None:
+            return given
+        return (f"{value}()",) if len(value) <= MAX_LENGTH else ()
+
+    def _cast(self, node: Node, scope: Scope) -> Values:
+        arguments = field(node, "arguments")
+        first = arguments.named_child(0) if arguments is not None else None
+        return self.names.annotated(self.names.walk.read(first), scope) if first is not None else ()
+
+    def _call_builtin(self, name: str, node: Node, scope: Scope) -> Values:
+        if name == "super":
+            return _find_super(scope)
+        arguments = field(node, "arguments")
+        parts = arguments.named_children if arguments is not None else []
+        if not name or not parts:
+            return (PLAIN,)
+        if name in _PASSING:
+            return self.evaluate(parts[0], scope) or ()
+        if name == "next":
+            return self.literals.iterate(self.evaluate(parts[0], scope))
+        if name == "type" and len(parts) == 1:
+            return tuple(one[:-2] for one in self.evaluate(parts[0], scope) if one.endswith("()"))
+        if name == "getattr":
+            return self._get_attribute(parts, scope)
+        return (PLAIN,) if name not in _GIVING else ()
+
+    def _get_attribute(self, parts: list[Node], scope: Scope) -> Values:
+        names = self.evaluate(parts[1], scope) if len(parts) > 1 else ()
+        if len(names) != 1 or names[0][0] != "'" or not names[0][1:].isidentifier():
+            return ()
+        return tuple(step(one, names[0][1:]) for one in self.evaluate(parts[0], scope))
+
+
+_CASTS = frozenset({"typing:cast", "typing:.cast", "typing_extensions:cast", "t:cast"})
+_GIVING = frozenset({"map", "filter", "zip", "enumerate", "max", "min", "sum", "vars", "globals", "locals", "eval", "__import__", "property", "object", "getattr", "partial"})  # fmt: skip
+_PLAIN_KINDS = frozenset({"float", "concatenated_string", "true", "false", "comparison_operator", "not_operator", "unary_operator", "ellipsis"})  # fmt: skip
+
+
+def _walk_steps(value: str, names: list[str]) -> str:
+    for name in names:
+        value = step(value, name)
+    return value
+
+
+def _find_super(scope: Scope) -> Values:
+    current: Scope | None = scope
+    while current is not None and current.kind != "class":
+        current = current.parent
+    return () if current is None else (f":{current.qualname}^",)
+
+
+def _enter(values: Values) -> Values:
+    return tuple(one[:-1] if one[-1] == "#" else one if one[0] in "!'{\\" else f"{one}&" for one in values)
+
+
+def _read_nothing(_node: Node, _scope: Scope) -> Values:
+    return ()

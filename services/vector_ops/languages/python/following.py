@@ -1,0 +1,304 @@
+"""Following targets across files: imports, re-exports, star imports, base classes, types of values."""
+
+import re
+
+from services.vector_ops.languages.facts import Import
+from services.vector_ops.languages.python.defining import OVERLOAD
+from services.vector_ops.languages.python.imports import Imports
+from services.vector_ops.languages.python.lineage import Lineage
+from services.vector_ops.languages.python.places import OUTSIDE, Form, Place, Places, as_typed, make_instance
+from services.vector_ops.languages.world import SymbolAt, World
+
+MAX_HOPS = 24
+_MAX_PLACES = 5
+_MAX_STEPS = 16
+_MAX_HELD = 8
+_STEP = re.compile(r"[^.()\[\]#~^&]+|\(\)|\[\]|[#~^&]")
+_VALUES = frozenset({"constant", "attribute"})
+
+
+class Follower:
+    """Follows targets for one resolution; remembers what it found."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.imports = Imports(world)
+        self.lineage = Lineage(self)
+        self._targets: dict[tuple[str, str], Places] = {}
+        self._names: dict[tuple[str, str], Places] = {}
+        self._hops = 0
+
+    def follow(self, path: str, target: str) -> Places:
+        """Return what the targets (parted by `|`) lead to, as written in the file `path`."""
+        key = (path, target)
+        known = self._targets.get(key)
+        if known is not None:
+            return known
+        if self._hops > MAX_HOPS:
+            return ()
+        self._targets[key] = ()  # a target that leads to itself leads nowhere
+        self._hops += 1
+        if "|" in target:
+            found = tuple(dict.fromkeys(place for one in target.split("|") for place in self.follow(path, one)))
+        else:
+            found = self._walk(path, target)
+        self._hops -= 1
+        self._targets[key] = found
+        return found
+
+    def _walk(self, path: str, target: str) -> Places:
+        module, colon, rest = target.partition(":")
+        if not colon:
+            return (OUTSIDE,) if target[:1] == "!" else ()
+        places: Places = (self._find_home(path, module) if module else Place(Form.MODULE, path),)
+        for step in _STEP.findall(rest)[:_MAX_STEPS]:
+            places = self.take_step(places, step)
+            if not places:
+                return ()
+        return places
+
+    def _find_home(self, path: str, module: str) -> Place:
+        home = self.imports.find_module(module, path)
+        if home is not None:
+            return Place(Form.MODULE, home)
+        return Place(Form.NAMESPACE, self.imports.absolute_name(module, path), inner=Place(Form.MODULE, path))
+
+    def take_step(self, places: Places, step: str) -> Places:
+        """Return where one step leads from places."""
+        found: list[Place] = []
+        for place in places:
+            found.extend(self._take_one(place, step))
+        return tuple(dict.fromkeys(found))[:_MAX_PLACES] if len(found) > 1 else tuple(found)
+
+    def _take_one(self, place: Place, step: str) -> Places:
+        if step == "()":
+            return self.call(place)
+        if step == "[]":
+            return self._item(place)
+        if step == "#":
+            return (Place(Form.CONTAINER, "", inner=place, is_typed=True),)
+        if step == "~":
+            return (Place(Form.CALLABLE, "", inner=place, is_typed=True),)
+        if step == "^":
+            return tuple(Place(Form.SUPER, one.path, one.at, one.symbol, one) for one in self._classes(place))
+        if step == "&":
+            return self._enter(place)
+        return self.member(place, step)
+
+    def _classes(self, place: Place) -> Places:
+        return (place,) if place.symbol is not None and place.symbol.kind == "class" else ()
+
+    # members
+
+    def member(self, place: Place, name: str) -> Places:
+        """Return the member `name` of what stands at a place."""
+        form = place.form
+        if form == Form.MODULE:
+            return self.find_in_module(place.path, name)
+        if form == Form.NAMESPACE:
+            return self._find_in_namespace(place, name)
+        if form == Form.OUTSIDE:
+            return (place,)
+        if form in {Form.CONTAINER, Form.CALLABLE}:
+            return self._container_member(place, name)
+        symbol = place.symbol
+        if symbol is None:
+            return ()
+        if symbol.kind == "class":
+            return self.lineage.find_member(place, name)
+        if form == Form.SYMBOL and is_value(place):
+            return tuple(one for value in self.list_held(place) for one in self.member(value, name))
+        own = self.own_member(place, name) if form == Form.SYMBOL else None
+        return (own,) if own is not None else ()
+
+    def own_member(self, place: Place, name: str) -> Place | None:
+        """Return a member that a class itself defines."""
+        if place.symbol is None:
+            return None
+        unit = self._world.unit(place.path)
+        found = pick_definition(self._world.symbols(unit, f"{place.symbol.qualname}.{name}"))
+        return Place(Form.SYMBOL, found.path, found.at, found.symbol) if found is not None else None
+
+    def _container_member(self, place: Place, name: str) -> Places:
+        if name in {"get", "pop", "setdefault", "popleft"} and place.inner is not None:
+            return (Place(Form.CALLABLE, "", inner=place.inner, is_typed=True),)
+        if name in {"values", "copy"}:
+            return (Place(Form.CALLABLE, "", inner=place, is_typed=True),)
+        return (OUTSIDE,)
+
+    def values(self, place: Place) -> Places:
+        """Return what a constant, an attribute or a property holds."""
+        symbol = place.symbol
+        if symbol is None:
+            return ()
+        return self._typed(place, symbol.type.removeprefix("%"))
+
+    def list_held(self, place: Place) -> Places:
+        """Return what a value holds in the end, over values that hold values."""
+        queue, seen, found = [place], {place}, list[Place]()
+        for _ in range(_MAX_HELD):
+            if not queue:
+                break
+            for value in self.values(queue.pop(0)):
+                if value.form != Form.SYMBOL or not is_value(value):
+                    found.append(value)
+                elif value not in seen:
+                    seen.add(value)
+                    queue.append(value)
+        return tuple(dict.fromkeys(found))[:_MAX_PLACES]
+
+    def _typed(self, place: Place, types: str) -> Places:
+        """Return what the type of a definition leads to; `@` is the receiver."""
+        if not types or self._hops > MAX_HOPS:
+            return ()
+        found: list[Place] = []
+        for one in types.split("|"):
+            if one[0] == "@":
+                found.extend(self._walk_from_receiver(place, one[1:]))
+            else:
+                found.extend(as_typed(known) for known in self.follow(place.path, one))
+        return tuple(dict.fromkeys(found))[:_MAX_PLACES]
+
+    def _walk_from_receiver(self, place: Place, rest: str) -> Places:
+        receiver = place.receiver
+        places: Places = (make_instance(receiver),) if receiver is not None and receiver.symbol is not None else ()
+        for step in _STEP.findall(rest)[:_MAX_STEPS]:
+            places = self.take_step(places, step)
+        return places
+
+    # calls, items, contexts
+
+    def call(self, place: Place) -> Places:
+        """Return what calling gives."""
+        if self._hops > MAX_HOPS:
+            return ()
+        self._hops += 1
+        found = self._call_symbol(place) if place.form == Form.SYMBOL else self._call_other(place)
+        self._hops -= 1
+        return found
+
+    def _call_symbol(self, place: Place) -> Places:
+        symbol = place.symbol
+        if symbol is None:
+            return ()
+        if symbol.kind == "class":
+            return (make_instance(place),)
+        if is_value(place):
+            return tuple(one for value in self.list_held(place) for one in self.call(value))
+        return self._typed(place, symbol.type)
+
+    def _call_other(self, place: Place) -> Places:
+        if place.form in {Form.OUTSIDE, Form.NAMESPACE}:
+            return (OUTSIDE,)
+        if place.form == Form.CALLABLE and place.inner is not None:
+            return (place.inner,)
+        if place.form == Form.INSTANCE:
+            return tuple(one for found in self.member(place, "__call__") for one in self.call(found))
+        return ()
+
+    def _item(self, place: Place) -> Places:
+        form = place.form
+        if form == Form.CONTAINER and place.inner is not None:
+            return (place.inner,)
+        if form in {Form.OUTSIDE, Form.NAMESPACE}:
+            return (OUTSIDE,)
+        if form == Form.INSTANCE:
+            return self._item_of_instance(place)
+        if form == Form.SYMBOL and is_value(place):
+            return tuple(one for value in self.list_held(place) for one in self._item(value))
+        return self._classes(place)
+
+    def _item_of_instance(self, place: Place) -> Places:
+        for name in ("__getitem__", "__iter__"):
+            for found in self.member(place, name):
+                given = self.call(found)
+                if name == "__iter__":
+                    given = tuple(one for some in given for one in self._next(some))
+                if given:
+                    return given
+        return ()
+
+    def _next(self, place: Place) -> Places:
+        if place.form == Form.INSTANCE:
+            return tuple(one for found in self.member(place, "__next__") for one in self.call(found))
+        return (place.inner,) if place.form == Form.CONTAINER and place.inner is not None else (OUTSIDE,)
+
+    def _enter(self, place: Place) -> Places:
+        """A context manager is taken to give itself when its `__enter__` does not say what it gives."""
+        if place.form == Form.CONTAINER and place.inner is not None:
+            return (place.inner,)
+        if place.form == Form.SYMBOL and is_value(place):
+            return tuple(one for value in self.list_held(place) for one in self._enter(value))
+        if place.form != Form.INSTANCE:
+            return (OUTSIDE,) if place.form == Form.OUTSIDE else ()
+        found = self.member(place, "__enter__") or self.member(place, "__aenter__")
+        given = tuple(one for method in found if method.form == Form.SYMBOL for one in self.call(method))
+        return given or (place,)
+
+    # modules
+
+    def find_in_module(self, path: str, name: str) -> Places:
+        """Return what `name` of a module is: a definition, an import, a submodule, something of a star import."""
+        key = (path, name)
+        known = self._names.get(key)
+        if known is not None:
+            return known
+        if self._hops > MAX_HOPS:
+            return ()
+        self._names[key] = ()
+        self._hops += 1
+        found = self._find_anew(path, name)
+        self._hops -= 1
+        self._names[key] = found
+        return found
+
+    def _find_anew(self, path: str, name: str) -> Places:
+        own = pick_definition(self._world.symbols(self._world.unit(path), name))
+        if own is not None and (own.symbol.kind != "constant" or own.symbol.type not in {"", "!"}):
+            return (Place(Form.SYMBOL, own.path, own.at, own.symbol),)
+        for _path, entry in reversed(self._world.bindings(self._world.unit(path), name)):
+            found = self.follow(path, target_of(entry))
+            if found and not (own is not None and found[0].form == Form.OUTSIDE):
+                return found
+        if own is not None:
+            return (Place(Form.SYMBOL, own.path, own.at, own.symbol),)
+        submodule = self.imports.find_submodule(path, name)
+        return (Place(Form.MODULE, submodule),) if submodule is not None else self._find_starred(path, name)
+
+    def _find_starred(self, path: str, name: str) -> Places:
+        if name.startswith("_"):
+            return ()
+        found: Places = ()
+        for _path, entry in reversed(self._world.bindings(self._world.unit(path), "*")):
+            home = self.imports.find_module(entry.module, path)
+            found = self.find_in_module(home, name) if home is not None else (OUTSIDE,)
+            if found and found[0].form != Form.OUTSIDE:
+                return found
+        return found
+
+    def _find_in_namespace(self, place: Place, name: str) -> Places:
+        dotted = f"{place.path}.{name}" if place.path else name
+        home = self.imports.find_module(dotted, place.inner.path if place.inner is not None else "")
+        if home is not None:
+            return (Place(Form.MODULE, home),)
+        return (Place(Form.NAMESPACE, dotted, inner=place.inner),)
+
+
+def is_value(place: Place) -> bool:
+    """Return whether a definition stands for what it holds: constants, attributes, properties."""
+    symbol = place.symbol
+    return symbol is not None and (symbol.kind in _VALUES or symbol.type[:1] == "%")
+
+
+def pick_definition(found: tuple[SymbolAt, ...]) -> SymbolAt | None:
+    """Return the definition that counts among several of one name: the first of overloads, else the last."""
+    if not found:
+        return None
+    return found[0] if found[0].symbol.signature.startswith(OVERLOAD) else found[-1]
+
+
+def target_of(entry: Import) -> str:
+    """Return the target that an import binds."""
+    if entry.name:
+        return f"{entry.module}:{entry.name}"
+    return f"{entry.module}:" if entry.local != entry.module.split(".", 1)[0] else f"{entry.local}:"

@@ -1,0 +1,138 @@
+"""References to edges, each with how sure it is."""
+
+from typing import NamedTuple
+
+from services.vector_ops.languages.facts import Reference
+from services.vector_ops.languages.python.following import Follower, is_value, target_of
+from services.vector_ops.languages.python.guessing import Guesser
+from services.vector_ops.languages.python.places import Form, Place, Places
+from services.vector_ops.languages.world import Edge, EdgeKind, SourceFile, Tier, World
+
+_KINDS = {"call": EdgeKind.CALL, "decorate": EdgeKind.CALL, "inherit": EdgeKind.INHERIT}
+_MAX_TARGETS = 5
+
+
+def resolve_file(file: SourceFile, world: World) -> list[Edge]:
+    """Return the edges of one file."""
+    resolution = Resolution(file, world)
+    edges = resolution.resolve_imports()
+    for reference in file.facts.references:
+        edges.extend(resolution.resolve_reference(reference))
+    best: dict[Edge, Edge] = {}
+    for edge in edges:
+        key = edge._replace(tier=Tier.EXACT)
+        known = best.get(key)
+        if known is None or edge.tier < known.tier:
+            best[key] = edge
+    return sorted(best.values(), key=lambda one: (one.line, one.column, one.kind, one.tier))
+
+
+class Called(NamedTuple):
+    """What a call reaches, what a hook that it calls holds, and whether nothing at all is known of it."""
+
+    found: Places
+    held: Places
+    is_lost: bool
+
+
+class Resolution:
+    """The resolution of one file."""
+
+    def __init__(self, file: SourceFile, world: World) -> None:
+        self._file = file
+        self._follower = Follower(world)
+        self._guesser = Guesser(file.path, world)
+        self._called: dict[str, Called] = {}
+
+    def resolve_imports(self) -> list[Edge]:
+        """Return an edge for each import of something of the repository."""
+        edges = []
+        for entry in self._file.facts.imports:
+            if entry.name == "*" or not entry.name:
+                found = self._find_module(entry.module)
+            else:
+                found = self._follower.follow(self._file.path, target_of(entry))
+            for place in found[:1]:
+                if place.form in {Form.MODULE, Form.SYMBOL}:
+                    edges.append(
+                        Edge(entry.scope, place.path, place.at, EdgeKind.IMPORT, Tier.EXACT, entry.line, entry.column)
+                    )
+        return edges
+
+    def _find_module(self, module: str) -> Places:
+        home = self._follower.imports.find_module(module, self._file.path)
+        return (Place(Form.MODULE, home),) if home is not None else ()
+
+    def resolve_reference(self, reference: Reference) -> list[Edge]:
+        """Return the edges of one reference."""
+        kind = _KINDS.get(reference.kind, EdgeKind.USE)
+        target = reference.target
+        if target[:1] == "?":
+            return self._guess(reference, target[1:], kind)
+        if kind != EdgeKind.CALL:
+            found = tuple(one for one in self._follower.follow(self._file.path, target) if one.form == Form.SYMBOL)
+            return self._make_edges(reference, found, kind)
+        called = self._find_called(target)
+        if called.is_lost and ":" in target and target[-1] not in ")]":
+            return self._guess(reference, "", kind)
+        return [
+            *self._make_edges(reference, called.found, kind),
+            *self._make_edges(reference, called.held, EdgeKind.USE),
+        ]
+
+    def _make_edges(self, reference: Reference, places: Places, kind: EdgeKind) -> list[Edge]:
+        tiers = [(place, Tier.TYPED if place.is_typed else Tier.EXACT) for place in places[:_MAX_TARGETS]]
+        return [self._edge(reference, place.path, place.at, kind, tier) for place, tier in tiers]
+
+    def _edge(self, reference: Reference, path: str, at: int, kind: EdgeKind, tier: Tier) -> Edge:
+        return Edge(reference.scope, path, at, kind, tier, reference.line, reference.column)
+
+    def _find_called(self, target: str) -> "Called":
+        known = self._called.get(target)
+        if known is None:
+            places = self._follower.follow(self._file.path, target)
+            found: dict[Place, None] = {}
+            held: dict[Place, None] = {}
+            for place in places:
+                self._collect(place, found, held)
+            known = self._called[target] = Called(tuple(found), tuple(held), not places)
+        return known
+
+    def _collect(self, place: Place, found: dict[Place, None], held: dict[Place, None]) -> None:
+        """Sort what calling a place runs.
+
+        A value set in the body of a class is a hook that a subclass may set anew: the call is of the hook, and what it
+        holds is used. Any other value is only a name for what it holds, as far as that is of this repository.
+        """
+        if place.form != Form.SYMBOL or not is_value(place):
+            found.update(dict.fromkeys(self._list_called(place)))
+            return
+        values = dict.fromkeys(self._list_called(place))
+        if _is_hook(place):
+            found[place] = None
+            held.update(values)
+        else:
+            found.update(values or {place: None})
+
+    def _list_called(self, place: Place) -> Places:
+        """Return the functions and classes that calling a place runs."""
+        if place.form == Form.SYMBOL:
+            held = self._follower.list_held(place) if is_value(place) else (place,)
+            return tuple(found for one in held for found in ((one,) if one.form == Form.SYMBOL else self._call(one)))
+        return self._call(place)
+
+    def _call(self, place: Place) -> Places:
+        if place.form != Form.INSTANCE:
+            return ()
+        found = self._follower.member(place, "__call__")
+        return tuple(one for one in found if one.form == Form.SYMBOL and not is_value(one))
+
+    def _guess(self, reference: Reference, hint: str, kind: EdgeKind) -> list[Edge]:
+        tier, found = self._guesser.guess(reference.name, hint)
+        return [self._edge(reference, one.path, one.at, kind, tier) for one in found]
+
+
+def _is_hook(place: Place) -> bool:
+    """Return whether a value is set in the body of a class, not on an object."""
+    symbol = place.symbol
+    return symbol is not None and symbol.kind == "attribute" and symbol.signature.startswith(symbol.name)

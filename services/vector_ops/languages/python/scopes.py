@@ -1,0 +1,108 @@
+"""What a walk over the syntax collects before any name is looked up: scopes, bindings, definitions."""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import NamedTuple, Optional
+
+from tree_sitter import Node
+
+from services.vector_ops.languages.facts import FILE
+
+
+class Bound(IntEnum):
+    """What a binding binds its name to."""
+
+    SYMBOL = 1  # the definition `at`
+    IMPORT = 2  # the target `text`
+    VALUE = 3  # the value of `node`
+    ITEM = 4  # an item of `node`
+    ENTERED = 5  # what `with node as` gives
+    PARAMETER = 6  # parameter `at` of the function of its scope: annotation `text`, default `node`
+    RECEIVER = 7  # self or cls: the target `text`
+    TYPED = 8  # an instance of the annotation `text`
+    CLOSED = 9  # nothing is known
+    NARROWED = 10  # what remains of a value
+
+
+class Binding(NamedTuple):
+    """One way in which a scope binds a name. `path` leads into a pattern; `start` and `column` say where it stands."""
+
+    how: Bound
+    start: int
+    column: int
+    scope: "Scope"
+    node: Node | None = None
+    text: str = ""
+    at: int = FILE
+    path: tuple[int, ...] = ()
+
+
+class ItemSet(NamedTuple):
+    """`name[key] = value`."""
+
+    start: int
+    column: int
+    key: Node
+    value: Node
+    scope: "Scope"
+
+
+@dataclass(slots=True, eq=False)
+class Scope:
+    """A module, class, function (lambdas included) or comprehension; `symbol` is the definition that it belongs to."""
+
+    kind: str
+    qualname: str
+    symbol: int
+    parent: Optional["Scope"]
+    body_start: int
+    end: int
+    names: dict[str, list[Binding]] = field(default_factory=dict)
+    outer_names: set[str] = field(default_factory=set)
+    returns: list[Node] = field(default_factory=list)
+    yields: list[Node] = field(default_factory=list)
+    has_star_import: bool = False
+    node: Node | None = None
+
+    def bind(self, name: str, binding: Binding) -> None:
+        """Add one binding of `name`."""
+        found = self.names.get(name)
+        if found is None:
+            self.names[name] = [binding]
+        else:
+            found.append(binding)
+
+    def qualify(self, name: str) -> str:
+        """Return the qualified name of a definition in this scope."""
+        return f"{self.qualname}.{name}" if self.qualname else name
+
+
+@dataclass(slots=True, eq=False)
+class Draft:
+    """A definition whose values are looked up once all bindings are known."""
+
+    name: str
+    qualname: str
+    kind: str
+    line: int
+    column: int
+    start_line: int
+    end_line: int
+    owner: int
+    signature: str = ""
+    doc: str = ""
+    bases: tuple[Node, ...] = ()
+    returns: str = ""
+    marks: tuple[str, ...] = ()
+    scope: Scope | None = None
+    inner: Scope | None = None
+    parameters: tuple[str, ...] = ()
+    values: list[Binding] = field(default_factory=list)
+    is_test: bool = False
+
+
+class Spot(NamedTuple):
+    """A node and the scope that it is seen in."""
+
+    node: Node
+    scope: Scope

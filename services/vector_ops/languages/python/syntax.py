@@ -1,0 +1,110 @@
+"""The syntax of Python as tree-sitter gives it: what is captured, and reading small texts off it."""
+
+from functools import cache
+from operator import attrgetter
+from typing import NamedTuple
+
+import tree_sitter
+from tree_sitter import Node
+
+from services.vector_ops.languages.grammars import load_grammar
+
+MAX_RUN = 2_000
+MAX_DEPTH = 1_500
+"""Nodes nested deeper than this are left out: no one writes them by hand."""
+
+_CAPTURED = (
+    "function_definition",
+    "class_definition",
+    "decorated_definition",
+    "lambda",
+    "list_comprehension",
+    "set_comprehension",
+    "dictionary_comprehension",
+    "generator_expression",
+    "call",
+    "assignment",
+    "named_expression",
+    "for_statement",
+    "for_in_clause",
+    "as_pattern",
+    "import_statement",
+    "import_from_statement",
+    "global_statement",
+    "nonlocal_statement",
+    "return_statement",
+    "yield",
+    "type",
+    "type_alias_statement",
+    "class_pattern",
+    "raise_statement",
+)
+_USED = """
+(argument_list [(identifier) (attribute)] @x)
+(keyword_argument value: [(identifier) (attribute)] @x)
+(list [(identifier) (attribute)] @x)
+(tuple [(identifier) (attribute)] @x)
+(set [(identifier) (attribute)] @x)
+(pair value: [(identifier) (attribute)] @x)
+(return_statement [(identifier) (attribute)] @x)
+(assignment right: [(identifier) (attribute)] @x)
+(default_parameter value: [(identifier) (attribute)] @x)
+(typed_default_parameter value: [(identifier) (attribute)] @x)
+(case_pattern (dotted_name) @x)
+"""
+
+
+_START = attrgetter("start_byte")
+
+
+class Grammar(NamedTuple):
+    """The grammar, its query, and the names of the kinds by their number."""
+
+    language: tree_sitter.Language
+    query: tree_sitter.Query
+
+
+@cache
+def load_python() -> Grammar:
+    """Return the grammar of Python; raises GrammarMissingError."""
+    language = load_grammar("tree_sitter_python")
+    return Grammar(
+        language, tree_sitter.Query(language, f"[{' '.join(f'({kind})' for kind in _CAPTURED)}] @x\n{_USED}")
+    )
+
+
+def find_nodes(content: bytes) -> list[Node]:
+    """Return the captured nodes of a source by where they start; none for a source that no one wrote by hand."""
+    grammar = load_python()
+    root = tree_sitter.Parser(grammar.language).parse(content).root_node
+    if root.has_error and _has_long_run(root):
+        return []
+    cursor = tree_sitter.QueryCursor(grammar.query)
+    cursor.set_max_start_depth(MAX_DEPTH)
+    return sorted(cursor.captures(root).get("x", []), key=_START)
+
+
+def _has_long_run(root: Node) -> bool:
+    """Return whether thousands of bare tokens follow each other: a query takes quadratic time over those."""
+    cursor, run = root.walk(), 0
+    while run < MAX_RUN:
+        node = cursor.node
+        run = 0 if node is None or node.is_named else run + 1
+        if cursor.goto_first_child():
+            run = 0
+            continue
+        while not cursor.goto_next_sibling():
+            if not cursor.goto_parent():
+                return False
+            run = 0
+    return True
+
+
+def field(node: Node, name: str) -> Node | None:
+    """Return the child in a field of the grammar."""
+    return node.child_by_field_name(name)
+
+
+def read(node: Node) -> str:
+    """Return the text of a node."""
+    return (node.text or b"").decode("utf-8", "replace")

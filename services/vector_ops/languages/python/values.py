@@ -1,0 +1,211 @@
+"""What a name or an expression may hold, told from one file alone.
+
+A value is a string:
+
+- `module:a.b` follows names from a module (nothing before the colon: this file); `()` after it is what calling gives,
+  `[]` an item of it, `^` the class as seen from `super()`, `&` what `with` gives; `#` at the end marks a container of
+  it, `~` a function that returns it;
+- `!` is plain: of no type of the repository; `!name` a builtin; `'text` a string or number that is known;
+- `{n` the n-th literal collection, `\\n` the n-th lambda: both are known to this file only.
+
+No values: nothing is known.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from tree_sitter import Node
+
+from services.vector_ops.languages.python.annotations import PLAIN, AnnotationReader, Values
+from services.vector_ops.languages.python.builtin_names import BUILTINS
+from services.vector_ops.languages.python.scopes import Binding, Bound, Scope
+
+if TYPE_CHECKING:
+    from services.vector_ops.languages.python.walk import Walk
+
+MAX_VALUES = 5
+MAX_LENGTH = 200
+_MAX_SCOPES = 100
+_MAX_DEPTH = 14
+_SELF_TYPES = frozenset({"Self", "typing.Self", "t.Self", "te.Self", "typing_extensions.Self"})
+
+
+class Known(NamedTuple):
+    """What was found for a binding; `is_final`: no flow of arguments may add to it."""
+
+    values: Values
+    is_final: bool
+    round_no: int
+
+
+def unite(groups: list[Values]) -> Values:
+    """Return all values once; plain ones only when there are no others."""
+    found = dict.fromkeys(value for group in groups for value in group)
+    real = [value for value in found if value != PLAIN]
+    return tuple(real[:MAX_VALUES]) if real else tuple(found)
+
+
+class Names:
+    """Looks names up by Python's scope rules; `evaluate` reads expressions, `flow` what callers pass."""
+
+    def __init__(self, walk: "Walk") -> None:
+        self.walk = walk
+        self.round_no = 0
+        self.has_flowed = False
+        self.depth = 0
+        self._known: dict[int, Known] = {}
+        self._busy: set[int] = set()
+        self.evaluate: Callable[[Node, Scope], Values] = _know_nothing
+        self.take_item: Callable[[Values, tuple[int, ...]], Values] = _keep_values
+        self.iterate: Callable[[Values], Values] = _keep_all
+        self.enter: Callable[[Values], Values] = _keep_all
+        self.flow: Callable[[Binding], Values] = _flow_nothing
+
+    def find_scope(self, scope: Scope, name: str) -> Scope | None:
+        """Return the scope that binds `name` as seen from `scope`."""
+        current: Scope | None = scope
+        for _ in range(_MAX_SCOPES):
+            if current is None:
+                return None
+            if name in current.outer_names:
+                current = current.parent
+                continue
+            if name in current.names and (current.kind != "class" or _is_body(current, scope)):
+                return current
+            current = current.parent
+        return None
+
+    def look_up(self, name: str, scope: Scope, start: int) -> Values:
+        """Return what `name` may hold where it is used at the byte `start` of `scope`."""
+        owner = self.find_scope(scope, name)
+        if owner is None:
+            if name in BUILTINS:
+                return (f"{PLAIN}{name}",)
+            return (f":{name}",) if self.walk.module.has_star_import else ()
+        bindings = owner.names[name]
+        if len(bindings) > 1:
+            bindings = self._reach(bindings, _is_body(owner, scope), start)
+        if len(bindings) == 1:
+            return self.read_binding(bindings[0])
+        return unite([self.read_binding(one) for one in bindings[:MAX_VALUES]])
+
+    def _reach(self, bindings: list[Binding], is_here: bool, start: int) -> list[Binding]:
+        """Return the bindings that may hold at `start`: one at the same or a lesser indentation ends the earlier ones."""
+        if is_here:
+            before = [one for one in bindings if one.start <= start]
+            column = self.walk.indentation(start)
+        else:
+            before, column = bindings, min(one.column for one in bindings)
+        if not before:
+            return bindings
+        for index in range(len(before) - 1, -1, -1):
+            if before[index].column <= column:
+                return before[index:]
+        return before
+
+    def read_binding(self, binding: Binding) -> Values:
+        """Return what a binding gives its name."""
+        if binding.how == Bound.SYMBOL:
+            return (f":{self.walk.drafting.drafts[binding.at].qualname}",)
+        if binding.how in {Bound.IMPORT, Bound.RECEIVER}:
+            return (binding.text,)
+        if binding.how == Bound.CLOSED:
+            return ()
+        key = id(binding)
+        known = self._known.get(key)
+        if known is not None and (known.is_final or known.round_no == self.round_no):
+            self.has_flowed = self.has_flowed or not known.is_final
+            return known.values
+        if key in self._busy or self.depth > _MAX_DEPTH:
+            return ()
+        return self._read_anew(key, binding)
+
+    def _read_anew(self, key: int, binding: Binding) -> Values:
+        outer_flowed, self.has_flowed = self.has_flowed, False
+        self._busy.add(key)
+        self.depth += 1
+        try:
+            values = self._read_kind(binding)
+        finally:
+            self.depth -= 1
+            self._busy.discard(key)
+        self._known[key] = Known(values, not self.has_flowed, self.round_no)
+        self.has_flowed = self.has_flowed or outer_flowed
+        return values
+
+    def _read_kind(self, binding: Binding) -> Values:
+        how = binding.how
+        if how == Bound.TYPED:
+            return self.take_item(self.annotated(binding.text, binding.scope), binding.path)
+        if how == Bound.PARAMETER:
+            return self._read_parameter(binding)
+        if binding.node is None:
+            return ()
+        values = self.evaluate(binding.node, binding.scope)
+        if how == Bound.ITEM:
+            values = self.iterate(values)
+        elif how == Bound.ENTERED:
+            values = self.enter(values)
+        return self.take_item(values, binding.path) if binding.path else values
+
+    def _read_parameter(self, binding: Binding) -> Values:
+        outer = binding.scope.parent or self.walk.module
+        if binding.text:
+            return self.annotated(binding.text, outer)
+        self.has_flowed = True
+        default = self.evaluate(binding.node, outer) if binding.node is not None else ()
+        return unite([default, self.flow(binding)])
+
+    def annotated(self, text: str, scope: Scope) -> Values:
+        """Return what a thing annotated with `text` may be."""
+        if text in _SELF_TYPES:
+            return ("@",)
+
+        def look_up(dotted: str) -> Values:
+            head, _, rest = dotted.partition(".")
+            found = self.look_up(head, scope, 1 << 60)
+            return tuple(step(one, rest) for one in found) if rest else found
+
+        return unite([AnnotationReader(text, look_up).read()])
+
+
+def step(value: str, name: str) -> str:
+    """Return the attribute `name` of a value."""
+    if value[0] in "!'{\\":
+        return PLAIN
+    if value[-1] in "#~":
+        return _step_container(value, name)
+    return f"{value}{name}" if value[-1] == ":" else f"{value}.{name}"
+
+
+def _step_container(value: str, name: str) -> str:
+    if name in {"get", "pop", "setdefault", "__getitem__", "popleft", "__next__", "__anext__"}:
+        return f"{value[:-1]}~"
+    return f"{value}~" if name in {"values", "copy", "__iter__", "__aiter__"} else PLAIN
+
+
+def _is_body(owner: Scope, scope: Scope) -> bool:
+    """Return whether `scope` runs where `owner` does: it is the same, or a comprehension in it."""
+    for _ in range(_MAX_SCOPES):
+        if scope is owner:
+            return True
+        if scope.kind != "comprehension" or scope.parent is None:
+            return False
+        scope = scope.parent
+    return False
+
+
+def _know_nothing(_node: Node, _scope: Scope) -> Values:
+    return ()
+
+
+def _keep_values(values: Values, _path: tuple[int, ...]) -> Values:
+    return values
+
+
+def _keep_all(values: Values) -> Values:
+    return values
+
+
+def _flow_nothing(_binding: Binding) -> Values:
+    return ()
