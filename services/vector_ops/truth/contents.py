@@ -14,7 +14,6 @@ MAX_FILE_BYTES = 1_000_000
 MAX_LINE_CHARACTERS = 50_000
 _HEAD_BYTES = 2_000
 _GENERATED = re.compile(rb"Code generated .{0,200}DO NOT EDIT|^\W{0,10}@generated\b", re.MULTILINE)
-_LONG_LINE = re.compile(rb"[^\n]{%d}" % (MAX_LINE_CHARACTERS + 1))
 
 OVERSIZED = "oversized"
 
@@ -65,19 +64,14 @@ def find_skip_rule(content: bytes) -> str:
         return OVERSIZED
     if b"\0" in content:
         return "binary"
-    try:
-        content.decode("utf-8")
-    except UnicodeDecodeError:
-        return "not-utf-8"
-    return _find_machine_rule(content)
-
-
-def _find_machine_rule(content: bytes) -> str:
     if _GENERATED.search(content[:_HEAD_BYTES]):
         return "generated"
-    if len(content) > MAX_LINE_CHARACTERS and _LONG_LINE.search(content):
-        return "long-lines"
-    return ""
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        return "not-utf-8"
+    is_long = len(text) > MAX_LINE_CHARACTERS and max(map(len, text.split("\n"))) > MAX_LINE_CHARACTERS
+    return "long-lines" if is_long else ""
 
 
 def read_content(language: Language | None, form: Form, content: bytes, rule: str = "") -> Content:

@@ -1,5 +1,6 @@
 """Resolving one file: its edges as rows, and the questions that this took."""
 
+import logging
 from typing import NamedTuple
 
 from services.vector_ops.languages.facts import FileFacts
@@ -8,6 +9,8 @@ from services.vector_ops.languages.world import SourceFile, World
 from services.vector_ops.truth.layers import Layers
 from services.vector_ops.truth.questions import RecordingWorld
 from services.vector_ops.truth.rows import FindIds, Row, edge_rows, pack_questions
+
+LOG = logging.getLogger("direng.vector_ops")
 
 
 class Resolved(NamedTuple):
@@ -24,7 +27,12 @@ def resolve_file(  # noqa: PLR0917
     if facts.skipped:
         return Resolved([], b"")
     recording = RecordingWorld(world, unit)
-    edges = language.resolve(SourceFile(path, unit, facts), recording)
+    try:
+        edges = language.resolve(SourceFile(path, unit, facts), recording)
+    except RecursionError:
+        # One file without edges is better than a repository without an index.
+        LOG.warning("%s has no edges in the index: its code is nested or chained too deeply to be resolved", path)
+        edges = []
     rows = list(edge_rows(file_id, path, edges, find_ids))
     return Resolved(rows, pack_questions(language.family, recording.questions))
 
