@@ -1,0 +1,215 @@
+"""What a name or a path means at a place: scopes, imports, re-exports, globs, crates."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from services.vector_ops.languages.facts import Import
+from services.vector_ops.languages.rust.modules import (
+    MAX_HOPS,
+    find_child,
+    find_crate_root,
+    find_library,
+    find_parent,
+)
+from services.vector_ops.languages.rust.notation import is_off
+from services.vector_ops.languages.world import SourceFile, SymbolAt, World
+
+_KINDS = {
+    "type": frozenset({"struct", "enum", "trait", "type", "module", "variant"}),
+    "value": frozenset({"function", "constant", "variable", "struct", "variant", "method"}),
+    "macro": frozenset({"macro"}),
+}
+
+
+class Place(NamedTuple):
+    """A spot where names are looked up: a file, and the qualified name of what encloses it there, or nothing."""
+
+    path: str
+    inside: str = ""
+
+
+class Entity(NamedTuple):
+    """What a path means: a module (`place`), a symbol (`at`), or something foreign (neither; `name`)."""
+
+    place: Place | None = None
+    at: SymbolAt | None = None
+    name: str = ""
+
+
+FOREIGN_ENTITY = Entity()
+
+
+@dataclass(slots=True)
+class Names:
+    """Lookups for one file that is being resolved; answers are remembered as long as that."""
+
+    file: SourceFile
+    world: World
+    _symbols: dict[str, list[SymbolAt]] = field(default_factory=lambda: defaultdict(list))
+    _imports: dict[str, list[Import]] = field(default_factory=lambda: defaultdict(list))
+    _known: dict[tuple[Place, str, str], Entity | None] = field(default_factory=dict)
+    _roots: dict[str, str] = field(default_factory=dict)
+    _libraries: dict[str, str] = field(default_factory=dict)
+    _depth: int = 0
+
+    def __post_init__(self) -> None:
+        for at, symbol in enumerate(self.file.facts.symbols):
+            self._symbols[symbol.qualname].append(SymbolAt(self.file.path, at, symbol))
+        for one in self.file.facts.imports:
+            self._imports[one.local].append(one)
+
+    def symbols(self, path: str, qualname: str) -> tuple[SymbolAt, ...] | list[SymbolAt]:
+        """Return the symbols of a file with this qualified name."""
+        if path == self.file.path:
+            return self._symbols.get(qualname, ())
+        return self.world.symbols(path, qualname)
+
+    def imports(self, path: str, local: str) -> list[Import]:
+        """Return the imports of a file that bind `local` (with the prefix of where they stand)."""
+        if path == self.file.path:
+            return self._imports.get(local, [])
+        return [one for _path, one in self.world.bindings(path, local)]
+
+    def find(self, name: str, space: str, place: Place) -> Entity | None:
+        """Return what a bare name means at a place, looking outwards; None when nothing here says so."""
+        inside = place.inside
+        for _ in range(MAX_HOPS):
+            found = self.find_in(name, space, Place(place.path, inside))
+            if found is not None or not inside:
+                return found
+            inside = inside.rpartition(".")[0]
+        return None
+
+    def find_in(self, name: str, space: str, place: Place) -> Entity | None:
+        """Return what a name means right in a module: its items, its imports, its globs."""
+        key = (place, name, space)
+        if key in self._known:
+            return self._known[key]
+        if self._depth >= MAX_HOPS:
+            return None
+        self._known[key] = None
+        self._depth += 1
+        found = self._search(name, space, place)
+        self._depth -= 1
+        self._known[key] = found
+        return found
+
+    def _search(self, name: str, space: str, place: Place) -> Entity | None:
+        prefix = f"{place.inside}." if place.inside else ""
+        fitting = [one for one in self.symbols(place.path, prefix + name) if one.symbol.kind in _KINDS[space]]
+        if fitting:
+            return self.enter(next((one for one in fitting if not is_off(one.symbol)), fitting[0]))
+        foreign = None
+        for entry in self.imports(place.path, prefix + name):
+            found = self._follow(entry.module, entry.name, space, place)
+            if found is not None and found != FOREIGN_ENTITY:
+                return found
+            foreign = found or foreign
+        if foreign is not None:
+            return foreign
+        for entry in self.imports(place.path, f"{prefix}*"):
+            found = self._search_glob(entry, name, space, place)
+            if found is not None:
+                return found
+        return None
+
+    def _search_glob(self, entry: Import, name: str, space: str, place: Place) -> Entity | None:
+        module, _, last = entry.module.rpartition("::")
+        target = self._follow(module, last, "type", place)
+        if target is None:
+            return None
+        if target.place is not None:
+            return self.find_in(name, space, target.place)
+        if target.at is not None:
+            return self._find_member(target.at, name, space)
+        return None
+
+    def _find_member(self, owner: SymbolAt, name: str, space: str) -> Entity | None:
+        for one in self.symbols(owner.path, f"{owner.symbol.qualname}.{name}"):
+            if one.symbol.kind in _KINDS[space]:
+                return Entity(at=one)
+        return None
+
+    def enter(self, one: SymbolAt) -> Entity | None:
+        """Return the entity of a symbol; a module without a body is the file that it lies in."""
+        symbol = one.symbol
+        if symbol.kind != "module":
+            return Entity(at=one)
+        if not symbol.type:
+            return Entity(place=Place(one.path, symbol.qualname))
+        child = find_child(self.world, one.path, symbol.qualname, symbol.type)
+        return Entity(place=Place(child)) if child else None
+
+    def _follow(self, module: str, name: str, space: str, place: Place) -> Entity | None:
+        """Return what the path of a `use` means; foreign crates are foreign."""
+        segments = [one for one in module.split("::") if one]
+        if not segments:
+            return self.find_first(name, space, place)
+        return self.find_path([*segments, name], space, place)
+
+    def find_path(self, segments: list[str], space: str, place: Place) -> Entity | None:
+        """Return what a path means at a place; the last segment is looked up in `space`.
+
+        A type ends the walk when a segment is no part of it that is written down: then None.
+        """
+        if len(segments) == 1:
+            return self.find_first(segments[0], space, place)
+        entity = self.find_first(segments[0], "type", place)
+        for at, segment in enumerate(segments[1:MAX_HOPS], start=1):
+            if entity is None or entity == FOREIGN_ENTITY:
+                return entity
+            last = at == len(segments) - 1
+            entity = self._step(entity, segment, space if last else "type")
+        return entity
+
+    def _step(self, entity: Entity, segment: str, space: str) -> Entity | None:
+        if entity.place is not None:
+            if segment == "self":
+                return entity
+            if segment == "super":
+                return self.find_super(entity.place)
+            return self.find_in(segment, space, entity.place)
+        return self._find_member(entity.at, segment, space) if entity.at is not None else None
+
+    def find_first(self, name: str, space: str, place: Place) -> Entity | None:
+        """Return what the first segment of a path means."""
+        if name in {"crate", "$crate"}:
+            return Entity(place=Place(self._root(place.path)))
+        if name == "self":
+            return Entity(place=self.module_of(place))
+        if name == "super":
+            return self.find_super(self.module_of(place))
+        found = self.find(name, space, place)
+        if found is not None:
+            return found
+        library = self._library(name)
+        if library:
+            return Entity(place=Place(library))
+        return FOREIGN_ENTITY if space != "macro" else None
+
+    def _root(self, path: str) -> str:
+        if path not in self._roots:
+            self._roots[path] = find_crate_root(self.world, path)
+        return self._roots[path]
+
+    def _library(self, name: str) -> str:
+        if name not in self._libraries:
+            self._libraries[name] = find_library(self.world, name) if name[:1].islower() else ""
+        return self._libraries[name]
+
+    def module_of(self, place: Place) -> Place:
+        """Return the module that a place lies in."""
+        inside = place.inside
+        for _ in range(MAX_HOPS):
+            if not inside or any(one.symbol.kind == "module" for one in self.symbols(place.path, inside)):
+                break
+            inside = inside.rpartition(".")[0]
+        return Place(place.path, inside)
+
+    def find_super(self, module: Place) -> Entity | None:
+        """Return the module around a module."""
+        if module.inside:
+            return Entity(place=self.module_of(Place(module.path, module.inside.rpartition(".")[0])))
+        parent = find_parent(self.world, module.path)
+        return Entity(place=Place(parent)) if parent else None

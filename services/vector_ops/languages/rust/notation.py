@@ -1,0 +1,71 @@
+"""The private notation in which extraction tells resolution what it knows: types, and descriptions of values.
+
+A type is Rust's own text without references, lifetimes and spaces: `Vec<Foo>`, `~Trait+Other` (dyn, impl, or a type
+parameter with these bounds), `{0+Trait}` (parameter 0 of the type it is written in), `_`.
+
+A value is a base and steps, parted by spaces. Bases: `:TYPE`, `@PATH` (an item), `%PATH` (payload of a constructor),
+`_` (unknown). Steps: `.field`, `.method()`, `.method()<TYPE>`, `()` (called), `?` (what Some or Ok holds), `!` (what
+Err holds), `[]` (indexed), `*` (one of what it yields), `#1` (part of a tuple), `^Arc` (wrapped in that).
+"""
+
+import re
+from collections.abc import Mapping
+
+from services.vector_ops.languages.facts import Symbol
+
+MAX_TYPE_CHARACTERS = 160
+MAX_VALUE_CHARACTERS = 240
+UNKNOWN = "_"
+OFF = "#off"
+"""Among the bases of a symbol: a `cfg` leaves it out where its twin is kept."""
+
+_NOISE = re.compile(
+    r"//[^\n]*|/\*.*?\*/|for\s*<[^>]*>|'\w+\s*(?:\+|,)?|\?\s*Sized\s*\+?|&|\bmut\b|\bconst\b", re.DOTALL
+)
+_OPAQUE = re.compile(r"\b(?:dyn|impl)\s+")
+_SPACE = re.compile(r"\s+")
+_ARRAY = re.compile(r";[^\]\[]*\]")
+_AS = re.compile(r"\s+as\s+[\w:]+(?:<[^<>]*>)?>")
+_NAME = re.compile(r"(?<![:\w])[A-Za-z_]\w*")
+
+
+def render_type(text: str, names: Mapping[str, str]) -> str:
+    """Return the notation of a type; `names` replaces `Self` and type parameters."""
+    if len(text) > MAX_TYPE_CHARACTERS * 2:
+        return UNKNOWN
+    text = _NOISE.sub("", text) if "'" in text or "&" in text or " " in text or "\n" in text else text
+    if " as " in text:
+        text = _AS.sub(">", text)
+    if "dyn" in text or "impl" in text:
+        text = _OPAQUE.sub("~", text)
+    text = _SPACE.sub("", text)
+    if ";" in text:
+        text = _ARRAY.sub("]", text)
+    if names:
+        text = _NAME.sub(lambda found: _replace(found, names), text)
+    return text.replace("<>", "") if len(text) <= MAX_TYPE_CHARACTERS else UNKNOWN
+
+
+def _replace(found: re.Match[str], names: Mapping[str, str]) -> str:
+    name = found.group()
+    known = names.get(name)
+    if known is None:
+        return name
+    return f"<{known}>" if found.string.startswith("::", found.end()) else known
+
+
+def is_off(symbol: Symbol) -> bool:
+    """Return whether a `cfg` leaves a definition out."""
+    return OFF in symbol.bases
+
+
+def is_of_trait(symbol: Symbol) -> bool:
+    """Return whether a method stands in the impl block of a trait."""
+    return any(one != OFF for one in symbol.bases)
+
+
+def add_step(value: str, step: str) -> str:
+    """Return the value one step on; unknown stays unknown."""
+    if value == UNKNOWN or len(value) > MAX_VALUE_CHARACTERS:
+        return UNKNOWN
+    return f"{value} {step}"

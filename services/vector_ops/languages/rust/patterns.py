@@ -1,0 +1,67 @@
+"""Which names a pattern binds, and to what part of the value it is matched against."""
+
+from collections.abc import Iterator
+
+from tree_sitter import Node
+
+from services.vector_ops.languages.rust.notation import UNKNOWN, add_step
+from services.vector_ops.languages.rust.values import Describer, render_path
+
+_MAX_PARTS = 200
+_NAMES = frozenset({"identifier", "shorthand_field_identifier"})
+_PASSED = frozenset(
+    {"match_pattern", "ref_pattern", "mut_pattern", "reference_pattern", "or_pattern", "parameter", "captured_pattern"}
+)
+
+
+def list_bindings(describer: Describer, pattern: Node, value: str) -> Iterator[tuple[str, str]]:
+    """Yield (name, value) of what a pattern binds when it is matched against `value`."""
+    pending = [(pattern, value)]
+    for _ in range(_MAX_PARTS):
+        if not pending:
+            return
+        node, matched = pending.pop()
+        if node.type in _NAMES:
+            name = describer.source.read(node)
+            if name[:1].islower() or name[:1] == "_":
+                yield name, matched
+        elif node.type == "struct_pattern":
+            yield from _match_fields(describer, node, pending)
+        else:
+            pending += _match_parts(describer, node, matched)
+
+
+def _match_parts(describer: Describer, node: Node, matched: str) -> list[tuple[Node, str]]:
+    kind = node.type
+    if kind == "tuple_struct_pattern":
+        return _match_constructor(describer, node, matched)
+    if kind == "tuple_pattern":
+        return [(part, add_step(matched, f"#{at}")) for at, part in enumerate(node.named_children)]
+    if kind == "slice_pattern":
+        return [(part, add_step(matched, "*")) for part in node.named_children]
+    return [(part, matched) for part in node.named_children[:8]] if kind in _PASSED else []
+
+
+def _match_constructor(describer: Describer, node: Node, matched: str) -> list[tuple[Node, str]]:
+    head = describer.child(node, "type")
+    name = describer.source.read(head) if head is not None else ""
+    parts = node.named_children[1:]
+    if name in {"Some", "Ok", "Err"}:
+        return [(part, add_step(matched, "!" if name == "Err" else "?")) for part in parts[:1]]
+    base = f"%{render_path(name, describer.scopes.top.names)}"
+    return [(part, f"{base} #{at}") for at, part in enumerate(parts)]
+
+
+def _match_fields(describer: Describer, node: Node, pending: list[tuple[Node, str]]) -> Iterator[tuple[str, str]]:
+    head = describer.child(node, "type")
+    base = f"%{render_path(describer.source.read(head), describer.scopes.top.names)}" if head is not None else UNKNOWN
+    for part in node.named_children:
+        name = describer.child(part, "name") if part.type == "field_pattern" else None
+        if name is None:
+            continue
+        text = describer.source.read(name)
+        inner = describer.child(part, "pattern")
+        if inner is None:
+            yield text, add_step(base, f".{text}")
+        else:
+            pending.append((inner, add_step(base, f".{text}")))

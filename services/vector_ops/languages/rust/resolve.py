@@ -1,0 +1,194 @@
+"""Turns the references and imports of one file into edges."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from services.vector_ops.languages.facts import FILE, Import, Reference
+from services.vector_ops.languages.rust import standard
+from services.vector_ops.languages.rust.annotations import Types
+from services.vector_ops.languages.rust.evaluation import Values
+from services.vector_ops.languages.rust.methods import Methods
+from services.vector_ops.languages.rust.names import FOREIGN_ENTITY, Entity, Names, Place
+from services.vector_ops.languages.rust.notation import is_of_trait, is_off
+from services.vector_ops.languages.rust.types import FOREIGN, TUPLE, UNKNOWN
+from services.vector_ops.languages.world import Edge, EdgeKind, SourceFile, SymbolAt, Tier, World
+
+MAX_AMBIGUOUS = 5
+_KINDS = {
+    "call": EdgeKind.CALL,
+    "new": EdgeKind.CALL,
+    "inherit": EdgeKind.INHERIT,
+    "annotate": EdgeKind.USE,
+    "use": EdgeKind.USE,
+}
+
+Found = tuple[list[SymbolAt], Tier]
+_NOTHING: Found = ([], Tier.AMBIGUOUS)
+
+
+def resolve_rust(file: SourceFile, world: World) -> list[Edge]:
+    """Return the edges of one file, in order of line and column, without repetitions."""
+    names = Names(file, world)
+    types = Types(names)
+    methods = Methods(names, types)
+    resolver = Resolver(file, world, names, Values(names, types, methods), methods)
+    found = {*resolver.resolve_imports(), *resolver.resolve_references()}
+    return sorted(found, key=lambda edge: (edge.line, edge.column, edge.kind, edge.target_path, edge.target_at))
+
+
+@dataclass(slots=True)
+class Resolver:
+    """Resolves one file."""
+
+    file: SourceFile
+    world: World
+    names: Names
+    values: Values
+    methods: Methods
+
+    def resolve_imports(self) -> Iterator[Edge]:
+        """Yield an edge for every import that leads into the repository."""
+        for one in self.file.facts.imports:
+            inside = one.local.rpartition(".")[0]
+            for target in self._find_imported(one, Place(self.file.path, inside)):
+                at = FILE if target.at is None else target.at.at
+                path = target.place.path if target.place is not None else target.at.path if target.at else ""
+                if path and (path != self.file.path or at != FILE):
+                    yield Edge(one.scope, path, at, EdgeKind.IMPORT, Tier.EXACT, one.line, one.column)
+
+    def _find_imported(self, one: Import, place: Place) -> list[Entity]:
+        path = [part for part in one.module.split("::") if part]
+        if one.name != "*":
+            path.append(one.name)
+        if not path:
+            return []
+        spaces = ("type",) if one.name == "*" else ("type", "value", "macro")
+        found: list[Entity] = []
+        for space in spaces:
+            entity = self.names.find_path(path, space, place) if len(path) > 1 else self._find_single(path[0], space)
+            if entity is not None and entity != FOREIGN_ENTITY and entity not in found:
+                found.append(entity)
+        return found
+
+    def _find_single(self, name: str, space: str) -> Entity | None:
+        return self.names.find_first(name, space, Place(self.file.path))
+
+    def resolve_references(self) -> Iterator[Edge]:
+        """Yield the edges of all references."""
+        symbols = self.file.facts.symbols
+        places = [Place(self.file.path, one.qualname) for one in symbols]
+        file = Place(self.file.path)
+        for one in self.file.facts.references:
+            place = file if one.scope == FILE else places[one.scope]
+            targets, tier = self._find(one, place)
+            kind = _KINDS[one.kind]
+            for target in targets:
+                yield Edge(one.scope, target.path, target.at, kind, tier, one.line, one.column)
+
+    def _find(self, one: Reference, place: Place) -> Found:
+        target = one.target
+        if target.endswith(" ."):
+            return self._find_method(one.name, target[:-2], place)
+        if target.endswith("!"):
+            return self._find_macro(one.name, target[:-1], place)
+        if one.kind in {"annotate", "inherit"}:
+            return self._find_type(one.name, target, place)
+        if one.kind == "new":
+            return self._find_constructed(one.name, target, place)
+        return self._find_item(one.name, target, place, is_call=one.kind == "call")
+
+    def _find_type(self, name: str, target: str, place: Place) -> Found:
+        if not target:
+            entity = self.names.find(name, "type", place)
+        elif "<" in target or "{" in target:
+            owner = self.values.types.evaluate(f"{target}{name}", place)
+            return ([owner.at], Tier.TYPED) if owner.at is not None else _NOTHING
+        else:
+            entity = self.names.find_path([*target[:-2].split("::"), name], "type", place)
+        if entity is None or entity.at is None:
+            return _NOTHING
+        return [entity.at], Tier.EXACT
+
+    def _find_constructed(self, name: str, target: str, place: Place) -> Found:
+        if "<" not in name and "{" not in target and "<" not in target:
+            found = self._find_type(name, target, place)
+            if found[0] and found[0][0].symbol.kind != "type":
+                return found
+        made = self.values.types.evaluate(f"{target}{name}", place)
+        return ([made.at], Tier.EXACT) if made.at is not None else _NOTHING
+
+    def _find_item(self, name: str, target: str, place: Place, *, is_call: bool) -> Found:
+        if not target:
+            entity = self.names.find(name, "value", place)
+            if name == "Self":
+                return _NOTHING
+        elif "<" in target or "{" in target:
+            return self._find_associated(name, target[:-2], place, is_call=is_call)
+        else:
+            entity = self.names.find_path([*target[:-2].split("::"), name], "value", place)
+        if entity == FOREIGN_ENTITY:
+            return _NOTHING
+        if entity is not None and entity.at is not None:
+            return [entity.at], Tier.EXACT
+        return self._find_associated(name, target[:-2], place, is_call=is_call) if target else _NOTHING
+
+    def _find_associated(self, name: str, prefix: str, place: Place, *, is_call: bool) -> Found:
+        found, owner = self.values.find_associated(prefix, name, place)
+        if found:
+            return self._choose(list(found), Tier.EXACT)
+        if not is_call or owner != UNKNOWN:
+            return _NOTHING
+        last = prefix.rpartition("::")[2]
+        candidates = self.world.named(f"{last}.{name}") if last[:1].isupper() else None
+        return self._choose(list(candidates or ()), Tier.UNIQUE_NAME)
+
+    def _choose(self, found: list[SymbolAt], tier: Tier) -> Found:
+        """Return one target at this tier, or several as doubtful ones: cfg and macros make twins, traits make more."""
+        found = [one for one in found if not is_off(one.symbol)] or found
+        if len(found) <= 1:
+            return found, tier
+        return self._nearest(found), Tier.AMBIGUOUS
+
+    def _nearest(self, found: list[SymbolAt]) -> list[SymbolAt]:
+        folder = self.file.path.rpartition("/")[0]
+
+        def rank(one: SymbolAt) -> tuple[int, str, int]:
+            if one.path == self.file.path:
+                return 0, one.path, one.at
+            return (1 if one.path.rpartition("/")[0] == folder else 2), one.path, one.at
+
+        return sorted(found, key=rank)[:MAX_AMBIGUOUS]
+
+    def _find_macro(self, name: str, module: str, place: Place) -> Found:
+        if module:
+            entity = self.names.find_path([*module[:-2].split("::"), name], "macro", place)
+        else:
+            entity = self.names.find(name, "macro", place)
+        if entity is not None and entity.at is not None:
+            return [entity.at], Tier.EXACT
+        if entity == FOREIGN_ENTITY:
+            return _NOTHING
+        candidates = [one for one in self.world.named(name) or () if one.symbol.kind == "macro"]
+        return self._choose(candidates, Tier.UNIQUE_NAME)
+
+    def _find_method(self, name: str, value: str, place: Place) -> Found:
+        owner = self.values.settle(self.values.evaluate(value, place))
+        if owner != UNKNOWN:
+            found, _holder = self.methods.find(owner, name, place)
+            if found:
+                return self._choose(list(found), Tier.TYPED)
+            if owner.kind in {FOREIGN, TUPLE}:
+                return _NOTHING
+            if owner.at is not None:
+                return _NOTHING
+        return self._guess_method(name)
+
+    def _guess_method(self, name: str) -> Found:
+        """Return the methods of that name when nothing is known of the receiver."""
+        candidates = [one for one in self.world.named(name) or () if one.symbol.kind == "method"]
+        if not candidates:
+            return _NOTHING
+        inherent = [one for one in candidates if not is_of_trait(one.symbol)]
+        if name in standard.COMMON_METHODS:
+            return self._nearest(inherent or candidates), Tier.AMBIGUOUS
+        return self._choose(inherent or candidates, Tier.UNIQUE_NAME)

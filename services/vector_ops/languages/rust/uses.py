@@ -1,0 +1,181 @@
+"""Reads what code does: locals it binds, values it calls, names it mentions."""
+
+from dataclasses import dataclass, field
+
+from tree_sitter import Node
+
+from services.vector_ops.languages.facts import Reference
+from services.vector_ops.languages.rust.items import ItemReader
+from services.vector_ops.languages.rust.notation import UNKNOWN, add_step, render_type
+from services.vector_ops.languages.rust.patterns import list_bindings
+from services.vector_ops.languages.rust.scopes import Scope
+from services.vector_ops.languages.rust.values import Describer, render_path
+
+_NEVER_OURS = frozenset({"Some", "Ok", "Err", "None", "drop"})
+_STANDARD_TYPES = frozenset(
+    {"Vec", "String", "Option", "Box", "Self", "HashMap", "HashSet", "BTreeMap", "Arc", "Rc", "PathBuf", "Sized", "_"}
+)
+
+
+@dataclass(slots=True)
+class UseReader:
+    """Handlers of expressions; the references go where those of the definitions go."""
+
+    describer: Describer
+    items: ItemReader
+    _closure_values: dict[int, str] = field(default_factory=dict)
+    _path_end: int = -1
+    _type_end: int = -1
+
+    def _end(self, node: Node) -> int:
+        return self.describer.source.base_byte + node.end_byte
+
+    def _start(self, node: Node) -> int:
+        return self.describer.source.base_byte + node.start_byte
+
+    def _refer(self, node: Node, name: str, kind: str, target: str) -> None:
+        line, column = self.describer.source.place(node)
+        self.items.references.append(Reference(name, kind, self.describer.scopes.top.symbol, line, column, target))
+
+    def open_block(self, node: Node) -> None:
+        """Open a scope of locals."""
+        self.describer.scopes.open_block(self._end(node))
+
+    def open_match(self, node: Node) -> None:
+        """Open a match, remembering what it looks at."""
+        value = self.describer.describe(self.describer.child(node, "value"))
+        self.describer.scopes.open_block(self._end(node), value)
+
+    def open_arm(self, node: Node) -> None:
+        """Open an arm, binding what its pattern binds."""
+        scrutinee = self.describer.scopes.find_scrutinee()
+        scope = self.describer.scopes.open_block(self._end(node))
+        self._bind(node, scope, scrutinee)
+
+    def open_loop(self, node: Node) -> None:
+        """Open a `for`, binding what it iterates over."""
+        value = self.describer.describe(self.describer.child(node, "value"))
+        scope = self.describer.scopes.open_block(self._end(node))
+        self._bind(node, scope, add_step(value, "*"))
+
+    def _bind(self, node: Node, scope: Scope, value: str) -> None:
+        pattern = self.describer.child(node, "pattern")
+        if pattern is not None:
+            scope.locals.update(list_bindings(self.describer, pattern, value))
+
+    def open_closure(self, node: Node) -> None:
+        """Open a closure; a parameter without a type holds what the receiver of the call holds."""
+        hint = self._closure_values.pop(self._start(node), UNKNOWN)
+        scope = self.describer.scopes.open_block(self._end(node))
+        parameters = self.describer.child(node, "parameters")
+        for one in parameters.named_children if parameters is not None else ():
+            if one.type != "parameter":
+                scope.locals.update(list_bindings(self.describer, one, hint))
+                continue
+            pattern, annotated = self.describer.child(one, "pattern"), self.describer.child(one, "type")
+            if pattern is not None and annotated is not None:
+                text = render_type(self.describer.source.read(annotated), scope.names)
+                scope.locals.update(list_bindings(self.describer, pattern, f":{text}"))
+
+    def read_let(self, node: Node) -> None:
+        """Bind the names of a `let`, or of the condition of an `if let`."""
+        pattern = self.describer.child(node, "pattern")
+        if pattern is None:
+            return
+        annotated = self.describer.child(node, "type")
+        text = render_type(self.describer.source.read(annotated), self.describer.scopes.top.names) if annotated else ""
+        if text and text != UNKNOWN and "<_" not in text:
+            value = f":{text}"
+        else:
+            value = self.describer.describe(self.describer.child(node, "value"))
+        self.describer.scopes.top.locals.update(list_bindings(self.describer, pattern, value))
+
+    def read_closure_arguments(self, node: Node) -> None:
+        """Say of closures among arguments what their parameters may hold: what the receiver of the call yields."""
+        function = node.prev_named_sibling
+        if function is not None and function.type == "generic_function":
+            function = self.describer.child(function, "function")
+        if function is None or function.type != "field_expression":
+            return
+        value = self.describer.describe(self.describer.child(function, "value"))
+        name = self.describer.child(function, "field")
+        step = f"|{self.describer.source.read(name)}" if name is not None else "|"
+        for one in node.named_children:
+            if one.type == "closure_expression":
+                self._closure_values[self._start(one)] = add_step(value, step)
+
+    def read_call(self, node: Node) -> None:
+        """Read a call: of a name, of a path, or of a method."""
+        function = self.describer.child(node, "function")
+        if function is not None and function.type == "generic_function":
+            function = self.describer.child(function, "function")
+        if function is None:
+            return
+        kind = function.type
+        if kind == "field_expression":
+            name = self.describer.child(function, "field")
+            if name is not None and name.type == "field_identifier":
+                value = self.describer.describe(self.describer.child(function, "value"))
+                self._refer(name, self.describer.source.read(name), "call", f"{value} .")
+        elif kind == "identifier":
+            text = self.describer.source.read(function)
+            if text not in _NEVER_OURS and self.describer.scopes.find_local(text) is None:
+                self._refer(function, text, "call", "")
+        elif kind == "scoped_identifier":
+            self._refer_path(function, "call")
+
+    def _refer_path(self, node: Node, kind: str) -> None:
+        self._path_end = self._end(node)
+        name, path = self.describer.child(node, "name"), self.describer.child(node, "path")
+        if name is None:
+            return
+        prefix = ""
+        if path is not None:
+            prefix = render_path(self.describer.source.read(path), self.describer.scopes.top.names)
+        self._refer(name, self.describer.source.read(name), kind, f"{prefix}::")
+
+    def read_path(self, node: Node) -> None:
+        """Read a path that is not called."""
+        if self._start(node) >= self._path_end:
+            self._refer_path(node, "use")
+
+    def skip_paths(self, node: Node) -> None:
+        """Read no paths before the end of this node."""
+        self._path_end = self._end(node)
+
+    def read_value(self, node: Node) -> None:
+        """Read a name that is handed on: a function, a constant."""
+        text = self.describer.source.read(node)
+        if self.describer.scopes.find_local(text) is None and text not in _NEVER_OURS:
+            self._refer(node, text, "use", "")
+
+    def read_construct(self, node: Node) -> None:
+        """Read a struct literal."""
+        name = self.describer.child(node, "name")
+        if name is None:
+            return
+        if name.type == "generic_type_with_turbofish":
+            name = self.describer.child(name, "type") or name
+        self._type_end = self._end(name)
+        text = render_path(self.describer.source.read(name), self.describer.scopes.top.names)
+        head, _, last = text.rpartition("::")
+        at = self.describer.child(name, "name") if name.type == "scoped_type_identifier" else name
+        self._refer(at or name, last, "new", f"{head}::" if head else "")
+
+    def read_type(self, node: Node) -> None:
+        """Read the mention of a type."""
+        start = self._start(node)
+        if start < self._type_end or start in self.items.named_at:
+            return
+        self._type_end = self._end(node)
+        text = self.describer.source.read(node)
+        names = self.describer.scopes.top.names
+        if text in _STANDARD_TYPES or text in names:
+            return
+        if node.type == "type_identifier":
+            self._refer(node, text, "annotate", "")
+            return
+        head, _, last = render_type(text, names).rpartition("::")
+        at = self.describer.child(node, "name")
+        if head and at is not None:
+            self._refer(at, last, "annotate", f"{head}::")

@@ -1,0 +1,166 @@
+"""Describes the value of an expression in the notation, by looking down its chain of receivers."""
+
+from dataclasses import dataclass
+
+from tree_sitter import Node
+
+from services.vector_ops.languages.rust.grammar import Grammar, Source
+from services.vector_ops.languages.rust.notation import UNKNOWN, add_step, render_type
+from services.vector_ops.languages.rust.scopes import ScopeStack
+
+_MAX_STEPS = 40
+_LITERALS = {
+    "string_literal": ":str",
+    "raw_string_literal": ":str",
+    "char_literal": ":char",
+    "integer_literal": ":i32",
+    "float_literal": ":f64",
+    "boolean_literal": ":bool",
+    "unit_expression": ":()",
+    "range_expression": ":Range",
+    "array_expression": ":[_]",
+    "closure_expression": ":Fn",
+}
+_POSTFIX = {"try_expression": "?", "index_expression": "[]"}
+_BOOLEAN = frozenset({"==", "!=", "<", ">", "<=", ">=", "&&", "||"})
+_MACROS = {"format": ":String", "vec": ":Vec<_>", "concat": ":str", "stringify": ":str", "env": ":str",
+           "include_str": ":str", "write": ":Result<_,_>", "writeln": ":Result<_,_>", "matches": ":bool",
+           "println": ":()", "print": ":()", "eprintln": ":()", "line": ":u32"}  # fmt: skip
+_WRAPPERS = {"Some": "Option", "Ok": "Result", "Err": "Failed"} | {
+    f"{name}::new": name for name in ("Box", "Rc", "Arc", "Mutex", "RwLock", "RefCell", "Cell", "Pin")
+}
+_PASSED = frozenset(
+    {"parenthesized_expression", "reference_expression", "unary_expression", "await_expression", "unsafe_block",
+     "block", "async_block", "expression_statement", "const_block"}
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Describer:
+    """Describes expressions of one source, in the scopes that are open."""
+
+    grammar: Grammar
+    source: Source
+    scopes: ScopeStack
+
+    def child(self, node: Node, field: str) -> Node | None:
+        """Return the child of a node in a field."""
+        return node.child_by_field_id(self.grammar.field[field])
+
+    def describe(self, node: Node | None) -> str:
+        """Return the value of an expression."""
+        steps: list[str] = []
+        for _ in range(_MAX_STEPS):
+            if node is None:
+                return UNKNOWN
+            base, node = self._describe_one(node, steps)
+            if base:
+                return self._join(base, steps)
+        return UNKNOWN
+
+    def _describe_one(self, node: Node, steps: list[str]) -> tuple[str, Node | None]:
+        """Return the base that an expression is; or note its step, and return the expression to go on with."""
+        kind = node.type
+        if kind == "call_expression":
+            return self._step_into_call(node, steps)
+        if kind == "field_expression":
+            steps.append(f".{self._read_field(node, 'field')}")
+            return "", self.child(node, "value")
+        if kind in _POSTFIX:
+            steps.append(_POSTFIX[kind])
+            return "", node.named_child(0) if node.named_child_count else None
+        if kind in _PASSED:
+            return "", _last_named(node)
+        return self._describe_base(node, kind)
+
+    def _join(self, base: str, steps: list[str]) -> str:
+        for step in reversed(steps):
+            base = add_step(base, step)
+        return base
+
+    def _read_field(self, node: Node, field: str) -> str:
+        child = self.child(node, field)
+        return self.source.read(child) if child is not None else ""
+
+    def _step_into_call(self, node: Node, steps: list[str]) -> tuple[str, Node | None]:
+        """Return the base when the callee is a path, or the receiver to go on with."""
+        function, turbofish = self.child(node, "function"), ""
+        if function is not None and function.type == "generic_function":
+            types = self._read_field(function, "type_arguments").removeprefix("::")
+            turbofish = render_type(types[1:-1], self.scopes.top.names)
+            function = self.child(function, "function")
+        if function is None:
+            return UNKNOWN, None
+        kind = function.type
+        if kind == "field_expression":
+            steps.append(f".{self._read_field(function, 'field')}(){f'<{turbofish}>' if turbofish else ''}")
+            return "", self.child(function, "value")
+        if kind in {"identifier", "scoped_identifier"}:
+            return self._describe_called(node, function, kind, turbofish, steps)
+        steps.append("()")
+        return "", function
+
+    def _describe_called(
+        self, node: Node, function: Node, kind: str, turbofish: str, steps: list[str]
+    ) -> tuple[str, Node | None]:
+        text = self.source.read(function)
+        if kind == "identifier":
+            local = self.scopes.find_local(text)
+            if local is not None:
+                return add_step(local, "()"), None
+        wrapper = _WRAPPERS.get(text)
+        arguments = self.child(node, "arguments") if wrapper else None
+        if wrapper and arguments is not None and arguments.named_child_count:
+            steps.append(f"^{wrapper}")
+            return "", arguments.named_child(0)
+        return f"@{render_path(text, self.scopes.top.names)} ()" + (f"<{turbofish}>" if turbofish else ""), None
+
+    def _describe_base(self, node: Node, kind: str) -> tuple[str, Node | None]:
+        """Return the base that this expression is, or the expression to go on with."""
+        names = self.scopes.top.names
+        literal = _LITERALS.get(kind)
+        if literal:
+            return literal, None
+        if kind == "identifier":
+            text = self.source.read(node)
+            return self.scopes.find_local(text) or f"@{text}", None
+        if kind == "self":
+            return f":{names.get('Self', UNKNOWN)}", None
+        if kind == "scoped_identifier":
+            return f"@{render_path(self.source.read(node), names)}", None
+        if kind == "struct_expression":
+            return f":{render_type(self._read_field(node, 'name').replace('::<', '<'), names)}", None
+        return self._describe_rest(node, kind)
+
+    def _describe_rest(self, node: Node, kind: str) -> tuple[str, Node | None]:
+        names = self.scopes.top.names
+        if kind == "type_cast_expression":
+            return f":{render_type(self._read_field(node, 'type'), names)}", None
+        if kind == "macro_invocation":
+            return _MACROS.get(self._read_field(node, "macro").rpartition("::")[2], UNKNOWN), None
+        if kind == "if_expression":
+            return "", self.child(node, "consequence")
+        if kind == "match_expression":
+            return "", self._first_arm(node)
+        if kind == "binary_expression":
+            operator = node.child(1).type if node.child_count > 1 else ""
+            return (":bool" if operator in _BOOLEAN else UNKNOWN), None
+        return UNKNOWN, None
+
+    def _first_arm(self, node: Node) -> Node | None:
+        body = self.child(node, "body")
+        for arm in body.named_children if body is not None else ():
+            value = self.child(arm, "value") if arm.type == "match_arm" else None
+            if value is not None:
+                return value
+        return None
+
+
+def render_path(text: str, names: dict[str, str]) -> str:
+    """Return the notation of a path of an expression: `Self` and type parameters replaced, no turbofish."""
+    return render_type(text.replace("::<", "<"), names)
+
+
+def _last_named(node: Node) -> Node | None:
+    count = node.named_child_count
+    return node.named_child(count - 1) if count else None
