@@ -76,9 +76,11 @@ class Values:
     def find_path(self, path: str, space: str, place: Place) -> Entity | None:
         """Return what the path of an expression means; associated items are looked up on their type."""
         segments = path.split("::")
+        if len(segments) == 1:
+            return self.names.find(path, space, place)
         if "<" not in path and "{" not in path:
             found = self.names.find_path(segments, space, place)
-            if found is not None or len(segments) == 1:
+            if found is not None:
                 return found
         prefix, _, name = path.rpartition("::")
         candidates = self.find_associated(prefix, name, place)[0]
