@@ -5,6 +5,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
@@ -14,15 +15,23 @@ from services.kernel.http import OncePerKey, make_app
 from services.kernel.version import VERSION
 from services.kernel.vocabulary import ServiceName
 from services.vector_ops.api import add_routes
-from services.vector_ops.core.service import Opened, VectorOpsService
-from services.vector_ops.extract import extract_facts, load_language
-from services.vector_ops.models import Health
-from services.vector_ops.repository import GitSource
-from services.vector_ops.schema import SCHEMA_VERSION
+from services.vector_ops.core.service import VectorOpsService
+from services.vector_ops.graph.neo4j_store import Neo4jGraph
+from services.vector_ops.models import CypherAnswer, CypherQuery, Health
+from services.vector_ops.opened import Derived, OpenIndex
+from services.vector_ops.protocol import GraphStoreMissingError
 from services.vector_ops.settings import VectorOpsSettings
-from services.vector_ops.store import SqliteStore
+from services.vector_ops.source.repository import GitSource
+from services.vector_ops.truth.schema import SCHEMA_VERSION
+from services.vector_ops.vectors.dense import DenseIndex
+from services.vector_ops.vectors.static import StaticEmbedder
+from services.vector_ops.vectors.vector_file import VectorFile
+
+if TYPE_CHECKING:
+    from neo4j import Driver
 
 _KEY_LENGTH = 24
+_MAX_ROOTS = 1_000
 
 
 def index_path(index_dir: Path, root: Path) -> Path:
@@ -33,35 +42,53 @@ def index_path(index_dir: Path, root: Path) -> Path:
 class Shelf:
     """Opens repositories and keeps the indexes of the last few open."""
 
-    def __init__(self, settings: VectorOpsSettings) -> None:
+    def __init__(self, settings: VectorOpsSettings, clock: Clock, derived: Derived) -> None:
         self._index_dir = settings.index_dir.expanduser()
         self._limit = settings.open_indexes
-        self._stores: OrderedDict[Path, SqliteStore] = OrderedDict()
+        self._clock = clock
+        self._derived = derived
+        self._indexes: OrderedDict[Path, OpenIndex] = OrderedDict()
+        self._roots: dict[str, Path] = {}
         self._lock = threading.Lock()
 
-    def open(self, repo: str) -> Opened:
-        """Open the repository that holds `repo`; raises UnindexableError."""
-        source = GitSource(repo)
-        return Opened(source, self._store_of(source.root))
+    def open(self, repo: str) -> OpenIndex:
+        """Open the index of the repository that holds `repo`; raises UnindexableError."""
+        closing: list[OpenIndex] = []
+        try:
+            with self._lock:
+                root = self._find_root(repo)
+                index = self._indexes.pop(root, None)
+                if index is not None and not index.is_current():
+                    closing.append(index)  # the folder was removed, or holds another repository now
+                    self._roots.clear()
+                    index, root = None, self._find_root(repo)
+                self._indexes[root] = index or self._make(root)
+                while len(self._indexes) > self._limit:
+                    closing.append(self._indexes.popitem(last=False)[1])
+                return self._indexes[root]
+        finally:
+            for one in closing:
+                one.close()
 
-    def _store_of(self, root: Path) -> SqliteStore:
-        closing: list[SqliteStore] = []
-        with self._lock:
-            store = self._stores.pop(root, None) or SqliteStore(index_path(self._index_dir, root), extract_facts)
-            self._stores[root] = store
-            while len(self._stores) > self._limit:
-                closing.append(self._stores.popitem(last=False)[1])
-        for one in closing:
-            one.close()
-        return store
+    def _find_root(self, repo: str) -> Path:
+        if repo not in self._roots:
+            source = GitSource(repo)
+            if len(self._roots) > _MAX_ROOTS:
+                self._roots.clear()
+            self._roots[repo] = source.root
+            source.close()
+        return self._roots[repo]
+
+    def _make(self, root: Path) -> OpenIndex:
+        return OpenIndex(root, index_path(self._index_dir, root), self._clock, self._derived)
 
     def close(self) -> None:
         """Close all indexes."""
         with self._lock:
-            stores = list(self._stores.values())
-            self._stores.clear()
-        for store in stores:
-            store.close()
+            indexes = list(self._indexes.values())
+            self._indexes.clear()
+        for index in indexes:
+            index.close()
 
 
 @dataclass(frozen=True)
@@ -70,11 +97,14 @@ class VectorOpsParts:
 
     service: VectorOpsService
     shelf: Shelf
+    driver: "Driver | None" = None
 
     def close(self) -> None:
         """Stop a refresh that is under way (nothing is lost) and close the indexes."""
         self.service.close()
         self.shelf.close()
+        if self.driver is not None:
+            self.driver.close()
 
 
 def open_vector_ops(index_dir: Path, clock: Clock) -> VectorOpsParts:
@@ -83,17 +113,48 @@ def open_vector_ops(index_dir: Path, clock: Clock) -> VectorOpsParts:
 
 
 def create_service(settings: VectorOpsSettings, clock: Clock) -> VectorOpsParts:
-    """Return Vector-Ops over `settings.index_dir`; raises GrammarMissingError here rather than index nothing."""
-    load_language()
-    shelf = Shelf(settings)
-    service = VectorOpsService(
-        open_repository=shelf.open,
-        extract=extract_facts,
-        clock=clock,
-        schema_version=SCHEMA_VERSION,
+    """Return Vector-Ops over `settings.index_dir`."""
+    driver = open_driver(settings) if settings.neo4j_url else None
+    derived = Derived(
+        make_dense=lambda path: DenseIndex(StaticEmbedder(), VectorFile(path), clock=clock.monotonic_s),
+        driver=driver,
+        graph_timeout_s=settings.neo4j_timeout_s,
         lock_wait_s=settings.lock_wait_s,
     )
-    return VectorOpsParts(service, shelf)
+    shelf = Shelf(settings, clock, derived)
+
+    def ask_graph(query: CypherQuery) -> CypherAnswer:
+        if driver is None:
+            raise GraphStoreMissingError("Cypher needs Neo4j; set VECTOR_OPS_NEO4J_URL (docker-compose.yml has one)")
+        return answer_cypher(driver, shelf.open(query.repo).root, query, settings.neo4j_timeout_s)
+
+    service = VectorOpsService(open_index=shelf.open, ask_graph=ask_graph, clock=clock, schema_version=SCHEMA_VERSION)
+    return VectorOpsParts(service, shelf, driver)
+
+
+def open_driver(settings: VectorOpsSettings) -> "Driver":
+    """Return a driver for Neo4j; it connects at first use, and again by itself."""
+    from neo4j import GraphDatabase  # noqa: PLC0415 - the driver loads when it is configured
+
+    password = settings.neo4j_password.get_secret_value()
+    return GraphDatabase.driver(
+        settings.neo4j_url,
+        auth=(settings.neo4j_user, password) if password else None,
+        connection_timeout=settings.neo4j_timeout_s,
+        connection_acquisition_timeout=settings.neo4j_timeout_s,
+        max_transaction_retry_time=0,
+        notifications_min_severity="OFF",
+        user_agent=f"direng/{VERSION}",
+    )
+
+
+def answer_cypher(driver: "Driver", root: Path, query: CypherQuery, timeout_s: float) -> CypherAnswer:
+    """Return the rows of a query that only reads."""
+    from services.vector_ops.graph.reading import run_cypher  # noqa: PLC0415
+
+    rows, is_cut = run_cypher(driver, str(root), query.query, timeout_s=timeout_s, max_rows=query.limit)
+    epoch = Neo4jGraph(driver, str(root), timeout_s).read_epoch()
+    return CypherAnswer.model_validate({"rows": rows, "is_truncated": is_cut, "epoch": epoch})
 
 
 def create_app(

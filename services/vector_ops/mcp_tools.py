@@ -20,7 +20,7 @@ from services.vector_ops.models import IndexAnswer, IndexQuery, IndexSnapshot, Q
 
 INSTRUCTIONS = (
     "A code index of git repositories that is always fresh: uncommitted edits included. Every answer names the commit"
-    " it was computed from. Prefer where_defined and who_calls for a symbol you know, search for words or an issue text,"
+    " it was computed from. Prefer where_defined and who_calls for a symbol you know, search for words or issues,"
     " impact_set before a change, repo_map for an overview, context_pack for everything at once within a budget."
 )
 _MAX_LIMIT = 500

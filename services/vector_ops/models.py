@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 MAX_QUERY_CHARACTERS = 20_000
 
@@ -133,6 +133,22 @@ class IndexSnapshot(_Frozen):
     symbols: int
     references: int
     schema_version: int
+
+
+class CypherQuery(_Frozen):
+    """A Cypher query that only reads; `$repo` is given to it. `limit` caps the rows."""
+
+    repo: str = Field(min_length=1, max_length=4096)
+    query: str = Field(min_length=1, max_length=MAX_QUERY_CHARACTERS)
+    limit: int = Field(default=100, ge=1, le=1_000)
+
+
+class CypherAnswer(_Frozen):
+    """Rows as the graph store gave them; `epoch` is what its copy of the repository was made from."""
+
+    rows: tuple[dict[str, JsonValue], ...]
+    is_truncated: bool = False
+    epoch: str = ""
 
 
 class Health(_Frozen):

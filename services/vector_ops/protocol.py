@@ -2,7 +2,8 @@
 
 PlatformError
 ├── InvalidRequestError
-│   └── UnindexableError        vector_ops.unindexable          not a git repository, or one without a commit
+│   ├── UnindexableError        vector_ops.unindexable          not a git repository, or one without a commit
+│   └── GraphStoreMissingError  vector_ops.graph_store_missing  Cypher needs Neo4j, and none is configured
 ├── NotFoundError
 │   └── SymbolNotFoundError     vector_ops.symbol_not_found     carries near names
 └── UnavailableError
@@ -10,17 +11,32 @@ PlatformError
     └── IndexUnwritableError    vector_ops.index_unwritable     disk full, no permission, damaged and set aside
 """
 
+from collections.abc import AsyncIterator
 from typing import Protocol
 
 from services.kernel.caller import Caller
 from services.kernel.errors import InvalidRequestError, NotFoundError, UnavailableError
-from services.vector_ops.models import IndexAnswer, IndexQuery, IndexSnapshot, RefreshReport, RefreshRequest
+from services.vector_ops.models import (
+    CypherAnswer,
+    CypherQuery,
+    IndexAnswer,
+    IndexQuery,
+    IndexSnapshot,
+    RefreshReport,
+    RefreshRequest,
+)
 
 
 class UnindexableError(InvalidRequestError):
     """The path is no git repository with at least one commit."""
 
     code = "vector_ops.unindexable"
+
+
+class GraphStoreMissingError(InvalidRequestError):
+    """Cypher is answered by Neo4j alone."""
+
+    code = "vector_ops.graph_store_missing"
 
 
 class SymbolNotFoundError(NotFoundError):
@@ -61,3 +77,30 @@ class VectorOps(Protocol):
     async def snapshot(self, caller: Caller, repo: str) -> IndexSnapshot:
         """Return what the index of `repo` holds and how fresh it is. Needs scope index.read."""
         ...
+
+
+class IndexGraph(Protocol):
+    """The graph of all indexed repositories, for questions that no verb answers."""
+
+    async def cypher(self, caller: Caller, query: CypherQuery) -> CypherAnswer:
+        """Return the rows of a query that only reads.
+
+        Raises GraphStoreMissingError without Neo4j, InvalidRequestError for what is wrong or more than reading,
+        DeadlineExceededError. Needs scope index.read.
+        """
+        ...
+
+
+class IndexFreshness(Protocol):
+    """How fresh an index is, as it happens."""
+
+    def follow(self, caller: Caller, repo: str) -> AsyncIterator[IndexSnapshot]:
+        """Yield a snapshot now, and one whenever HEAD, the index, the uncommitted files or the vectors have moved.
+
+        Ends when the service stops. Needs scope index.read.
+        """
+        ...
+
+
+class WholeVectorOps(VectorOps, IndexGraph, IndexFreshness, Protocol):
+    """All that Vector-Ops offers."""

@@ -1,18 +1,20 @@
 """Vector-Ops: authorisation, freshness, stamps; the blocking work runs in threads, off the event loop."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 from services.kernel.caller import Caller
 from services.kernel.clock import Clock
 from services.kernel.db import in_thread
+from services.kernel.errors import PlatformError
 from services.kernel.vocabulary import Scope
-from services.vector_ops.core.answers import View, answer
-from services.vector_ops.core.indexing import Indexer
-from services.vector_ops.core.ports import Extract, Head, IndexState, Reader, Source, Store
+from services.vector_ops.core.answering import Reading, answer
 from services.vector_ops.models import (
+    CypherAnswer,
+    CypherQuery,
     IndexAnswer,
     IndexQuery,
     IndexSnapshot,
@@ -20,18 +22,23 @@ from services.vector_ops.models import (
     RefreshRequest,
     Stamp,
 )
-from services.vector_ops.protocol import IndexBusyError, IndexUnwritableError
+from services.vector_ops.truth.ports import Applied
 
+LOG = logging.getLogger("direng.vector_ops")
 MAX_THREADS = 3
 """Queries wait for a first indexing of their repository; they must not take all threads that the services share."""
+_POLL_S = 0.25
+"""How often a follower of freshness looks: reading HEAD costs less than a tenth of a millisecond."""
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """One repository and its index."""
+class Index(Protocol):
+    """The index of one repository."""
 
-    source: Source
-    store: Store
+    def refresh(self, is_stopping: Callable[[], bool]) -> Applied: ...
+    def level(self, is_stopping: Callable[[], bool]) -> None: ...
+    def read(self) -> AbstractContextManager[tuple[Reading, Callable[[], Stamp]]]: ...
+    def needs_tending(self) -> bool: ...
+    def tend(self, is_stopping: Callable[[], bool]) -> Mapping[str, str]: ...
 
 
 class VectorOpsService:
@@ -40,102 +47,122 @@ class VectorOpsService:
     def __init__(
         self,
         *,
-        open_repository: Callable[[str], Opened],
-        extract: Extract,
+        open_index: Callable[[str], Index],
+        ask_graph: Callable[[CypherQuery], CypherAnswer],
         clock: Clock,
         schema_version: int,
-        lock_wait_s: float,
     ) -> None:
-        self._open = open_repository
+        self._open = open_index
+        self._ask_graph = ask_graph
         self._clock = clock
         self._schema_version = schema_version
         # A plain flag, not an Event: close() is called from signal handlers, which must take no lock.
         self._is_stopping = False
         self._slots = asyncio.Semaphore(MAX_THREADS)
-        self._indexer = Indexer(extract, clock, lambda: self._is_stopping, lock_wait_s)
+        self._tending: set[asyncio.Task[None]] = set()
 
     def close(self) -> None:
         """Stop indexing between two files; the transaction is rolled back and nothing is lost."""
         self._is_stopping = True
 
+    def is_stopping(self) -> bool:
+        """Return whether `close` was called."""
+        return self._is_stopping
+
     async def refresh(self, caller: Caller, request: RefreshRequest) -> RefreshReport:
         caller.require(Scope.INDEX_REFRESH)
         async with self._slots:
-            return await in_thread(self.refresh_now, request.repo)
+            report = await in_thread(self.refresh_now, request.repo)
+        self._tend_later(request.repo)
+        return report
 
     async def query(self, caller: Caller, query: IndexQuery) -> IndexAnswer:
         caller.require(Scope.INDEX_READ)
         async with self._slots:
-            return await in_thread(self._query, query)
+            found = await in_thread(self.query_now, query)
+        self._tend_later(query.repo)
+        return found
 
     async def snapshot(self, caller: Caller, repo: str) -> IndexSnapshot:
         caller.require(Scope.INDEX_READ)
         async with self._slots:
             return await in_thread(self._snapshot, repo)
 
+    async def cypher(self, caller: Caller, query: CypherQuery) -> CypherAnswer:
+        caller.require(Scope.INDEX_READ)
+        async with self._slots:
+            return await in_thread(self._ask_graph, query)
+
+    async def follow(self, caller: Caller, repo: str) -> AsyncIterator[IndexSnapshot]:
+        caller.require(Scope.INDEX_READ)
+        last: tuple[object, ...] = ()
+        while not self._is_stopping:
+            async with self._slots:
+                snapshot = await in_thread(self._snapshot, repo)
+            stamp = snapshot.stamp
+            now = (stamp.head_commit, stamp.indexed_commit, stamp.dirty_paths, stamp.dense_pending, stamp.warnings)
+            if now != last:
+                last = now
+                yield snapshot
+                self._tend_later(repo)
+            await asyncio.sleep(_POLL_S)
+
     def refresh_now(self, repo: str) -> RefreshReport:
         """Refresh in the present thread (the daemon has no event loop)."""
-        opened = self._open(repo)
-        return self._refresh(opened)
-
-    def _refresh(self, opened: Opened) -> RefreshReport:
-        try:
-            return self._indexer.refresh(opened.source, opened.store)
-        except IndexUnwritableError:
-            if not opened.store.notes:
-                raise
-            return self._indexer.refresh(opened.source, opened.store)  # a damaged file was set aside: build a new one
-
-    def _query(self, query: IndexQuery) -> IndexAnswer:
-        opened = self._open(query.repo)
-        with self._view(opened) as (view, stamp):
-            hits, is_truncated = answer(view, query)
-        return IndexAnswer(hits=tuple(hits), stamp=stamp, is_truncated=is_truncated or view.is_cut)
-
-    def _snapshot(self, repo: str) -> IndexSnapshot:
-        opened = self._open(repo)
-        with self._view(opened) as (view, stamp):
-            totals = view.reader.count()
-        return IndexSnapshot(
-            stamp=stamp,
-            files=totals.files,
-            symbols=totals.symbols,
-            references=totals.references,
-            schema_version=self._schema_version,
+        started_s = self._clock.monotonic_s()
+        applied = self._open(repo).refresh(self.is_stopping)
+        return RefreshReport(
+            outcome=applied.outcome,
+            commit_sha=applied.state.commit_sha,
+            commit_time=applied.state.commit_time.isoformat(),
+            files_parsed=applied.files_parsed,
+            files_total=applied.files_total,
+            symbols_total=applied.symbols_total,
+            duration_s=self._clock.monotonic_s() - started_s,
+            note="; ".join(applied.notes),
         )
 
-    @contextmanager
-    def _view(self, opened: Opened) -> Iterator[tuple[View, Stamp]]:
-        """Open a view level with HEAD; one behind it, and stamped so, while another process writes the index."""
-        self._level(opened)
-        dirty, is_cut = opened.source.list_dirty()
-        overlay = {file.path: file.content for file in dirty}
-        with opened.store.read(overlay) as reader:
-            yield (
-                View(reader, opened.source, overlay, is_cut),
-                self._stamp(reader, opened.source.read_head(), tuple(overlay)),
+    def query_now(self, query: IndexQuery) -> IndexAnswer:
+        """Answer in the present thread."""
+        index = self._open(query.repo)
+        index.level(self.is_stopping)
+        with index.read() as (reading, stamp):
+            found = answer(reading, query)
+            return IndexAnswer(
+                hits=tuple(found.hits),
+                stamp=stamp(),
+                is_truncated=found.is_truncated or reading.is_cut,
+                text=found.text,
             )
 
-    def _level(self, opened: Opened) -> None:
-        state = opened.store.peek_state()
-        head = opened.source.read_head()
-        if state is not None and state.commit_sha == head.commit_sha:
-            return
-        try:
-            self._refresh(opened)
-        except IndexBusyError:
-            if state is None:
-                raise
+    def tend_now(self, repo: str) -> Mapping[str, str]:
+        """Do in the present thread what would be done behind the queries; return what could not be, by part."""
+        return self._open(repo).tend(self.is_stopping)
 
-    def _stamp(self, reader: Reader, head: Head, dirty: tuple[str, ...]) -> Stamp:
-        state: IndexState | None = reader.read_state()
-        indexed = state.commit_sha if state is not None else ""
-        is_fresh = indexed == head.commit_sha
-        lag_s = 0.0 if is_fresh else max(0.0, (self._clock.now() - head.moved_at).total_seconds())
-        return Stamp(
-            indexed_commit=indexed,
-            head_commit=head.commit_sha,
-            dirty_paths=dirty,
-            lag_s=lag_s,
-            is_fresh=is_fresh,
-        )
+    def _tend_later(self, repo: str) -> None:
+        if self._is_stopping or self._tending:
+            return
+        task = asyncio.create_task(self._tend(repo))
+        self._tending.add(task)
+        task.add_done_callback(self._tending.discard)
+
+    async def _tend(self, repo: str) -> None:
+        try:
+            await in_thread(self._tend_when_needed, repo)
+        except PlatformError as error:
+            LOG.warning("the work behind the queries of %s was not done: %s", repo, error.detail)
+
+    def _tend_when_needed(self, repo: str) -> None:
+        index = self._open(repo)
+        faults = index.tend(self.is_stopping) if index.needs_tending() else {}
+        for part, fault in faults.items():
+            LOG.warning("%s of %s: %s", part, repo, fault)
+
+    def _snapshot(self, repo: str) -> IndexSnapshot:
+        index = self._open(repo)
+        index.level(self.is_stopping)
+        with index.read() as (reading, stamp):
+            files, symbols, edges = reading.view.count()
+            return IndexSnapshot(
+                stamp=stamp(), files=files, symbols=symbols, references=edges, schema_version=self._schema_version
+            )

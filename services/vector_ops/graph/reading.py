@@ -33,7 +33,7 @@ def run_cypher(
             result = session.run(Query(query, timeout=timeout_s), about)
             rows = []
             for record in result:
-                rows.append({key: _plain(value, 0) for key, value in record.items()})
+                rows.append({key: _plain(record[key], 0) for key in record.keys()})  # noqa: SIM118 - a record iterates over values
                 if len(rows) > max_rows:
                     break
         except ClientError as error:

@@ -90,8 +90,12 @@ class StoredView:
 
     @property
     def epoch(self) -> str:
-        committed = f"{self._snapshot.lineage}.{self._snapshot.epoch}"
-        return f"{committed}+{self._snapshot.digest}" if self._snapshot.digest else committed
+        digest = self._snapshot.digest
+        return f"{self.committed_epoch}+{digest}" if digest else self.committed_epoch
+
+    @property
+    def committed_epoch(self) -> str:
+        return f"{self._snapshot.lineage}.{self._snapshot.epoch}"
 
     def _file_row(self, file: StoredFile) -> FileRow:
         is_overlay = file.path in self._snapshot.overlay
