@@ -1,6 +1,7 @@
 """A repository that real git works on, and what git itself would commit of it."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -37,10 +38,6 @@ class Desk:
         )
         return os.fsdecode(done.stdout).strip()
 
-    def write(self, **files):
-        """Write files; `__` in a name stands for a slash, `_py` at its end for `.py`."""
-        self.put({name.replace("__", "/").removesuffix("_py") + ".py": text for name, text in files.items()})
-
     def put(self, files):
         for path, content in files.items():
             target = self.root / path
@@ -59,7 +56,8 @@ class Desk:
     def commit_apart(self):
         """Commit all of the working tree as `git add -A` would, leaving HEAD and the index as they are."""
         index = self.root.parent / "index-apart"
-        index.write_bytes((self.root / ".git/index").read_bytes())
+        # With its time: git looks again at files that are as young as its index.
+        shutil.copy2(self.root / ".git/index", index)
         self.git("add", "-A", GIT_INDEX_FILE=str(index))
         tree = self.git("write-tree", GIT_INDEX_FILE=str(index))
         return self.git("commit-tree", tree, "-m", "apart")
