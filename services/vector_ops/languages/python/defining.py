@@ -28,6 +28,7 @@ class Drafting:
         self._values: dict[str, Draft] = {}
         self._pending: tuple[int, int, tuple[str, ...], int] = (0, -1, (), 0)
         self._claimed = 0
+        self._functions: set[str] = set()
 
     def position(self, node: Node) -> tuple[int, int]:
         """Return line and column, both from 1; the column counts characters, not bytes."""
@@ -96,6 +97,7 @@ class Drafting:
             return FILE
         draft = self._draft(name, node, scope, "method" if scope.kind == "class" else "function", body)
         at = len(self.drafts) - 1
+        self._functions.add(draft.qualname)
         returns = field(node, "return_type")
         draft.returns = self.read(returns) if returns is not None else ""
         if any(mark.rpartition(".")[2] == "overload" for mark in draft.marks):
@@ -146,6 +148,10 @@ class Drafting:
     def has_value(self, name: str) -> bool:
         """Return whether the module assigns to a name."""
         return name in self._values
+
+    def has_function(self, qualname: str) -> bool:
+        """Return whether a method of this name has been met."""
+        return qualname in self._functions
 
     def define_value(self, name: str, left: Node, node: Node, scope: Scope, binding: Binding) -> None:
         """Add a module constant or a class attribute, or one more value of it."""

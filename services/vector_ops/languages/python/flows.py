@@ -16,11 +16,12 @@ _MAX_RETURNS = 8
 
 
 class Site(NamedTuple):
-    """A call that reaches a function: its arguments in their scope; `given` instead when a decorator passes a value."""
+    """A call that reaches a function: what is called, in its scope; `given` when a decorator passes a value."""
 
-    arguments: Node | None
+    start: int
+    function: Node | None
     scope: Scope
-    offset: int
+    offset: int = 0
     given: Values = ()
 
 
@@ -30,8 +31,7 @@ class Flows:
     def __init__(self, names: Names, literals: Literals) -> None:
         self._names = names
         self._literals = literals
-        self._sites: dict[Scope, list[Site]] = {}
-        self._seen: set[tuple[Scope, int]] = set()
+        self._sites: dict[Scope, dict[int, Site]] = {}
         self._by_qualname: dict[str, int] | None = None
         self._returns: dict[int, tuple[Values, bool, int]] = {}
         self._busy: set[int] = set()
@@ -100,27 +100,30 @@ class Flows:
 
     # arguments to parameters
 
-    def add_site(self, value: str, node: Node, scope: Scope, given: Values = ()) -> Scope | None:
-        """Remember that the call `node` may reach `value`; return the scope that it reaches, if it is news."""
-        callee = self._callee(value)
-        if callee is None or (callee[0], node.id) in self._seen:
-            return None
-        self._seen.add((callee[0], node.id))
-        sites = self._sites.setdefault(callee[0], [])
-        if len(sites) >= _MAX_SITES:
-            return None
-        sites.append(Site(None if given else field(node, "arguments"), scope, callee[1], given))
-        return callee[0]
+    def add_sites(self, sites: dict[str, list[Site]]) -> bool:
+        """Remember what may call each value; return whether that tells more of a parameter that someone asked for."""
+        is_news = False
+        for value, found in sites.items():
+            callee = self._callee(value)
+            if callee is None or callee[0] not in self._names.wanted:
+                continue
+            known = self._sites.setdefault(callee[0], {})
+            for site in found:
+                if len(known) < _MAX_SITES and site.start not in known:
+                    known[site.start] = site._replace(offset=callee[1])
+                    is_news = True
+        return is_news
 
     def flow_into(self, binding: Binding) -> Values:
         """Return what the call sites of this file pass to a parameter."""
         name = _name_of(binding)
         groups = []
-        for site in self._sites.get(binding.scope, ()):
+        for site in self._sites.get(binding.scope, {}).values():
+            arguments = _arguments_of(site)
             if site.given:
                 groups.append(site.given if binding.at - site.offset == 0 else ())
-            elif site.arguments is not None:
-                argument = find_argument(self._names, site.arguments, binding.at - site.offset, name)
+            elif arguments is not None:
+                argument = find_argument(self._names, arguments, binding.at - site.offset, name)
                 groups.append(self._names.evaluate(argument, site.scope) if argument is not None else ())
         return unite(groups)
 
@@ -210,6 +213,11 @@ class Flows:
         """Return what calling a lambda gives."""
         scope = self._lambda_list[int(value[1:])]
         return unite([self._names.evaluate(one, scope) for one in scope.returns])
+
+
+def _arguments_of(site: Site) -> Node | None:
+    call = site.function.parent if site.function is not None else None
+    return field(call, "arguments") if call is not None else None
 
 
 def _name_of(binding: Binding) -> str:

@@ -63,6 +63,8 @@ class Scope:
     yields: list[Node] = field(default_factory=list)
     has_star_import: bool = False
     node: Node | None = None
+    calls: dict[bytes, "Called"] = field(default_factory=dict)
+    mentions: dict[bytes, str] = field(default_factory=dict)
 
     def bind(self, name: str, binding: Binding) -> None:
         """Add one binding of `name`."""
@@ -99,6 +101,15 @@ class Draft:
     parameters: tuple[str, ...] = ()
     values: list[Binding] = field(default_factory=list)
     is_test: bool = False
+
+
+class Called(NamedTuple):
+    """What a text means wherever the scope calls it: the name, its length in bytes, what is reached."""
+
+    name: str
+    length: int
+    target: str
+    values: tuple[str, ...]
 
 
 class Spot(NamedTuple):

@@ -13,7 +13,7 @@ MAX_RUN = 2_000
 MAX_DEPTH = 1_500
 """Nodes nested deeper than this are left out: no one writes them by hand."""
 
-_CAPTURED = (
+_SCOPED = (
     "function_definition",
     "class_definition",
     "decorated_definition",
@@ -22,7 +22,6 @@ _CAPTURED = (
     "set_comprehension",
     "dictionary_comprehension",
     "generator_expression",
-    "call",
     "assignment",
     "named_expression",
     "for_statement",
@@ -34,24 +33,35 @@ _CAPTURED = (
     "nonlocal_statement",
     "return_statement",
     "yield",
-    "type",
     "type_alias_statement",
     "class_pattern",
     "raise_statement",
 )
-_USED = """
-(argument_list [(identifier) (attribute)] @x)
-(keyword_argument value: [(identifier) (attribute)] @x)
-(list [(identifier) (attribute)] @x)
-(tuple [(identifier) (attribute)] @x)
-(set [(identifier) (attribute)] @x)
-(pair value: [(identifier) (attribute)] @x)
-(return_statement [(identifier) (attribute)] @x)
-(assignment right: [(identifier) (attribute)] @x)
-(default_parameter value: [(identifier) (attribute)] @x)
-(typed_default_parameter value: [(identifier) (attribute)] @x)
-(case_pattern (dotted_name) @x)
+_QUERY = f"""
+[{" ".join(f"({kind})" for kind in _SCOPED)}] @scoped
+(case_pattern (dotted_name) @scoped)
+(call function: (_) @called)
+(argument_list [(identifier) (attribute)] @mentioned)
+(keyword_argument value: [(identifier) (attribute)] @mentioned)
+(list [(identifier) (attribute)] @mentioned)
+(tuple [(identifier) (attribute)] @mentioned)
+(set [(identifier) (attribute)] @mentioned)
+(pair value: [(identifier) (attribute)] @mentioned)
+(return_statement [(identifier) (attribute)] @mentioned)
+(assignment right: [(identifier) (attribute)] @mentioned)
+(default_parameter value: [(identifier) (attribute)] @mentioned)
+(typed_default_parameter value: [(identifier) (attribute)] @mentioned)
+(type [(identifier) (attribute) (string)] @annotated)
 """
+
+
+class Captures(NamedTuple):
+    """The nodes that matter, each list by where they start: what scopes and binds, what is called, what is named."""
+
+    scoped: list[Node]
+    called: list[Node]
+    mentioned: list[Node]
+    annotated: list[Node]
 
 
 _START = attrgetter("start_byte")
@@ -69,19 +79,20 @@ def load_python() -> Grammar:
     """Return the grammar of Python; raises GrammarMissingError."""
     language = load_grammar("tree_sitter_python")
     return Grammar(
-        language, tree_sitter.Query(language, f"[{' '.join(f'({kind})' for kind in _CAPTURED)}] @x\n{_USED}")
+        language, tree_sitter.Query(language, _QUERY)
     )
 
 
-def find_nodes(content: bytes) -> list[Node]:
-    """Return the captured nodes of a source by where they start; none for a source that no one wrote by hand."""
+def capture(content: bytes) -> Captures:
+    """Return the nodes of a source that matter; none for a source that no one wrote by hand."""
     grammar = load_python()
     root = tree_sitter.Parser(grammar.language).parse(content).root_node
     if root.has_error and _has_long_run(root):
-        return []
+        return Captures([], [], [], [])
     cursor = tree_sitter.QueryCursor(grammar.query)
     cursor.set_max_start_depth(MAX_DEPTH)
-    return sorted(cursor.captures(root).get("x", []), key=_START)
+    found = cursor.captures(root)
+    return Captures(*(sorted(found.get(name, []), key=_START) for name in Captures._fields))
 
 
 def _has_long_run(root: Node) -> bool:

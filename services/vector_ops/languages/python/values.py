@@ -52,6 +52,8 @@ class Names:
         self.walk = walk
         self.round_no = 0
         self.has_flowed = False
+        self.is_positional = False
+        self.wanted: set[Scope] = set()
         self.depth = 0
         self._known: dict[int, Known] = {}
         self._busy: set[int] = set()
@@ -91,6 +93,7 @@ class Names:
 
     def _reach(self, bindings: list[Binding], is_here: bool, start: int) -> list[Binding]:
         """Return the bindings that may hold at `start`: one at the same or a lesser indentation ends the earlier ones."""
+        self.is_positional = True
         if is_here:
             before = [one for one in bindings if one.start <= start]
             column = self.walk.indentation(start)
@@ -153,6 +156,7 @@ class Names:
         if binding.text:
             return self.annotated(binding.text, outer)
         self.has_flowed = True
+        self.wanted.add(binding.scope)
         default = self.evaluate(binding.node, outer) if binding.node is not None else ()
         return unite([default, self.flow(binding)])
 

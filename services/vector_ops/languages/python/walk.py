@@ -1,6 +1,7 @@
 """One pass over the captured syntax: scopes, bindings, definitions, imports, and what is called or mentioned."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from operator import attrgetter
 
 from tree_sitter import Node
 
@@ -8,12 +9,13 @@ from services.vector_ops.languages.facts import FILE, Import
 from services.vector_ops.languages.python.binding import bind_pattern, bind_target
 from services.vector_ops.languages.python.defining import Drafting
 from services.vector_ops.languages.python.scopes import Binding, Bound, ItemSet, Scope, Spot
-from services.vector_ops.languages.python.syntax import field, find_nodes, load_python
+from services.vector_ops.languages.python.syntax import capture, field, load_python
 
 _MAX_INDENT = 200
 UNCLAIMED = FILE - 1
 """The symbol of a scope that belongs to the definition around it."""
 
+_BODY = attrgetter("body_start")
 Handler = Callable[[Node, Scope], None]
 
 
@@ -25,12 +27,12 @@ class Walk:
         self.module = Scope("module", "", FILE, None, -1, len(content) + 1)
         self.drafting = Drafting(content)
         self.imports: list[Import] = []
-        self.calls: list[Spot] = []
-        self.uses: list[Spot] = []
+        self.captures = capture(content)
+        self.scopes: list[Scope] = []
+        self.patterns: list[Spot] = []
         self.decorations: list[tuple[Spot, int]] = []
         self.raises: list[Spot] = []
         self.loops: list[Spot] = []
-        self.annotations: list[Spot] = []
         self.lambdas: dict[int, Scope] = {}
         self.comprehensions: dict[int, Scope] = {}
         self.item_sets: dict[str, list[ItemSet]] = {}
@@ -39,8 +41,8 @@ class Walk:
 
     def run(self) -> None:
         """Walk the source."""
-        names = self._handlers
-        for node in find_nodes(self.content):
+        names, last = self._handlers, self.module
+        for node in self.captures.scoped:
             start = node.start_byte
             scope = self._inner
             while start >= scope.end:
@@ -51,13 +53,15 @@ class Walk:
             handler = names.get(node.kind_id)
             if handler is not None:
                 handler(node, scope)
+            if self._inner is not last:
+                last = self._inner
+                if last.body_start >= start:
+                    self.scopes.append(last)
+        self.scopes.sort(key=_BODY)
 
     def _list_handlers(self) -> dict[int, Handler]:
         language = load_python().language
         handlers: dict[str, Handler] = {
-            "call": self._on_call,
-            "identifier": self._on_use,
-            "attribute": self._on_use,
             "assignment": self._on_assignment,
             "function_definition": self._on_function,
             "class_definition": self._on_class,
@@ -78,7 +82,6 @@ class Walk:
             "nonlocal_statement": self._on_outer_names,
             "return_statement": self._on_return,
             "yield": self._on_yield,
-            "type": self._on_type,
             "class_pattern": self._on_class_pattern,
             "dotted_name": self._on_capture,
             "raise_statement": self._on_raise,
@@ -96,6 +99,19 @@ class Walk:
         line = self.content.rfind(b"\n", 0, start) + 1
         head = self.content[line : line + _MAX_INDENT]
         return len(head) - len(head.lstrip(b" \t"))
+
+    def place(self, nodes: list[Node]) -> Iterator[tuple[Node, int, Scope]]:
+        """Yield each of the nodes (by where they start) with its start and its scope."""
+        scopes, count, index, scope = self.scopes, len(self.scopes), 0, self.module
+        for node in nodes:
+            start = node.start_byte
+            while start >= scope.end:
+                scope = scope.parent or self.module
+            while index < count and scopes[index].body_start <= start:
+                if start < scopes[index].end:
+                    scope = scopes[index]
+                index += 1
+            yield node, start, scope
 
     # definitions
 
@@ -147,7 +163,7 @@ class Walk:
         self._inner = inner
 
     def _on_comprehension(self, node: Node, scope: Scope) -> None:
-        inner = Scope("comprehension", scope.qualname, UNCLAIMED, scope, node.start_byte, node.end_byte)
+        inner = Scope("comprehension", scope.qualname, scope.symbol, scope, node.start_byte, node.end_byte)
         self.comprehensions[node.start_byte] = self._inner = inner
 
     # bindings
@@ -246,25 +262,16 @@ class Walk:
 
     # uses
 
-    def _on_call(self, node: Node, scope: Scope) -> None:
-        self.calls.append(Spot(node, scope))
-
-    def _on_use(self, node: Node, scope: Scope) -> None:
-        self.uses.append(Spot(node, scope))
-
-    def _on_type(self, node: Node, scope: Scope) -> None:
-        self.annotations.append(Spot(node, scope))
-
     def _on_raise(self, node: Node, scope: Scope) -> None:
         if node.named_child_count and node.named_children[0].type in {"identifier", "attribute"}:
             self.raises.append(Spot(node.named_children[0], scope))
 
     def _on_class_pattern(self, node: Node, scope: Scope) -> None:
         if node.named_child_count:
-            self.uses.append(Spot(node.named_children[0], scope))
+            self.patterns.append(Spot(node.named_children[0], scope))
 
     def _on_capture(self, node: Node, scope: Scope) -> None:
         if node.named_child_count == 1:
             scope.bind(self.read(node), Binding(Bound.CLOSED, node.start_byte, node.start_point[1], scope))
         else:
-            self.uses.append(Spot(node, scope))
+            self.patterns.append(Spot(node, scope))
