@@ -6,6 +6,8 @@ say belongs to a commit: `Choices` is made anew whenever one of them changes.
 """
 
 import hashlib
+import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 
 from pathspec import GitIgnoreSpec
@@ -40,7 +42,8 @@ class Choices:
         self.ignore_files = dict(sorted(ignore_files.items()))
         self.manifests = frozenset(manifests)
         self._vendored = frozenset(filter(None, map(find_vendored, self.manifests)))
-        self._specs = {path.rpartition("/")[0]: _parse(content) for path, content in self.ignore_files.items()}
+        specs = ((path.removesuffix(IGNORE_FILE), _parse(content)) for path, content in self.ignore_files.items())
+        self._specs = sorted(specs, key=lambda spec: -len(spec[0]))
         self._folders: dict[str, str] = {"": ""}
         self.digest = self._hash() if self.ignore_files or self.manifests else ""
 
@@ -81,15 +84,34 @@ class Choices:
 
     def _is_matched(self, path: str) -> bool:
         """Ask the nearest `.direngignore` that says anything about the path."""
-        folder = path.removesuffix("/")
-        while folder:
-            folder = folder.rpartition("/")[0]
-            spec = self._specs.get(folder)
-            if spec is not None:
-                verdict = spec.check_file(path[len(folder) + 1 :] if folder else path).include
+        for start, spec in self._specs:
+            if path.startswith(start) and path != start:
+                verdict = spec.check_file(path[len(start) :]).include
                 if verdict is not None:
                     return verdict
         return False
+
+
+class ChoicesMemory:
+    """The choices of commits that were looked at; safe for several threads. A commit never changes its mind."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, Choices] = OrderedDict()
+
+    def find(self, commit_sha: str) -> Choices | None:
+        """Return the choices of a commit, when they are known."""
+        with self._lock:
+            return self._known.get(commit_sha)
+
+    def put(self, commit_sha: str, choices: Choices) -> None:
+        """Remember the choices of a commit, and forget those that were put in longest ago."""
+        with self._lock:
+            self._known[commit_sha] = choices
+            self._known.move_to_end(commit_sha)
+            while len(self._known) > self._limit:
+                self._known.popitem(last=False)
 
 
 def _parse(content: bytes) -> GitIgnoreSpec:

@@ -7,7 +7,7 @@ is used by one thread at a time.
 
 import os
 import threading
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,12 +19,13 @@ from pygit2.enums import ObjectType, Option
 
 from services.vector_ops.protocol import UnindexableError
 from services.vector_ops.source import rules
-from services.vector_ops.source.choices import IGNORE_FILE, Choices, is_choice
+from services.vector_ops.source.choices import IGNORE_FILE, Choices, ChoicesMemory, is_choice
 from services.vector_ops.source.heads import Head, HeadFiles
 from services.vector_ops.source.trees import LINK, PLAIN, SUBMODULE, Entry, diff_trees, walk_tree
 
 _OPEN = threading.Lock()
-_MAX_REMEMBERED = 16
+_CHOICES = ChoicesMemory(limit=256)
+"""Shared by all sources: what a tree says belongs to its commit's sha, and finding it out means walking all of it."""
 
 
 class BlobMissingError(UnindexableError):
@@ -69,7 +70,6 @@ class GitSource:
         self._identity = _identify(self.git_dir)
         self._head_files = HeadFiles(self.git_dir)
         self._times: tuple[str, datetime] | None = None
-        self._choices: OrderedDict[str, Choices] = OrderedDict()
         self._listing: tuple[str, Listing] | None = None
 
     @property
@@ -132,7 +132,7 @@ class GitSource:
         if self._listing is None or self._listing[0] != commit_sha:
             with self._reading():
                 self._listing = (commit_sha, self._list(commit_sha))
-            self._remember(commit_sha, self._listing[1].choices)
+            _CHOICES.put(commit_sha, self._listing[1].choices)
         return self._listing[1]
 
     def changes(self, old_sha: str, new_sha: str) -> dict[str, str | None] | None:
@@ -147,12 +147,12 @@ class GitSource:
         with self._reading():
             found = self._diff(old_sha, new_sha, choices)
         if found is not None:
-            self._remember(new_sha, choices)
+            _CHOICES.put(new_sha, choices)
         return found
 
     def read_choices(self, commit_sha: str) -> Choices:
         """Return what the tree of a commit says about its own files."""
-        found = self._choices.get(commit_sha)
+        found = _CHOICES.find(commit_sha)
         return self.list_tree(commit_sha).choices if found is None else found
 
     def find_blob(self, commit_sha: str, path: str) -> str | None:
@@ -205,12 +205,6 @@ class GitSource:
 
     def _read_tree(self, sha: bytes) -> bytes:
         return bytes(self._repository.read(sha.hex())[1])
-
-    def _remember(self, commit_sha: str, choices: Choices) -> None:
-        self._choices[commit_sha] = choices
-        self._choices.move_to_end(commit_sha)
-        while len(self._choices) > _MAX_REMEMBERED:
-            self._choices.popitem(last=False)
 
     def _list(self, commit_sha: str) -> Listing:
         gate = _Gate()
