@@ -15,24 +15,20 @@ def open_literal(draft: Draft, node: Node) -> None:
     bind_parameters(draft, node)
 
 
-def name_targets(draft: Draft, node: Node) -> list[Node]:
-    """Return the names on the left of a `:=`, and keep them from counting as uses."""
-    left = node.child_by_field_name("left")
-    if left is None or not any(one.type == ":=" for one in node.children):
-        return []
-    names = [one for one in left.named_children if one.type != "comment"]
-    draft.taken.update(one.start_byte for one in names)
-    return names
-
-
 def enter_definition(draft: Draft, node: Node) -> None:
-    """Keep the names on the left from counting as uses."""
-    name_targets(draft, node)
+    """Keep the names on the left of a `:=` from counting as uses."""
+    left = node.child_by_field_name("left")
+    if left is None or (node.type != "short_var_declaration" and not any(one.type == ":=" for one in node.children)):
+        draft.defined.append([])
+        return
+    names = [one for one in left.named_children if one.type != "comment"]
+    draft.taken.update([one.start_byte for one in names])
+    draft.defined.append(names)
 
 
 def leave_definition(draft: Draft, node: Node) -> None:
     """Bind the names of `a, b := x`, or of a received value."""
-    names = name_targets(draft, node)
+    names = draft.defined.pop()
     if names:
         notations = read_assigned(draft, node.child_by_field_name("right"), len(names))
         for name, notation in zip(names, notations, strict=False):
@@ -41,7 +37,7 @@ def leave_definition(draft: Draft, node: Node) -> None:
 
 def leave_range(draft: Draft, node: Node) -> None:
     """Bind key and element of a range."""
-    names = name_targets(draft, node)
+    names = draft.defined.pop()
     if not names:
         return
     base = read_value(draft, node.child_by_field_name("right"))

@@ -5,7 +5,7 @@ import re
 from tree_sitter import Node
 
 from services.vector_ops.languages.facts import FILE, Import, Symbol
-from services.vector_ops.languages.go.comments import sign, take_doc
+from services.vector_ops.languages.go.comments import note_comment, sign, take_doc
 from services.vector_ops.languages.go.draft import Draft
 from services.vector_ops.languages.go.notation import EXTERNAL, UNKNOWN, call_value, value_of
 from services.vector_ops.languages.go.types import (
@@ -18,8 +18,7 @@ from services.vector_ops.languages.go.types import (
 from services.vector_ops.languages.go.universe import STANDARD
 from services.vector_ops.languages.go.values import read_call, read_value
 
-_TESTED = re.compile(r"^(Test|Benchmark|Fuzz)([^a-z]|$)")
-_EXAMPLE = re.compile(r"^Example([^a-z]|$)")
+_TESTED = re.compile(r"^(Test|Benchmark|Fuzz|Example)([^a-z]|$)")
 _TESTING = re.compile(r"\*\s*testing\.(T|B|F|M)\b")
 _VERSION = re.compile(r"^v\d+$")
 _PENDING_CAP = 200
@@ -53,8 +52,10 @@ def guess_package(path: str, source: bytes) -> str:
     parts = path.split("/")
     last = parts[-2] if len(parts) > 1 and _VERSION.match(parts[-1]) else parts[-1]
     stem = re.sub(r"\.v\d+$", "", last)
+    if stem.isidentifier() and f"{stem}.".encode() in source:
+        return stem
     words = re.split(r"[-.]", stem)
-    for name in (stem, parts[-1], *words[::-1], "".join(words)):
+    for name in (parts[-1], *words[::-1], "".join(words)):
         if name.isidentifier() and f"{name}.".encode() in source:
             return name
     return stem
@@ -65,6 +66,7 @@ def declare_function(draft: Draft, node: Node) -> None:
     name = node.child_by_field_name("name")
     receiver = _read_receiver(draft, node)
     label = draft.text(name) if name is not None else ""
+    draft.taken.add(name.start_byte if name is not None else -1)
     if not label:
         draft.open_scope()
         return
@@ -93,12 +95,14 @@ def declare_function(draft: Draft, node: Node) -> None:
 
 
 def _is_test(draft: Draft, name: str, node: Node, is_method: bool) -> bool:  # noqa: FBT001 (a private predicate)
+    if not _TESTED.match(name):
+        return False
     parameters = draft.text(node.child_by_field_name("parameters") or node)
     if is_method:
         return name.startswith("Test") and parameters == "()" and any("/suite" in one.module for one in draft.imports)
-    if _EXAMPLE.match(name):
+    if name.startswith("Example"):
         return parameters == "()" and node.child_by_field_name("result") is None
-    return bool(_TESTED.match(name)) and bool(_TESTING.search(parameters))
+    return bool(_TESTING.search(parameters))
 
 
 def _read_receiver(draft: Draft, node: Node) -> str:
@@ -241,7 +245,10 @@ def _declare_interface(draft: Draft, qualname: str, node: Node, owner: int) -> l
     bases = []
     for one in node.named_children:
         name = one.child_by_field_name("name")
-        if one.type == "method_elem" and name is not None:
+        if one.type == "comment":
+            note_comment(draft, one)
+        elif one.type == "method_elem" and name is not None:
+            doc, start = take_doc(draft, one)
             line, column = draft.place(name)
             label = draft.text(name)
             draft.add_symbol(
@@ -251,11 +258,11 @@ def _declare_interface(draft: Draft, qualname: str, node: Node, owner: int) -> l
                     "method",
                     line,
                     column,
-                    line,
+                    start,
                     one.end_point[0] + 1,
                     owner,
                     sign(draft, one, one.end_byte),
-                    "",
+                    doc,
                     read_function_type(draft, one),
                 )
             )
@@ -272,6 +279,7 @@ def declare_variables(draft: Draft, node: Node) -> None:
     """Add the variables or constants of one spec of the file's top level, and open the scope of the first."""
     names = node.children_by_field_name("name")
     names = [one for one in names if one.type == "identifier"]
+    draft.taken.update(one.start_byte for one in names)
     draft.naming = draft.text(names[0]) if len(names) == 1 and node.type == "var_spec" else ""
     notations = read_bound(draft, node, len(names))
     draft.naming = ""

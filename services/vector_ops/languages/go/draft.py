@@ -2,18 +2,33 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tree_sitter import Node
 
 from services.vector_ops.languages.facts import FILE, FileFacts, Import, Reference, Symbol
 from services.vector_ops.languages.go.notation import EXTERNAL, select_name
 
-Leave = Callable[["Draft", Node], None]
+Handler = Callable[["Draft", Node], None]
+
+
+class Rule(NamedTuple):
+    """What the walk does with one kind of node; what is not `is_open` is not entered."""
+
+    kind: str
+    enter: Handler | None
+    leave: Handler | None
+    is_open: bool
 
 
 @dataclass(slots=True)
 class Draft:
-    """The state of one extraction; `stack` holds (what to do on leaving, node) of the nodes above the visited one."""
+    """The state of one extraction.
+
+    `parents`: the rules of the nodes above the visited one; `opened`: those of them that are to be left by a rule.
+    `names` holds what local names are bound to, `taken` the places of names that are no uses, `called` the
+    ids of selections that are called, `defined` the left sides of the definitions that are being read.
+    """
 
     source: bytes
     is_ascii: bool
@@ -29,13 +44,16 @@ class Draft:
     frames: list[tuple[int, int]] = field(default_factory=list)
     scope: int = FILE
     taken: set[int] = field(default_factory=set)
+    called: set[int] = field(default_factory=set)
+    defined: list[list[Node]] = field(default_factory=list)
     structs: list[dict[str, str]] = field(default_factory=list)
     naming: str = ""
     pending: list[tuple[str, Node]] = field(default_factory=list)
     comments: list[Node] = field(default_factory=list)
     const_type: str = ""
     switches: list[tuple[str, Node]] = field(default_factory=list)
-    stack: list[tuple["Leave | None", Node]] = field(default_factory=list)
+    parents: list[Rule | None] = field(default_factory=list)
+    opened: list[Node] = field(default_factory=list)
 
     def text(self, node: Node) -> str:
         """Return the source of a node."""
@@ -73,10 +91,14 @@ class Draft:
             self.undo.append((name, self.names.get(name)))
             self.names[name] = notation
 
-    def refer(self, node: Node, kind: str, target: str = "") -> None:
-        """Note a use of the name at `node`."""
-        line, column = self.place(node)
-        self.references.append(Reference(self.text(node), kind, self.scope, line, column, target))
+    def refer(self, node: Node, kind: str, target: str = "", name: str = "") -> None:
+        """Note a use of the name at `node`; `name` spares reading it again."""
+        start = node.start_byte
+        row, column = node.start_point
+        if not self.is_ascii:
+            column = len(self.source[start - column : start].decode("utf-8", "replace"))
+        label = name or self.source[start : node.end_byte].decode("utf-8", "replace")
+        self.references.append(Reference(label, kind, self.scope, row + 1, column + 1, target))
 
     def refer_to_package(self, package: str, node: Node, kind: str) -> None:
         """Note a use of a name of an imported package, unless that is known to be outside."""
@@ -100,7 +122,7 @@ class Draft:
         fields = self.structs[int(base[2:])]
         return fields.get(name, EXTERNAL)
 
-    def finish(self) -> FileFacts:
+    def finish(self, notes: tuple[str, ...] = ()) -> FileFacts:
         """Return the facts."""
         homes = {one.qualname: at for at, one in enumerate(self.symbols) if one.kind in TYPE_KINDS}
         symbols = tuple(
@@ -108,7 +130,7 @@ class Draft:
             for one, owner in zip(self.symbols, self.owners, strict=True)
         )
         references = tuple(sorted(self.references, key=lambda one: (one.line, one.column)))
-        return FileFacts("go", symbols, references, tuple(self.imports), self.package)
+        return FileFacts("go", symbols, references, tuple(self.imports), self.package, notes)
 
 
 TYPE_KINDS = frozenset({"struct", "interface", "type"})

@@ -7,8 +7,10 @@ from services.vector_ops.languages.facts import Import
 from services.vector_ops.languages.go.draft import TYPE_KINDS
 from services.vector_ops.languages.go.notation import EXTERNAL, unpack_parts
 from services.vector_ops.languages.go.packages import Packages
+from services.vector_ops.languages.go.variants import Variants
 from services.vector_ops.languages.world import SourceFile, SymbolAt, World
 
+_COMPOSITE = frozenset("ahmfAi")
 _DEPTH = 90
 _LEVELS = 24
 
@@ -51,6 +53,7 @@ class Evaluation:
     def __init__(self, file: SourceFile, world: World) -> None:
         self._world = world
         self._path = file.path
+        self.variants = Variants(file, world)
         self._packages = Packages(file.path, world)
         self._imports = {one.local: one for one in file.facts.imports}
         self._bare_imports = [one for one in file.facts.imports if one.local not in {"_", "*"}]
@@ -79,7 +82,8 @@ class Evaluation:
         key = (unit, qualname)
         found = self._symbols.get(key)
         if found is None:
-            found = self._symbols[key] = self._world.symbols(unit, qualname)
+            found = self._world.symbols(unit, qualname)
+            found = self._symbols[key] = self.variants.choose(found) if len(found) > 1 else found
         return found
 
     def find_name(self, name: str, path: str) -> tuple[SymbolAt, ...]:
@@ -114,7 +118,7 @@ class Evaluation:
 
     def _read(self, notation: str, path: str, given: Given) -> Meaning | None:
         form, rest = notation[:1], notation[1:]
-        if form in "amfA" and form:
+        if form in _COMPOSITE:
             return Meaning("type", path, notation, given, is_bare=True)
         reader = self._readers.get(form)
         return reader(rest, path, given) if reader is not None else None
@@ -179,8 +183,9 @@ class Evaluation:
         bare = self.underlying(meaning)
         if bare is None or bare is OUTSIDE:
             return bare
-        if bare.name.startswith("a"):
-            return as_value(self.value(bare.name[1:], bare.unit, bare.given)) if at else OUTSIDE
+        if bare.name[0] in "ah":
+            is_inner = at == 1 or bare.name[0] == "h"
+            return as_value(self.value(bare.name[1:], bare.unit, bare.given)) if is_inner else OUTSIDE
         parts = unpack_parts(bare.name[1:]) if bare.name.startswith("m") else []
         return as_value(self.value(parts[at], bare.unit, bare.given)) if at < len(parts) else None
 

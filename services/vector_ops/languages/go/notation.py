@@ -2,9 +2,10 @@
 
 A value: `nNAME` a name of the file or package; `.NAME:BASE` a selection; `cI:FUNCTION` the result I of a call; `eBASE`
 an element and `kBASE` a key of a range; `vTYPE` some value of a type; `x` from outside; `?` unknown. A type: `nNAME`,
-`.NAME:nPACKAGE`, `~QUALNAME` of the own package, `aTYPE` a slice, array or channel, `m` a map, `f` a function (its
-results), `g` an instantiated generic, `PI:CONSTRAINT` the type parameter I, `=TYPE` an alias, `{I` an anonymous struct
-(known during extraction only). Pointers are left out: Go follows them by itself.
+`.NAME:nPACKAGE`, `~QUALNAME` of the own package, `aTYPE` a slice or array, `hTYPE` a channel, `m` a map or what else a
+range takes apart, `f` a function (its results), `g` an instantiated generic, `PI:CONSTRAINT` the type parameter I,
+`=TYPE` an alias, `i` an anonymous interface, `ATYPE` an atomic pointer, `{I` an anonymous struct (known during
+extraction only). Pointers are left out: Go follows them by itself.
 """
 
 EXTERNAL = "x"
@@ -58,7 +59,7 @@ def element_of(base: str) -> str:
     """Return what indexing, receiving, or the second variable of a range gives."""
     if base in {EXTERNAL, UNKNOWN}:
         return base
-    if base.startswith("va"):
+    if base.startswith(("va", "vh")):
         return value_of(base[2:])
     if base.startswith("vm"):
         return value_of([*unpack_parts(base[2:]), UNKNOWN, UNKNOWN][1])
@@ -71,6 +72,8 @@ def key_of(base: str) -> str:
         return base
     if base.startswith("va"):
         return EXTERNAL
+    if base.startswith("vh"):
+        return value_of(base[2:])
     if base.startswith("vm"):
         return value_of([*unpack_parts(base[2:]), UNKNOWN][0])
     return clip_notation(f"k{base}")

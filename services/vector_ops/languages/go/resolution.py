@@ -1,4 +1,8 @@
-"""The edges of one file."""
+"""The edges of one file.
+
+A call is an edge to the definition that the build of the file takes; what other builds define in its place gets a
+use, so that a change there shows who depends on it.
+"""
 
 from services.vector_ops.languages.facts import FILE, Reference
 from services.vector_ops.languages.go.evaluation import Evaluation
@@ -16,7 +20,10 @@ def resolve_file(file: SourceFile, world: World) -> list[Edge]:
     edges: set[Edge] = set()
     for reference in file.facts.references:
         found, tier = _find_targets(reference, file, evaluation, world)
-        edges.update(_make_edge(reference, one, tier) for one in found)
+        for one in found:
+            edges.add(_make_edge(reference, one, tier))
+            others = evaluation.variants.others.get((one.path, one.at), ())
+            edges.update(_make_edge(reference, other, tier)._replace(kind=EdgeKind.USE) for other in others)
     edges.update(_import_packages(file, evaluation, world, edges))
     return sorted(edges, key=lambda one: (one.line, one.column, one.target_path, one.target_at, one.kind, one.source))
 
@@ -27,17 +34,25 @@ def _find_targets(
     if not reference.target:
         return evaluation.find_name(reference.name, file.path), Tier.EXACT
     meaning = evaluation.value(reference.target, file.path)
-    if meaning is not None:
-        found = evaluation.select(meaning, reference.name)
-        return found.symbols, Tier.EXACT if meaning.form == "package" else Tier.TYPED
-    return _guess(reference, file, world) if reference.kind == "call" else ((), Tier.AMBIGUOUS)
+    if meaning is None or (meaning.form == "bare" and meaning.name == "i"):
+        return _guess(reference, file, world, is_typed=meaning is not None)
+    found = evaluation.select(meaning, reference.name)
+    return found.symbols, Tier.EXACT if meaning.form == "package" else Tier.TYPED
 
 
-def _guess(reference: Reference, file: SourceFile, world: World) -> tuple[tuple[SymbolAt, ...], Tier]:
-    """Return the methods that have the name of a call on a receiver of which nothing is known, nearest first."""
+def _guess(
+    reference: Reference, file: SourceFile, world: World, *, is_typed: bool
+) -> tuple[tuple[SymbolAt, ...], Tier]:
+    """Return the methods that have the name of a call, nearest first.
+
+    They are for a receiver of which nothing is known, or (`is_typed`) for one of an anonymous interface: what is called
+    there is some method that has the name, and even the only one is not certain to be meant.
+    """
+    if reference.kind != "call":
+        return (), Tier.AMBIGUOUS
     named = world.named(reference.name) or ()
     methods = [one for one in named if one.symbol.kind == "method"]
-    if len(methods) == 1:
+    if len(methods) == 1 and not is_typed:
         return tuple(methods), Tier.UNIQUE_NAME
     folder = file.path.rpartition("/")[0]
     methods.sort(key=lambda one: (one.path != file.path, one.path.rpartition("/")[0] != folder))

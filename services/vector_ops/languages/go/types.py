@@ -123,7 +123,7 @@ def _read_outside_generic(draft: Draft, node: Node, parts: list[str]) -> str:
 
 def _read_element(draft: Draft, node: Node, depth: int) -> str:
     inner = node.child_by_field_name("value" if node.type == "channel_type" else "element")
-    return "a" + read_type(draft, inner, depth)
+    return ("h" if node.type == "channel_type" else "a") + read_type(draft, inner, depth)
 
 
 def _read_map(draft: Draft, node: Node, depth: int) -> str:
@@ -131,8 +131,25 @@ def _read_map(draft: Draft, node: Node, depth: int) -> str:
     return "m" + pack_parts(parts)
 
 
-def _read_function(draft: Draft, node: Node, _depth: int) -> str:
-    return read_function_type(draft, node) if _depth < _DEPTH // 2 else UNKNOWN
+def _read_function(draft: Draft, node: Node, depth: int) -> str:
+    if depth > _DEPTH // 2:
+        return UNKNOWN
+    parameters = read_parameters(draft, node.child_by_field_name("parameters"), depth)
+    if len(parameters) == 1 and node.child_by_field_name("result") is None:
+        yielded = _read_yielded(draft, node, depth)
+        if yielded:
+            return "m" + pack_parts([*yielded, EXTERNAL, EXTERNAL][:2])
+    return read_function_type(draft, node)
+
+
+def _read_yielded(draft: Draft, node: Node, depth: int) -> list[str]:
+    """Return what a range over a function gives: what it hands to the function that it is given."""
+    parameters = node.child_by_field_name("parameters")
+    declared = [one for one in (parameters.named_children if parameters is not None else ()) if one.type != "comment"]
+    inner = declared[0].child_by_field_name("type") if declared else None
+    if inner is None or inner.type != "function_type":
+        return []
+    return [kind for _name, kind in read_parameters(draft, inner.child_by_field_name("parameters"), depth)]
 
 
 def _read_struct(draft: Draft, node: Node, depth: int) -> str:
@@ -148,7 +165,7 @@ def _read_struct(draft: Draft, node: Node, depth: int) -> str:
 
 
 def _read_interface(_draft: Draft, node: Node, _depth: int) -> str:
-    return UNKNOWN if node.named_children else EXTERNAL
+    return "i" if node.named_children else EXTERNAL
 
 
 _READERS: dict[str, Callable[[Draft, Node, int], str]] = {

@@ -8,19 +8,8 @@ from services.vector_ops.languages.go.types import base_name
 from services.vector_ops.languages.go.universe import BUILTIN_CALLS, BUILTIN_NAMES, BUILTIN_TYPES
 from services.vector_ops.languages.go.values import read_value
 
-_NAMELESS = frozenset(
-    {
-        "parameter_declaration",
-        "variadic_parameter_declaration",
-        "var_spec",
-        "const_spec",
-        "function_declaration",
-        "method_declaration",
-        "type_parameter_declaration",
-    }
-)
-_VALUE_PLACES = frozenset({"argument_list", "expression_list", "literal_element", "return_statement"})
-_NO_METHODS = ("va", "vm", "vf", "v{")
+VALUE_PLACES = frozenset({"argument_list", "expression_list", "literal_element", "return_statement"})
+_NO_METHODS = ("va", "vh", "vm", "vf", "v{")
 
 
 def refer_to_call(draft: Draft, node: Node) -> None:
@@ -52,7 +41,7 @@ def _refer_to_plain(draft: Draft, node: Node) -> None:
     name = draft.text(node)
     draft.taken.add(node.start_byte)
     if name not in draft.names and name not in BUILTIN_CALLS:
-        draft.refer(node, "call")
+        draft.refer(node, "call", "", name)
 
 
 def _refer_to_type(draft: Draft, node: Node | None, kind: str) -> None:
@@ -76,7 +65,7 @@ def _refer_to_selected(draft: Draft, node: Node, kind: str) -> None:
     operand, name = node.child_by_field_name("operand"), node.child_by_field_name("field")
     if operand is None or name is None:
         return
-    draft.taken.add(name.start_byte)
+    draft.called.add(node.id)
     base = read_value(draft, operand)
     if base != EXTERNAL and not base.startswith(_NO_METHODS):
         draft.refer(name, kind, base)
@@ -84,28 +73,35 @@ def _refer_to_selected(draft: Draft, node: Node, kind: str) -> None:
 
 def refer_to_selection(draft: Draft, node: Node) -> None:
     """Note a name of another package, or a method or field that is handed on as a value."""
-    operand, name = node.child_by_field_name("operand"), node.child_by_field_name("field")
-    if operand is None or name is None or name.start_byte in draft.taken:
+    if node.id in draft.called:
         return
-    if operand.type == "identifier" and draft.text(operand) not in draft.names:
-        package = draft.text(operand)
-        if package in draft.imported:
-            draft.taken.add(operand.start_byte)
+    operand = node.child_by_field_name("operand")
+    if operand is None:
+        return
+    package = draft.text(operand) if operand.type == "identifier" else ""
+    if package in draft.imported and package not in draft.names:
+        name = node.child_by_field_name("field")
+        draft.taken.add(operand.start_byte)
+        if name is not None:
             draft.refer_to_package(package, name, "use")
-            return
-    if draft.stack and draft.stack[-1][1].type in _VALUE_PLACES:
+        return
+    if _parent_kind(draft) in VALUE_PLACES:
         _refer_to_selected(draft, node, "use")
 
 
 def refer_to_name(draft: Draft, node: Node) -> None:
     """Note a name of the package that stands for a value."""
-    if node.start_byte in draft.taken:
+    start = node.start_byte
+    if start in draft.taken:
         return
-    name = draft.text(node)
-    if name in draft.names or name in BUILTIN_NAMES or name in draft.imported:
-        return
-    if not draft.stack or draft.stack[-1][1].type not in _NAMELESS:
-        draft.refer(node, "use")
+    name = draft.source[start : node.end_byte].decode("utf-8", "replace")
+    if name not in draft.names and name not in BUILTIN_NAMES and name not in draft.imported:
+        draft.refer(node, "use", "", name)
+
+
+def note_names(draft: Draft, node: Node) -> None:
+    """Keep declared names from counting as uses."""
+    draft.taken.update(one.start_byte for one in node.children_by_field_name("name"))
 
 
 def refer_to_type_name(draft: Draft, node: Node) -> None:
@@ -115,7 +111,7 @@ def refer_to_type_name(draft: Draft, node: Node) -> None:
     name = draft.text(node)
     if name in BUILTIN_TYPES or draft.names.get(name, "")[:1] in {"P", "~"}:
         return
-    draft.refer(node, "new" if _is_literal(draft) else "annotate")
+    draft.refer(node, "new" if _parent_kind(draft) == "composite_literal" else "annotate")
 
 
 def refer_to_qualified(draft: Draft, node: Node) -> None:
@@ -123,11 +119,14 @@ def refer_to_qualified(draft: Draft, node: Node) -> None:
     package, name = node.child_by_field_name("package"), node.child_by_field_name("name")
     if package is None or name is None or name.start_byte in draft.taken:
         return
-    draft.refer_to_package(draft.text(package), name, "new" if _is_literal(draft) else "annotate")
+    draft.refer_to_package(
+        draft.text(package), name, "new" if _parent_kind(draft) == "composite_literal" else "annotate"
+    )
 
 
-def _is_literal(draft: Draft) -> bool:
-    return bool(draft.stack) and draft.stack[-1][1].type == "composite_literal"
+def _parent_kind(draft: Draft) -> str:
+    parent = draft.parents[-1] if draft.parents else None
+    return parent.kind if parent is not None else ""
 
 
 def note_key(draft: Draft, node: Node) -> None:

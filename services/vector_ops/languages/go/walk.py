@@ -1,67 +1,58 @@
 """One pass over the syntax tree, without recursion: handlers by kind of node, on the way in and on the way out."""
 
-from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
 
 from tree_sitter import Node, Parser, TreeCursor
 
 from services.vector_ops.languages.facts import FILE, FileFacts
 from services.vector_ops.languages.go import bodies, comments, declarations, uses
-from services.vector_ops.languages.go.draft import Draft
+from services.vector_ops.languages.go.builds import read_constraint
+from services.vector_ops.languages.go.draft import Draft, Handler, Rule
 from services.vector_ops.languages.grammars import load_grammar
-
-_DEPTH = 400
-Handler = Callable[[Draft, Node], None]
 
 
 def extract_source(content: bytes) -> FileFacts:
     """Return the facts of a Go source."""
     grammar = load_grammar("tree_sitter_go")
     draft = Draft(content, content.isascii())
-    _walk(draft, Parser(grammar).parse(content).root_node, _load_handlers())
-    return draft.finish()
+    _walk(draft, Parser(grammar).parse(content).root_node, _load_rules())
+    constraint = read_constraint(content)
+    return draft.finish((constraint,) if constraint else ())
 
 
-class _Handlers(NamedTuple):
-    """By kind of node; what is in `closed` is not entered."""
-
-    enter: dict[int, Handler]
-    leave: dict[int, Handler]
-    closed: frozenset[int]
-
-
-def _walk(draft: Draft, root: Node, handlers: _Handlers) -> None:
-    enter, leave, closed = handlers
-    cursor, stack = root.walk(), draft.stack
+def _walk(draft: Draft, root: Node, rules: dict[int, Rule]) -> None:
+    cursor, parents, find = root.walk(), draft.parents, rules.get
+    descend, advance, ascend = cursor.goto_first_child, cursor.goto_next_sibling, cursor.goto_parent
     while True:
-        node = cursor.node
-        if node is None:
-            return
-        kind = node.kind_id
-        handler = enter.get(kind)
-        if handler is not None:
-            handler(draft, node)
-        after = leave.get(kind)
-        if kind not in closed and len(stack) < _DEPTH and cursor.goto_first_child():
-            stack.append((after, node))
+        rule = find(cursor.node.kind_id)  # type: ignore[union-attr]  # a cursor that was made stands on a node
+        if rule is not None:
+            _enter(draft, rule, cursor)
+        if (rule is None or rule.is_open) and descend():
+            parents.append(rule)
             continue
-        if after is not None:
-            after(draft, node)
-        if not _climb(draft, cursor):
-            return
+        if rule is not None:
+            _leave(draft, rule)
+        while not advance():
+            if not ascend():
+                return
+            rule = parents.pop()
+            if rule is not None:
+                _leave(draft, rule)
 
 
-def _climb(draft: Draft, cursor: TreeCursor) -> bool:
-    """Go to the next sibling of the node or of the nearest one above it, leaving those; say whether there is one."""
-    while not cursor.goto_next_sibling():
-        if not draft.stack:
-            return False
-        cursor.goto_parent()
-        after, node = draft.stack.pop()
-        if after is not None:
-            after(draft, node)
-    return True
+def _enter(draft: Draft, rule: Rule, cursor: TreeCursor) -> None:
+    node = cursor.node
+    if node is None:
+        return
+    if rule.enter is not None:
+        rule.enter(draft, node)
+    if rule.leave is not None:
+        draft.opened.append(node)
+
+
+def _leave(draft: Draft, rule: Rule) -> None:
+    if rule.leave is not None:
+        rule.leave(draft, draft.opened.pop())
 
 
 def _enter_variables(draft: Draft, node: Node) -> None:
@@ -70,6 +61,7 @@ def _enter_variables(draft: Draft, node: Node) -> None:
         if node.type == "var_spec":
             uses.refer_to_implemented(draft, node)
     else:
+        uses.note_names(draft, node)
         draft.open_scope()
 
 
@@ -105,6 +97,9 @@ _ENTER: dict[str, Handler] = {
     "type_identifier": uses.refer_to_type_name,
     "qualified_type": uses.refer_to_qualified,
     "keyed_element": uses.note_key,
+    "parameter_declaration": uses.note_names,
+    "variadic_parameter_declaration": uses.note_names,
+    "type_parameter_declaration": uses.note_names,
 }
 _LEAVE: dict[str, Handler] = {
     "short_var_declaration": bodies.leave_definition,
@@ -124,6 +119,7 @@ _BLOCKS = (
     "communication_case",
 )
 _OPENED = ("function_declaration", "method_declaration", "type_spec", "type_alias", "func_literal", "type_case")
+_NAMED = uses.VALUE_PLACES | {"composite_literal"}
 _CLOSED = (
     "comment",
     "package_clause",
@@ -135,14 +131,13 @@ _CLOSED = (
 
 
 @cache
-def _load_handlers() -> _Handlers:
+def _load_rules() -> dict[int, Rule]:
     grammar = load_grammar("tree_sitter_go")
     enter = _ENTER | dict.fromkeys(_BLOCKS, bodies.open_block)
     leave = _LEAVE | dict.fromkeys((*_BLOCKS, *_OPENED, "default_case"), bodies.close_block)
-    kinds = range(grammar.node_kind_count)
-    ids = {kind: grammar.node_kind_for_id(kind) for kind in kinds if grammar.node_kind_is_named(kind)}
-    return _Handlers(
-        {kind: enter[name] for kind, name in ids.items() if name in enter},
-        {kind: leave[name] for kind, name in ids.items() if name in leave},
-        frozenset(kind for kind, name in ids.items() if name in _CLOSED),
-    )
+    rules = {}
+    for kind in range(grammar.node_kind_count):
+        name = grammar.node_kind_for_id(kind) or ""
+        if grammar.node_kind_is_named(kind) and (name in enter or name in leave or name in _NAMED or name in _CLOSED):
+            rules[kind] = Rule(name, enter.get(name), leave.get(name), name not in _CLOSED)
+    return rules
