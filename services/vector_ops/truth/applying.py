@@ -4,14 +4,15 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from services.vector_ops.languages.facts import FileFacts
 from services.vector_ops.truth.contents import Content, Form, Forms
 from services.vector_ops.truth.dependents import Dependents
 from services.vector_ops.truth.layers import Layers, StoredFile
 from services.vector_ops.truth.outline import Outline
-from services.vector_ops.truth.ports import IndexingStoppedError, IsStopping
+from services.vector_ops.truth.ports import IndexingStoppedError, IsStopping, Totals
 from services.vector_ops.truth.questions import NO_ANSWERS, Answers, compare, hash_questions, list_answers
-from services.vector_ops.truth.resolution import make_find_ids, resolve_file
-from services.vector_ops.truth.rows import symbol_rows
+from services.vector_ops.truth.resolution import make_find_id, resolve_file
+from services.vector_ops.truth.rows import Row, symbol_rows
 from services.vector_ops.truth.stored_world import StoredWorld
 from services.vector_ops.truth.tables import NewFile, Tables
 
@@ -29,6 +30,7 @@ class Change(NamedTuple):
     old: StoredFile | None
     new: NewFile | None
     outline: Outline | None
+    old_symbols: int
     old_answers: Answers
     new_answers: Answers
 
@@ -39,6 +41,7 @@ class Outcome(NamedTuple):
     parsed: int
     resolved: int
     touched: set[str]
+    added: Totals
 
 
 class Applier:
@@ -60,6 +63,8 @@ class Applier:
         self._read_content = read_content
         self._is_stopping = is_stopping
         self._parsed = 0
+        self._fresh: dict[tuple[str, str], FileFacts] = {}
+        self._edges_added = 0
 
     def apply(self, wanted: Mapping[str, str | None], again: Iterable[StoredFile] = ()) -> Outcome:
         """Make every path hold the blob that is wanted (None: no file); resolve `again` besides."""
@@ -75,7 +80,7 @@ class Applier:
         changed |= {file.id for file in again}
         resolved = changed | self._dependents.find(dirty)
         touched = self._resolve(resolved, changed) | {change.path for change in changes}
-        return Outcome(self._parsed, len(resolved), touched)
+        return Outcome(self._parsed, len(resolved), touched, _count_added(changes, self._edges_added))
 
     def _plan(self, path: str, sha: str | None) -> Change | None:
         """Return what is to be written for a path, its content read and stored; None when it is there already."""
@@ -84,18 +89,23 @@ class Applier:
         old = self._layers.find_file(path)
         form = self._forms.form_of(path)
         if sha is None:
-            return None if old is None else Change(path, old, None, None, self._answers_of(old), NO_ANSWERS)
+            return None if old is None else self._change(path, old, None, None, NO_ANSWERS)
         if old is not None and (old.sha, old.form) == (sha, form.key):
             return None
         blob_id, outline = self._ensure_blob(path, sha, form)
         new = plan_file(path, blob_id, form, outline, self._forms)
         answers = list_answers(path, f"{sha}{form.key}", new.unit, new.tails, outline) if new.family else NO_ANSWERS
-        return Change(path, old, new, outline, NO_ANSWERS if old is None else self._answers_of(old), answers)
+        return self._change(path, old, new, outline, answers)
 
-    def _answers_of(self, old: StoredFile) -> Answers:
-        if not old.family:
-            return NO_ANSWERS
-        outline = self._layers.outline(old.sha, old.form)
+    def _change(
+        self, path: str, old: StoredFile | None, new: NewFile | None, outline: Outline | None, answers: Answers
+    ) -> Change:
+        if old is None or not old.family:
+            return Change(path, old, new, outline, 0, NO_ANSWERS, answers)
+        before = self._layers.outline(old.sha, old.form)
+        return Change(path, old, new, outline, len(before.facts.symbols), self._answers_of(old, before), answers)
+
+    def _answers_of(self, old: StoredFile, outline: Outline) -> Answers:
         tails = self._forms.load_language(old.language).tails_of(old.path, outline.facts)
         return list_answers(old.path, f"{old.sha}{old.form}", old.unit, tails, outline)
 
@@ -105,6 +115,7 @@ class Applier:
             return blob_id, self._layers.outline(sha, form.key)
         content = self._read_content(path, sha, form)
         self._parsed += 1
+        self._fresh[sha, form.key] = content.facts
         blob_id = self._tables.add_blob(sha, form, content)
         return blob_id, self._layers.keep_outline(sha, form.key, content.facts)
 
@@ -121,6 +132,7 @@ class Applier:
         """Write the rows of a file but its edges; return its number, None for one that is gone."""
         if change.new is None or change.outline is None:
             if change.old is not None:
+                self._edges_added -= self._layers.count_edges(change.old.id)
                 self._tables.drop_file(change.old)
                 self._dependents.put(change.old.id, None)
             return None
@@ -133,27 +145,33 @@ class Applier:
 
     def _resolve(self, file_ids: Iterable[int], changed: set[int]) -> set[str]:
         """Put the edges of files anew; return the paths where they differ from before."""
-        find_ids = make_find_ids(self._layers)
+        find_id = make_find_id(self._layers)
         worlds: dict[str, StoredWorld] = {}
         touched = set()
         for file_id in sorted(file_ids):
             file = self._layers.find_file_id(file_id)
             if file is None:
                 continue
-            before = self._layers.edge_rows(file_id)
-            rows: list[tuple[int, ...]] = []
+            rows: list[Row] = []
             if file.family:
                 world = worlds.setdefault(file.family, StoredWorld(self._layers, file.family))
-                facts = self._layers.outline(file.sha, file.form).facts
-                facts = facts._replace(references=self._layers.references(file.sha, file.form))
                 language = self._forms.load_language(file.language)
-                rows, packed = resolve_file(file_id, file.path, file.unit, facts, language, world, find_ids)
+                facts = self._facts_of(file)
+                rows, packed = resolve_file(file_id, file.path, file.unit, facts, language, world, find_id)
                 self._tables.put_questions(file_id, packed)
                 self._dependents.put(file_id, packed)
-            if rows != before or file_id in changed:
+            if file_id in changed or rows != self._layers.edge_rows(file_id):
+                self._edges_added += len(rows) - self._layers.count_edges(file_id)
                 self._tables.put_edges(file_id, file.path, rows)
                 touched.add(file.path)
         return touched
+
+    def _facts_of(self, file: StoredFile) -> FileFacts:
+        fresh = self._fresh.get((file.sha, file.form))
+        if fresh is not None:
+            return fresh
+        references = self._layers.references(file.sha, file.form)
+        return self._layers.outline(file.sha, file.form).facts._replace(references=references)
 
 
 def plan_file(path: str, blob_id: int, form: Form, outline: Outline, forms: Forms) -> NewFile:
@@ -201,3 +219,12 @@ def _list_names(changes: Iterable[Change]) -> dict[str, set[str]]:
             old, new = _answers_in(change, family)
             names[family] |= compare(old.names, new.names)
     return names
+
+
+def _count_added(changes: Iterable[Change], edges: int) -> Totals:
+    files = symbols = 0
+    for change in changes:
+        files += (change.new is not None) - (change.old is not None)
+        symbols += len(change.outline.facts.symbols) if change.outline is not None else 0
+        symbols -= change.old_symbols
+    return Totals(files, symbols, edges)

@@ -5,6 +5,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from services.vector_ops.truth.applying import ReadContent, plan_file
 from services.vector_ops.truth.contents import Forms
 from services.vector_ops.truth.index_file import connect_for_building, remove_journal
 from services.vector_ops.truth.outline import Outline
-from services.vector_ops.truth.ports import IndexingStoppedError, IsStopping, State
+from services.vector_ops.truth.ports import IndexingStoppedError, IsStopping, State, Totals
 from services.vector_ops.truth.resolution import resolve_file
 from services.vector_ops.truth.rows import EDGE_VALUES, SYMBOL_VALUES, Row, symbol_rows
 from services.vector_ops.truth.schema import APPLICATION_ID, SCHEMA_VERSION, indexes_of, tables_of
@@ -28,6 +29,7 @@ class Built(NamedTuple):
 
     parsed: int
     resolved: int
+    totals: Totals
 
 
 class _Blob(NamedTuple):
@@ -59,10 +61,11 @@ class Builder:
             self._add_file(path, wanted[path])
             _collect_now_and_then(number)
         self._insert_files()
-        resolved = self._insert_edges()
+        resolved, edges = self._insert_edges()
         self._connection.execute("COMMIT")
         self._connection.executescript(indexes_of("main"))
-        return Built(len(self._blobs), resolved)
+        symbols = sum(len(blob.facts.symbols) for _file, blob in self._files)
+        return Built(len(self._blobs), resolved, Totals(len(self._files), symbols, edges))
 
     def _add_file(self, path: str, sha: str) -> None:
         if self._is_stopping():
@@ -99,8 +102,8 @@ class Builder:
         for at, (file, blob) in enumerate(self._files, start=1):
             yield from symbol_rows(at, file.path, blob.outline, self._ids[file.path], is_test=file.is_test)
 
-    def _insert_edges(self) -> int:
-        resolved = 0
+    def _insert_edges(self) -> tuple[int, int]:
+        resolved = edges = 0
         execute = self._connection.executemany
         for at, (file, blob) in enumerate(self._files, start=1):
             if not file.family:
@@ -108,15 +111,16 @@ class Builder:
             if self._is_stopping():
                 raise IndexingStoppedError("the index refresh was stopped because the server is going down")
             language, world = self._forms.load_language(file.language), self._worlds[file.family]
-            rows, packed = resolve_file(at, file.path, file.unit, blob.facts, language, world, self._find_ids)
+            rows, packed = resolve_file(at, file.path, file.unit, blob.facts, language, world, self._find_id)
             execute(f"INSERT INTO edge VALUES {EDGE_VALUES}", rows)  # noqa: S608
             execute("INSERT INTO dep VALUES (?, ?)", ((at, packed),))
-            resolved += 1
+            resolved, edges = resolved + 1, edges + len(rows)
             _collect_now_and_then(at)
-        return resolved
+        return resolved, edges
 
-    def _find_ids(self, path: str) -> list[int]:
-        return self._ids.get(path, [])
+    def _find_id(self, path: str, at: int) -> int | None:
+        ids = self._ids.get(path, ())
+        return ids[at] if at < len(ids) else None
 
 
 def build_file(
@@ -129,9 +133,9 @@ def build_file(
     connection = connect_for_building(fresh)
     try:
         fresh.chmod(0o600)
-        with _pause_collector():
+        with pause_collector():
             built = make(connection).build(wanted)
-        write_state(connection, state)
+        write_state(connection, replace(state, totals=built.totals))
         connection.execute("INSERT OR REPLACE INTO meta VALUES ('lineage', ?)", (lineage,))
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -161,7 +165,7 @@ def _collect_now_and_then(number: int) -> None:
 
 
 @contextmanager
-def _pause_collector() -> Iterator[None]:
+def pause_collector() -> Iterator[None]:
     """Keep the cycle collector from walking over millions of facts again and again; they form no cycles."""
     was_enabled = gc.isenabled()
     gc.disable()
@@ -179,5 +183,6 @@ def write_state(connection: sqlite3.Connection, state: State) -> None:
         "commit_time": state.commit_time.isoformat(),
         "updated_at": state.updated_at.isoformat(),
         "epoch": str(state.epoch),
+        "totals": f"{state.totals.files} {state.totals.symbols} {state.totals.edges}",
     }
     connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())

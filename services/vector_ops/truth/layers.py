@@ -9,7 +9,7 @@ from services.vector_ops.languages.facts import FileFacts, Reference
 from services.vector_ops.languages.world import NAMED_CAP
 from services.vector_ops.truth.codec import decode_outline, decode_references
 from services.vector_ops.truth.outline import Outline, OutlineCache
-from services.vector_ops.truth.rows import row_range
+from services.vector_ops.truth.rows import Row, row_range
 from services.vector_ops.truth.schema import ROW_BITS, ROW_MASK
 
 
@@ -130,13 +130,20 @@ class Layers:
         self._outlines.put((sha, form), outline)
         return outline
 
-    def edge_rows(self, file_id: int) -> list[tuple[int, ...]]:
+    def edge_rows(self, file_id: int) -> list[Row]:
         """Return the rows of the edges that leave a file."""
-        schema = "main"
-        if self.is_layered and self.connection.execute(_IS_UNLINKED, (file_id,)).fetchone():
-            schema = "overlay"
-        sql = f"SELECT * FROM {schema}.edge WHERE row BETWEEN ? AND ? ORDER BY row"  # noqa: S608 - our own names
+        sql = f"SELECT * FROM {self._edge_home(file_id)}.edge WHERE row BETWEEN ? AND ? ORDER BY row"  # noqa: S608
         return self.connection.execute(sql, row_range(file_id)).fetchall()
+
+    def count_edges(self, file_id: int) -> int:
+        """Return how many edges leave a file."""
+        sql = f"SELECT count(*) FROM {self._edge_home(file_id)}.edge WHERE row BETWEEN ? AND ?"  # noqa: S608
+        return int(self.connection.execute(sql, row_range(file_id)).fetchone()[0])
+
+    def _edge_home(self, file_id: int) -> str:
+        if self.is_layered and self.connection.execute(_IS_UNLINKED, (file_id,)).fetchone():
+            return "overlay"
+        return "main"
 
     def references(self, sha: str, form: str) -> tuple[Reference, ...]:
         """Return the references of a content that the index holds."""

@@ -100,6 +100,12 @@ class Outline:
             for symbol, ordinal in zip(symbols, ordinals, strict=True)
         ]
 
+    def id_at(self, path: str, at: int) -> int:
+        """Return the stable id of one symbol at `path`; FILE: of the file itself."""
+        if at == FILE:
+            return file_id_of(path)
+        return hash_id(path, self.facts.symbols[at].qualname, self.ordinals[at])
+
     def ids(self, path: str) -> list[int]:
         """Return the stable ids of the symbols at `path`; the file's own is the last, so that FILE (-1) finds it."""
         ids = [

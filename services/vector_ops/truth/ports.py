@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from services.kernel.errors import UnavailableError
 from services.vector_ops.languages.language import Language
@@ -56,6 +56,21 @@ class Source(Protocol):
         ...
 
 
+class Totals(NamedTuple):
+    """How much an index holds; the symbols without those that stand for files."""
+
+    files: int = 0
+    symbols: int = 0
+    edges: int = 0
+
+    def add(self, other: "Totals") -> "Totals":
+        """Return the sum."""
+        return Totals(self.files + other.files, self.symbols + other.symbols, self.edges + other.edges)
+
+
+NO_TOTALS = Totals()
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """The commit an index was built from; `epoch` rises with each transaction that changes anything."""
@@ -64,6 +79,7 @@ class State:
     commit_time: datetime
     updated_at: datetime
     epoch: int
+    totals: Totals = NO_TOTALS
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +90,4 @@ class Applied:
     state: State
     files_parsed: int
     files_resolved: int
-    files_total: int
-    symbols_total: int
-    edges_total: int
     notes: tuple[str, ...] = ()

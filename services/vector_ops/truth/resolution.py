@@ -7,8 +7,9 @@ from services.vector_ops.languages.facts import FileFacts
 from services.vector_ops.languages.language import Language
 from services.vector_ops.languages.world import SourceFile, World
 from services.vector_ops.truth.layers import Layers
+from services.vector_ops.truth.outline import Outline
 from services.vector_ops.truth.questions import RecordingWorld
-from services.vector_ops.truth.rows import FindIds, Row, edge_rows, pack_questions
+from services.vector_ops.truth.rows import FindId, Row, edge_rows, pack_questions
 
 LOG = logging.getLogger("direng.vector_ops")
 
@@ -21,7 +22,7 @@ class Resolved(NamedTuple):
 
 
 def resolve_file(  # noqa: PLR0917
-    file_id: int, path: str, unit: str, facts: FileFacts, language: Language, world: World, find_ids: FindIds
+    file_id: int, path: str, unit: str, facts: FileFacts, language: Language, world: World, find_id: FindId
 ) -> Resolved:
     """Return the edges of one file; one that was left out has none."""
     if facts.skipped:
@@ -33,19 +34,27 @@ def resolve_file(  # noqa: PLR0917
         # One file without edges is better than a repository without an index.
         LOG.warning("%s has no edges in the index: its code is nested or chained too deeply to be resolved", path)
         edges = []
-    rows = list(edge_rows(file_id, path, edges, find_ids))
+    rows = list(edge_rows(file_id, path, edges, find_id))
     return Resolved(rows, pack_questions(language.family, recording.questions))
 
 
-def make_find_ids(layers: Layers) -> FindIds:
-    """Return a function that finds the ids of a path's symbols; valid while the files do not change."""
-    known: dict[str, list[int]] = {}
+def make_find_id(layers: Layers) -> FindId:
+    """Return a function that finds ids of symbols; valid while the files do not change."""
+    outlines: dict[str, Outline | None] = {}
+    known: dict[tuple[str, int], int | None] = {}
 
-    def find_ids(path: str) -> list[int]:
-        ids = known.get(path)
-        if ids is None:
+    def hash_one(path: str, at: int) -> int | None:
+        if path not in outlines:
             file = layers.find_file(path)
-            ids = known[path] = [] if file is None else layers.outline(file.sha, file.form).ids(path)
-        return ids
+            outlines[path] = None if file is None else layers.outline(file.sha, file.form)
+        outline = outlines[path]
+        is_known = outline is not None and at < len(outline.facts.symbols)
+        return outline.id_at(path, at) if outline is not None and is_known else None
 
-    return find_ids
+    def find_id(path: str, at: int) -> int | None:
+        key = (path, at)
+        if key not in known:
+            known[key] = hash_one(path, at)
+        return known[key]
+
+    return find_id

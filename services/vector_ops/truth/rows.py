@@ -1,7 +1,7 @@
 """Rows of the tables, made from facts."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,10 +16,8 @@ EDGE_VALUES = "(?,?,?,?,?,?,?)"
 Row = tuple[Any, ...]
 
 
-class FindIds(Protocol):
-    """Returns the stable ids of the symbols of a path (the file's own last); nothing for an unknown one."""
-
-    def __call__(self, path: str) -> Sequence[int]: ...
+FindId = Callable[[str, int], int | None]
+"""Returns the stable id of the symbol of a path at a place (FILE: the file's own); None when there is none."""
 
 
 def row_range(file_id: int) -> tuple[int, int]:
@@ -50,14 +48,13 @@ def symbol_rows(file_id: int, path: str, outline: Outline, ids: Sequence[int], *
         )
 
 
-def edge_rows(file_id: int, path: str, edges: Iterable[Edge], find_ids: FindIds) -> Iterator[Row]:
+def edge_rows(file_id: int, path: str, edges: Iterable[Edge], find_id: FindId) -> Iterator[Row]:
     """Yield the rows of a file's edges; one whose end is not in the index is left out."""
     row = file_id << ROW_BITS
-    sources = find_ids(path)
     for source, target_path, target_at, kind, tier, line, column in edges:
-        targets = find_ids(target_path)
-        if target_at < len(targets):
-            yield (row, sources[source], targets[target_at], int(kind), int(tier), line, column)
+        source_id, target_id = find_id(path, source), find_id(target_path, target_at)
+        if source_id is not None and target_id is not None:
+            yield (row, source_id, target_id, int(kind), int(tier), line, column)
             row += 1
 
 

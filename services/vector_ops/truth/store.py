@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -108,21 +109,11 @@ class TruthStore:
             lambda connection: Builder(connection, self._forms, read, is_stopping),
         )
         self._writer = Writer(self._path, self._forms)
-        files, symbols, edges = self._writer.count()
-        return self._with_notes(Applied("refreshed", state, built.parsed, built.resolved, files, symbols, edges, ()))
+        return self._with_notes(Applied("refreshed", replace(state, totals=built.totals), built.parsed, built.resolved))
 
     def _with_notes(self, applied: Applied) -> Applied:
         notes, self._notes = tuple(self._notes), []
-        return Applied(
-            applied.outcome,
-            applied.state,
-            applied.files_parsed,
-            applied.files_resolved,
-            applied.files_total,
-            applied.symbols_total,
-            applied.edges_total,
-            notes,
-        )
+        return replace(applied, notes=notes)
 
     def _set_aside(self, fault: str) -> None:
         aside = set_aside(self._path)

@@ -7,13 +7,13 @@ from datetime import datetime
 from pathlib import Path
 
 from services.vector_ops.truth.applying import Applier, Outcome, ReadContent
-from services.vector_ops.truth.building import write_state
+from services.vector_ops.truth.building import pause_collector, write_state
 from services.vector_ops.truth.contents import MAX_FILE_BYTES, OVERSIZED, Content, Form, Forms, read_content
 from services.vector_ops.truth.dependents import Dependents, read_dependents
 from services.vector_ops.truth.index_file import connect, migrate, read_inode
 from services.vector_ops.truth.layers import Layers
 from services.vector_ops.truth.outline import OutlineCache
-from services.vector_ops.truth.ports import Applied, Head, IsStopping, Source, State
+from services.vector_ops.truth.ports import Applied, Head, IsStopping, Source, State, Totals
 from services.vector_ops.truth.tables import CommittedTables
 
 _KEPT_BLOBS = 2_000
@@ -29,7 +29,8 @@ def read_state(connection: sqlite3.Connection) -> State | None:
     if "commit_sha" not in values:
         return None
     commit_time, updated_at = (datetime.fromisoformat(values[key]) for key in ("commit_time", "updated_at"))
-    return State(values["commit_sha"], commit_time, updated_at, int(values["epoch"]))
+    totals = Totals(*map(int, values["totals"].split()))
+    return State(values["commit_sha"], commit_time, updated_at, int(values["epoch"]), totals)
 
 
 def make_reader(source: Source, forms: Forms) -> ReadContent:
@@ -58,13 +59,6 @@ class Writer:
         """Close the connection."""
         self._connection.close()
 
-    def count(self) -> tuple[int, int, int]:
-        """Return the number of files, symbols (files' own aside) and edges."""
-        files, symbols, edges = self._connection.execute(
-            "SELECT (SELECT count(*) FROM file), (SELECT count(*) FROM symbol), (SELECT count(*) FROM edge)"
-        ).fetchone()
-        return int(files), int(symbols) - int(files), int(edges)
-
     def refresh(self, source: Source, now: Callable[[], datetime], is_stopping: IsStopping) -> Applied:
         """Bring the tables level with HEAD."""
         with self._transact():
@@ -74,15 +68,17 @@ class Writer:
             head = source.read_head()
             wanted = self._list_changes(source, state, head)
             if state is not None and state.commit_sha == head.commit_sha and not wanted:
-                return Applied("fresh", state, 0, 0, *self.count())
+                return Applied("fresh", state, 0, 0)
             epoch = 1 if state is None else state.epoch + 1
-            outcome = self._apply(source, wanted, state, is_stopping)
-            state = State(head.commit_sha, head.commit_time, now(), epoch)
+            with pause_collector():
+                outcome = self._apply(source, wanted, state, is_stopping)
+            totals = outcome.added if state is None else state.totals.add(outcome.added)
+            state = State(head.commit_sha, head.commit_time, now(), epoch, totals)
             self._log_changes(outcome, epoch)
             write_state(self._connection, state)
             if epoch % _TIDY_EVERY == 0:
                 self._tidy(epoch)
-            applied = Applied("refreshed", state, outcome.parsed, outcome.resolved, *self.count())
+            applied = Applied("refreshed", state, outcome.parsed, outcome.resolved)
         self._level = epoch
         return applied
 

@@ -81,7 +81,7 @@ def test_increments_and_overlays_hold_the_rows_of_a_clean_build(tmp_path, tree, 
         rows, count = build_clean(tmp_path, source, number)
         with store.view({}, source.read_blob) as view:
             assert read_rows(view) == rows
-            assert view.count() == count == (applied.files_total, applied.symbols_total, applied.edges_total)
+            assert view.count() == count == applied.state.totals
         assert uncommitted == rows
         assert counted == count
     assert rows[2]
