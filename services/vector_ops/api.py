@@ -36,11 +36,11 @@ RowsParameter = Annotated[int, Query(ge=1, le=1_000)]
 def read_query(
     repo: RepoParameter,
     kind: QueryKind,
+    *,
     text: TextParameter = None,
     payload: TextParameter = None,
     limit: LimitParameter = 50,
     budget_tokens: BudgetParameter = 2_000,
-    *,
     explain: bool = False,
 ) -> IndexQuery:
     """Return the query in the URL; `payload` is another name for `text`."""
@@ -69,6 +69,10 @@ def add_routes(app: FastAPI, service: WholeVectorOps, health: Health) -> None:
     async def snapshot(caller: CallerOf, repo: RepoParameter) -> IndexSnapshot:
         return await service.snapshot(caller, repo)
 
+    _add_more_routes(app, service)
+
+
+def _add_more_routes(app: FastAPI, service: WholeVectorOps) -> None:
     @app.get("/cypher")
     async def cypher(
         caller: CallerOf, repo: RepoParameter, query: CypherParameter, limit: RowsParameter = 100

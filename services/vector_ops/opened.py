@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from services.kernel.clock import Clock
 from services.vector_ops.answers.file_graph import FileGraph, make_file_graph
 from services.vector_ops.answers.mapping import UseCounts
+from services.vector_ops.answers.places import Lines
 from services.vector_ops.core.answering import Reading
 from services.vector_ops.core.view import IndexView
 from services.vector_ops.graph.local import ViewGraph
@@ -54,6 +55,7 @@ class _Kept:
 
     arrays: LexicalArrays = field(default_factory=LexicalArrays)
     counts: UseCounts = field(default_factory=UseCounts)
+    lines: Lines = field(default_factory=Lines)
     files: FileGraph | None = None
 
     def read_files(self, view: IndexView) -> FileGraph:
@@ -132,8 +134,15 @@ class OpenIndex:
         with self._reading, self._view() as (view, work):
             ranking = Ranking(view, self._kept.arrays, self._history, self._dense)
             graph = FallbackGraph(self._graph, view) if self._graph else ViewGraph(view)
+            lines = self._kept.lines.over(view)
             reading = Reading(
-                view, graph, ranking, lambda: self._kept.read_files(view), self._kept.counts, is_cut=work.is_cut
+                view=view,
+                graph=graph,
+                retrieval=ranking,
+                files=lambda: self._kept.read_files(view),
+                counts=self._kept.counts,
+                lines=lines,
+                is_cut=work.is_cut,
             )
             yield reading, lambda: self._stamp(work, ranking, graph)
 

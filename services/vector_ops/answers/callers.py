@@ -5,6 +5,7 @@ unknown and one definition has the name; `ambiguous` when several have it, or wh
 one overrides.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from services.kernel.errors import InvalidRequestError
@@ -12,14 +13,13 @@ from services.vector_ops.answers.meaning import Meaning, find_meaning
 from services.vector_ops.answers.places import Lines, make_edge_hit
 from services.vector_ops.core.view import EdgeRow, IndexView, SymbolRow
 from services.vector_ops.graph.port import GraphStore, Link
-from services.vector_ops.languages.world import EdgeKind, Tier
+from services.vector_ops.languages.world import NAMED_CAP, EdgeKind, Tier
 from services.vector_ops.models import Hit
 
 AMBIGUOUS_LIMIT = 20
 """Doubtful calls beyond this many are left out, and the answer says so."""
 _CONSTRUCTORS = frozenset({"__init__", "__new__", "constructor"})
-_MANY_NAMESAKES = 5
-_MAX_EDGES = 5_000
+_MAX_NAMESAKES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,62 +30,72 @@ class Calls:
     is_truncated: bool
 
 
-def who_calls(view: IndexView, graph: GraphStore, text: str, limit: int) -> tuple[list[Hit], bool]:
+def who_calls(view: IndexView, graph: GraphStore, lines: Lines, text: str, limit: int) -> tuple[list[Hit], bool]:
     """Return the calls of what `text` means, most certain first, and whether a cap cut them."""
     meaning = find_meaning(view, text).without_namesakes()
     if not meaning.symbols:
         raise InvalidRequestError(f"{text.strip()} is a module; ask impact_set for its importers")
-    calls = find_calls(view, graph, meaning)
-    lines = Lines(view)
+    calls = find_calls(view, graph, meaning, limit)
     hits = [
         make_edge_hit(lines, link.edge, link.symbol, kind="call", reason=reason) for link, reason in calls.links[:limit]
     ]
     return hits, calls.is_truncated or len(calls.links) > limit
 
 
-def find_calls(view: IndexView, graph: GraphStore, meaning: Meaning) -> Calls:
-    """Return the calls of the symbols of a meaning."""
+def find_calls(view: IndexView, graph: GraphStore, meaning: Meaning, limit: int) -> Calls:
+    """Return about `limit` calls of the symbols of a meaning, at least one more when there are more."""
     targets = {one.id: one for one in meaning.symbols}
     built = _find_constructed(view, meaning)
-    found = graph.incoming([*targets, *built], [EdgeKind.CALL], _MAX_EDGES)
-    namesakes = len(view.find_symbols([meaning.name], AMBIGUOUS_LIMIT + 1))
+    most = 2 * limit + AMBIGUOUS_LIMIT
+    found = graph.incoming([*targets, *built], [EdgeKind.CALL], most)
+    namesakes = {(one.path, one.qualname): one for one in view.find_symbols([meaning.name], _MAX_NAMESAKES)}
     meant = built | targets
-    reasoned = [(link, _explain(link.edge, meant[link.edge.target_id], namesakes)) for link in found]
-    reasoned += _find_overridden_calls(view, graph, targets)
+    reasoned = [(link, _explain(link.edge, meant[link.edge.target_id], len(namesakes))) for link in found]
+    if len(found) < most:
+        overridden = _find_overridden(view, targets, namesakes)
+        reasoned += _find_overridden_calls(graph, overridden, most)
     sure = [one for one in reasoned if one[0].edge.tier != Tier.AMBIGUOUS]
     unsure = [one for one in reasoned if one[0].edge.tier == Tier.AMBIGUOUS]
     ordered = _order(_once(sure)) + _order(_once(unsure))[:AMBIGUOUS_LIMIT]
-    is_cut = len(unsure) > AMBIGUOUS_LIMIT or len(found) >= _MAX_EDGES
+    is_cut = len(unsure) > AMBIGUOUS_LIMIT or len(found) >= most
     is_method = any("." in one.qualname for one in meaning.symbols)
-    return Calls(tuple(ordered), is_cut or (is_method and namesakes > _MANY_NAMESAKES))
+    return Calls(tuple(ordered), is_cut or (is_method and len(namesakes) > NAMED_CAP))
 
 
 def _find_constructed(view: IndexView, meaning: Meaning) -> dict[int, SymbolRow]:
     """Return the classes whose construction calls these constructors."""
-    owners: dict[int, SymbolRow] = {}
-    for one in meaning.symbols:
-        if one.name in _CONSTRUCTORS and "." in one.qualname:
-            owners |= {owner.id: one for owner in owners_of(view, one)}
-    return owners
+    constructors = [one for one in meaning.symbols if one.name in _CONSTRUCTORS and "." in one.qualname]
+    by_owner = {_owner_key(one): one for one in constructors}
+    return {owner.id: by_owner[owner.path, owner.qualname] for owner in _find_owners(view, constructors)}
 
 
-def owners_of(view: IndexView, one: SymbolRow) -> list[SymbolRow]:
-    """Return the class or type that a member belongs to; several when it is declared more than once."""
-    owner = one.qualname.rpartition(".")[0]
-    rows = view.list_symbols(one.path)
-    return [row for row in rows if row.qualname == owner]
+def _owner_key(one: SymbolRow) -> tuple[str, str]:
+    return one.path, one.qualname.rpartition(".")[0]
 
 
-def _find_overridden_calls(view: IndexView, graph: GraphStore, targets: dict[int, SymbolRow]) -> list[tuple[Link, str]]:
-    """Return the calls of methods of base classes that the targets override: such a call may reach them."""
-    overridden: dict[int, SymbolRow] = {}
-    for one in targets.values():
-        owners = [row.id for row in owners_of(view, one)] if "." in one.qualname else []
-        bases = view.read_symbols({edge.target_id for edge in view.edges_from(owners, [EdgeKind.INHERIT])})
-        for base in bases.values():
-            members = (row for row in view.list_symbols(base.path) if row.qualname == f"{base.qualname}.{one.name}")
-            overridden |= {row.id: row for row in members if row.id not in targets}
-    links = graph.incoming(list(overridden), [EdgeKind.CALL], _MAX_EDGES) if overridden else []
+def _find_owners(view: IndexView, members: Iterable[SymbolRow]) -> list[SymbolRow]:
+    """Return the classes and types that these members belong to."""
+    keys = {_owner_key(one) for one in members if "." in one.qualname}
+    names = sorted({qualname.rpartition(".")[2] for _path, qualname in keys})
+    rows = view.find_symbols(names) if names else []
+    return [row for row in rows if (row.path, row.qualname) in keys]
+
+
+def _find_overridden(
+    view: IndexView, targets: Mapping[int, SymbolRow], namesakes: Mapping[tuple[str, str], SymbolRow]
+) -> dict[int, SymbolRow]:
+    """Return the methods of base classes that the targets override: a call of those may reach these."""
+    owners = [row.id for row in _find_owners(view, targets.values())]
+    if not owners:
+        return {}
+    bases = view.read_symbols({edge.target_id for edge in view.edges_from(owners, [EdgeKind.INHERIT])})
+    names = {one.name for one in targets.values()}
+    members = (namesakes.get((base.path, f"{base.qualname}.{name}")) for base in bases.values() for name in names)
+    return {one.id: one for one in members if one is not None and one.id not in targets}
+
+
+def _find_overridden_calls(graph: GraphStore, overridden: Mapping[int, SymbolRow], most: int) -> list[tuple[Link, str]]:
+    links = graph.incoming(list(overridden), [EdgeKind.CALL], most) if overridden else []
     return [
         (
             link._replace(edge=link.edge._replace(tier=Tier.AMBIGUOUS)),

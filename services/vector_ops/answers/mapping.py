@@ -29,22 +29,29 @@ _MAX_USES = 2_000
 
 @dataclass(slots=True)
 class UseCounts:
-    """How often the definitions of a file are used; kept until the epoch changes."""
+    """The definitions of files that a map may show, and how often each is used; kept until the epoch changes."""
 
     epoch: str = ""
-    _by_path: dict[str, dict[int, int]] = field(default_factory=dict)
+    _by_path: dict[str, list[tuple[SymbolRow, int]]] = field(default_factory=dict)
 
-    def read(self, view: IndexView, path: str, symbols: list[SymbolRow]) -> dict[int, int]:
-        """Return symbol id -> number of uses, at most a few thousand in all."""
+    def read(self, view: IndexView, path: str) -> list[tuple[SymbolRow, int]]:
+        """Return (definition, number of uses, at most a few thousand in all) of one file, by line."""
         if self.epoch != view.epoch:
             self.epoch = view.epoch
             self._by_path.clear()
         if path not in self._by_path:
-            counts: dict[int, int] = {}
-            for edge in view.edges_to([one.id for one in symbols], _USES, _MAX_USES):
-                counts[edge.target_id] = counts.get(edge.target_id, 0) + 1
-            self._by_path[path] = counts
+            self._by_path[path] = _count_uses(view, path)
         return self._by_path[path]
+
+
+def _count_uses(view: IndexView, path: str) -> list[tuple[SymbolRow, int]]:
+    rows = [one for one in view.list_symbols(path) if one.kind in _KINDS and not one.is_test]
+    inner = {one.qualname for one in rows if one.kind in {"function", "method"}}
+    shown = [one for one in rows if one.qualname.rpartition(".")[0] not in inner]
+    counts: dict[int, int] = {}
+    for edge in view.edges_to([one.id for one in shown], _USES, _MAX_USES):
+        counts[edge.target_id] = counts.get(edge.target_id, 0) + 1
+    return [(one, counts.get(one.id, 0)) for one in shown]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +91,7 @@ def draw_map(
 
 
 def _weigh_file(view: IndexView, counts: UseCounts, path: str, terms: Collection[str]) -> list[tuple[SymbolRow, float]]:
-    rows = [one for one in view.list_symbols(path) if one.kind in _KINDS and not one.is_test]
-    inner = {one.qualname for one in rows if one.kind in {"function", "method"}}
-    shown = [one for one in rows if one.qualname.rpartition(".")[0] not in inner]
-    used = counts.read(view, path, shown)
-    weighed = [(one, _weigh(one, used.get(one.id, 0), terms)) for one in shown]
+    weighed = [(one, _weigh(one, uses, terms)) for one, uses in counts.read(view, path)]
     weighed.sort(key=lambda one: (-one[1], one[0].line))
     return weighed[:_MAX_SYMBOLS_PER_FILE]
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from services.vector_ops.answers.mapping import CHARACTERS_PER_TOKEN
 from services.vector_ops.answers.places import Lines
-from services.vector_ops.core.view import IndexView, SymbolRow
+from services.vector_ops.core.view import SymbolRow
+from services.vector_ops.graph.port import GraphStore
 from services.vector_ops.languages.facts import FILE
 from services.vector_ops.languages.world import EdgeKind, Tier
 from services.vector_ops.models import Hit
@@ -50,7 +51,7 @@ class Theme(NamedTuple):
 class _Pack:
     """What has been taken so far; `left` is in characters."""
 
-    view: IndexView
+    graph: GraphStore
     lines: Lines
     left: int
     texts: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in SECTIONS})
@@ -86,18 +87,20 @@ class _Pack:
         return cost + _CITATION_COST + len(piece.path)
 
 
-def pack_context(
-    view: IndexView,
-    similar: Sequence[Piece],
-    matching: Sequence[Piece],
-    themes: Sequence[Theme],
-    budget_tokens: int,
-) -> tuple[str, list[Hit], bool]:
+class Found(NamedTuple):
+    """What was found for a task: by vectors, by words, and above single places."""
+
+    similar: Sequence[Piece]
+    matching: Sequence[Piece]
+    themes: Sequence[Theme]
+
+
+def pack_context(lines: Lines, graph: GraphStore, found: Found, budget_tokens: int) -> tuple[str, list[Hit], bool]:
     """Return the text, at most `budget_tokens` tokens of four characters, the places cited, and whether it was cut."""
     budget = budget_tokens * CHARACTERS_PER_TOKEN
-    pack = _Pack(view, Lines(view), budget - len(_HEADS["citation"]) - len(SECTIONS) * 2)
+    pack = _Pack(graph, lines, budget - len(_HEADS["citation"]) - len(SECTIONS) * 2)
     spare = 0
-    for section, pieces in (("vector", similar), ("snippet", matching)):
+    for section, pieces in (("vector", found.similar), ("snippet", found.matching)):
         allowance = int(budget * _SHARES[section]) + spare
         for piece in pieces:
             allowance -= pack.add_piece(section, piece, allowance)
@@ -105,7 +108,7 @@ def pack_context(
                 allowance -= _add_neighbours(pack, piece.symbol, allowance)
         spare = max(0, allowance)
     allowance = int(budget * _SHARES["summary"]) + spare
-    for theme in themes:
+    for theme in found.themes:
         allowance -= pack.add_text("summary", f"{theme.name}: {theme.text}", allowance)
     pack.texts["citation"] = [f"{hit.citation} {hit.path}:{hit.line}-{hit.end_line} {hit.symbol}" for hit in pack.hits]
     text = "\n\n".join("\n".join([_HEADS[name], *pack.texts[name]]) for name in SECTIONS if pack.texts[name])
@@ -117,22 +120,21 @@ def _add_neighbours(pack: _Pack, symbol: SymbolRow, allowance: int) -> int:
     if symbol.at == FILE:
         return 0
     spent = 0
-    for verb, row in _find_neighbours(pack.view, symbol):
+    for verb, row in _find_neighbours(pack.graph, symbol):
         if row.line not in pack.taken.get(row.path, ()):
             line = f"  {verb} {row.path}:{row.line} {' '.join((row.signature or row.qualname).split())[:160]}"
             spent += pack.add_text("snippet", line, allowance - spent)
     return spent
 
 
-def _find_neighbours(view: IndexView, symbol: SymbolRow) -> Iterator[tuple[str, SymbolRow]]:
-    callers = view.edges_to([symbol.id], [EdgeKind.CALL], _MAX_NEIGHBOURS)
-    callees = view.edges_from([symbol.id], [EdgeKind.CALL], 4 * _MAX_NEIGHBOURS)
-    callees = [one for one in callees if one.tier != Tier.AMBIGUOUS][:_MAX_NEIGHBOURS]
-    rows = view.read_symbols({one.source_id for one in callers} | {one.target_id for one in callees})
-    for verb, ids in (("called by", [one.source_id for one in callers]), ("calls", [one.target_id for one in callees])):
-        for one in dict.fromkeys(ids):
-            if one in rows and one != symbol.id and rows[one].at != FILE:
-                yield verb, rows[one]
+def _find_neighbours(graph: GraphStore, symbol: SymbolRow) -> Iterator[tuple[str, SymbolRow]]:
+    callers = graph.incoming([symbol.id], [EdgeKind.CALL], _MAX_NEIGHBOURS)
+    callees = graph.outgoing([symbol.id], [EdgeKind.CALL], 4 * _MAX_NEIGHBOURS)
+    sure = [one for one in callees if one.edge.tier != Tier.AMBIGUOUS][:_MAX_NEIGHBOURS]
+    for verb, links in (("called by", callers), ("calls", sure)):
+        for row in dict.fromkeys(link.symbol for link in links):
+            if row.id != symbol.id and row.at != FILE:
+                yield verb, row
 
 
 def _make_hit(section: str, number: str, piece: Piece, last: int) -> Hit:

@@ -1,7 +1,5 @@
 """Hits from symbols and edges: where, which line, and how sure."""
 
-from dataclasses import dataclass, field
-
 from services.vector_ops.core.view import EdgeRow, IndexView, SymbolRow
 from services.vector_ops.languages.facts import FILE
 from services.vector_ops.languages.world import Tier as EdgeTier
@@ -18,18 +16,32 @@ SCORES = {EdgeTier.EXACT: 1.0, EdgeTier.TYPED: 0.9, EdgeTier.UNIQUE_NAME: 0.6, E
 """The order of the tiers as a score."""
 
 
-@dataclass(slots=True)
 class Lines:
-    """Lines of files as the view sees them; a file is read once a query."""
+    """Lines of files as a view sees them; what was read last stays read as long as nothing has changed."""
 
-    view: IndexView
-    _lines: dict[str, list[str]] = field(default_factory=dict)
+    def __init__(self, max_files: int = 200) -> None:
+        self._max_files = max_files
+        self._epoch = ""
+        self._view: IndexView | None = None
+        self._lines: dict[str, list[str]] = {}
+
+    def over(self, view: IndexView) -> "Lines":
+        """Read from this view from now on; return self."""
+        if view.epoch != self._epoch:
+            self._lines.clear()
+            self._epoch = view.epoch
+        self._view = view
+        return self
 
     def read(self, path: str) -> list[str]:
         """Return all lines of a file."""
-        if path not in self._lines:
-            self._lines[path] = self.view.read_text(path).split("\n")
-        return self._lines[path]
+        found = self._lines.get(path)
+        if found is None:
+            if len(self._lines) >= self._max_files:
+                del self._lines[next(iter(self._lines))]
+            text = self._view.read_text(path) if self._view is not None else ""
+            found = self._lines[path] = text.split("\n")
+        return found
 
     def snippet(self, path: str, line: int) -> str:
         """Return one line, stripped and cut; empty when the file has no such line."""

@@ -9,7 +9,8 @@ from services.vector_ops.answers.callers import who_calls
 from services.vector_ops.answers.defined import where_defined
 from services.vector_ops.answers.file_graph import FileGraph
 from services.vector_ops.answers.mapping import Interest, UseCounts, draw_map
-from services.vector_ops.answers.packing import Piece, Theme, pack_context
+from services.vector_ops.answers.packing import Found, Piece, Theme, pack_context
+from services.vector_ops.answers.places import Lines
 from services.vector_ops.core.view import IndexView
 from services.vector_ops.graph.port import GraphStore
 from services.vector_ops.models import Hit, IndexQuery, QueryKind
@@ -17,6 +18,7 @@ from services.vector_ops.models import Hit, IndexQuery, QueryKind
 _SEEDS = 20
 _PIECES = 12
 _SIMILAR = 4
+_MAX_PIECE = 2_000
 
 
 class Retrieval(Protocol):
@@ -56,6 +58,7 @@ class Reading:
     retrieval: Retrieval
     files: Callable[[], FileGraph]
     counts: UseCounts
+    lines: Lines
     is_cut: bool = False
 
 
@@ -83,11 +86,11 @@ def answer(reading: Reading, query: IndexQuery) -> Answered:
 
 
 def _where_defined(reading: Reading, query: IndexQuery) -> Answered:
-    return Answered(*where_defined(reading.view, query.text, query.limit))
+    return Answered(*where_defined(reading.view, reading.lines, query.text, query.limit))
 
 
 def _who_calls(reading: Reading, query: IndexQuery) -> Answered:
-    return Answered(*who_calls(reading.view, reading.graph, query.text, query.limit))
+    return Answered(*who_calls(reading.view, reading.graph, reading.lines, query.text, query.limit))
 
 
 def _impact_set(reading: Reading, query: IndexQuery) -> Answered:
@@ -106,7 +109,6 @@ def _nn_snippet(reading: Reading, query: IndexQuery) -> Answered:
 
 
 def _make_hit(reading: Reading, piece: Piece) -> Hit:
-    lines = reading.view.read_text(piece.path).split("\n")[piece.line - 1 : piece.end_line]
     return Hit(
         path=piece.path,
         line=piece.line,
@@ -114,7 +116,7 @@ def _make_hit(reading: Reading, piece: Piece) -> Hit:
         end_line=piece.end_line,
         symbol=piece.symbol.qualname if piece.symbol is not None else "",
         kind=piece.symbol.kind if piece.symbol is not None else "text",
-        snippet="\n".join(lines)[:2_000],
+        snippet=reading.lines.between(piece.path, piece.line, piece.end_line)[:_MAX_PIECE],
         score=piece.score,
         reason=piece.symbol.doc if piece.symbol is not None else "",
     )
@@ -131,13 +133,13 @@ def _repo_map(reading: Reading, query: IndexQuery) -> Answered:
 
 
 def _context_pack(reading: Reading, query: IndexQuery) -> Answered:
-    text, hits, is_cut = pack_context(
-        reading.view,
-        reading.retrieval.find_similar(query.text, _SIMILAR),
-        reading.retrieval.find_matching(query.text, _PIECES),
-        reading.retrieval.find_themes(query.text),
-        query.budget_tokens,
+    retrieval = reading.retrieval
+    found = Found(
+        retrieval.find_similar(query.text, _SIMILAR),
+        retrieval.find_matching(query.text, _PIECES),
+        retrieval.find_themes(query.text),
     )
+    text, hits, is_cut = pack_context(reading.lines, reading.graph, found, query.budget_tokens)
     return Answered(hits, is_cut, text)
 
 
