@@ -116,8 +116,8 @@ class VectorOpsService:
             commit_sha=applied.state.commit_sha,
             commit_time=applied.state.commit_time.isoformat(),
             files_parsed=applied.files_parsed,
-            files_total=applied.files_total,
-            symbols_total=applied.symbols_total,
+            files_total=applied.state.totals.files,
+            symbols_total=applied.state.totals.symbols,
             duration_s=self._clock.monotonic_s() - started_s,
             note="; ".join(applied.notes),
         )
