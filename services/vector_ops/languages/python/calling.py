@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING
 from tree_sitter import Node
 
 from services.vector_ops.languages.facts import FILE
-from services.vector_ops.languages.python.annotations import Values
-from services.vector_ops.languages.python.flows import Site
-from services.vector_ops.languages.python.scopes import Called, Draft, Scope
+from services.vector_ops.languages.python.annotations import PLAIN, Values
+from services.vector_ops.languages.python.scopes import Draft, Scope
 from services.vector_ops.languages.python.syntax import field
 
 if TYPE_CHECKING:
     from services.vector_ops.languages.python.extraction import Extraction
 
 _MAX_ROUNDS = 4
+_MAX_PENDING = 20_000
 _HINT_LENGTH = 40
 _CALLERS = frozenset({"!map", "!filter", "!sorted", "!min", "!max"})
 UNKNOWN = "?"
@@ -25,7 +25,7 @@ class Pending:
 
     __slots__ = ("has_flowed", "node", "scope", "start", "text", "values")
 
-    def __init__(self, node: Node, start: int, scope: Scope, text: bytes) -> None:
+    def __init__(self, node: Node, start: int, scope: Scope, text: str) -> None:
         self.node = node
         self.start = start
         self.scope = scope
@@ -42,57 +42,84 @@ class Calls:
         self._names = extraction.names
         self._evaluator = extraction.evaluator
         self._flows = extraction.evaluator.flows
-        self._sites: dict[str, list[Site]] = {}
+        self._sites: dict[str, list[tuple[Node, Scope]]] = {}
         self._pending: list[Pending] = []
 
     def run(self) -> None:
         """Refer to what the calls reach."""
-        content, refer = self._of.walk.content, self._of.refer_at
+        content, interesting, names = self._of.walk.content, self._of.interesting, self._names
         for node, start, scope in self._of.walk.place(self._of.walk.captures.called):
-            text = content[start : node.end_byte]
-            known = scope.calls.get(text)
-            if known is None:
-                known = self._meet(node, start, scope, text)
-                if known is None:
+            text = content[start : node.end_byte].decode("utf-8", "replace")
+            head, dot, rest = text.partition(".")
+            if dot and head in interesting and head not in scope.mentions:
+                self._refer_head(node, head, scope)
+            if not (rest.replace(".", "_") if dot else head).isidentifier():
+                self._meet(node, start, scope, text)
+                continue
+            values = scope.known.get(head)
+            if values is None:
+                names.has_flowed = False
+                values = names.look_up(head, scope, start)
+                if names.has_flowed:
+                    self._meet(node, start, scope, text)
                     continue
-            if known.values:
-                self._note_sites(known.values, node, start, scope)
-            if known.target:
-                refer(known.name, "call", scope, node, known.length, known.target)
+            if not values:
+                if dot:
+                    self._refer_unknown(node, scope, text)
+            elif len(values) > 1 or not self._refer_plain(node, scope, values[0], rest):
+                self._meet(node, start, scope, text)
         self._pass_decorated()
         self._run_rounds()
         self._claim_lambdas()
         for one in self._pending:
             self._refer_pending(one)
 
+    def _refer_unknown(self, node: Node, scope: Scope, text: str) -> None:
+        *_others, owner, name = text.split(".")
+        self._of.refer_at(name, "call", scope, node, len(name), UNKNOWN + owner[:_HINT_LENGTH])
+
+    def _refer_plain(self, node: Node, scope: Scope, value: str, rest: str) -> bool:
+        """Refer to what is reached from one value by names alone; return whether it was that plain."""
+        first = value[0]
+        if first == PLAIN:
+            return bool(rest) or (len(value) > 1 and value not in _CALLERS)
+        if first in "'{\\" or value[-1] in "#~" or scope.symbol < FILE:
+            return False
+        if rest:
+            target = f"{value}{rest}" if value[-1] == ":" else f"{value}.{rest}"
+            name = rest[rest.rfind(".") + 1 :]
+            length = len(name)
+        else:
+            target, name, length = value, _last_name(value), 0
+        if first == ":":
+            found = self._sites.get(target)
+            if found is None:
+                self._sites[target] = [(node, scope)]
+            else:
+                found.append((node, scope))
+        self._of.refer_at(name, "call", scope, node, length, target)
+        return True
+
     # first sight
 
-    def _meet(self, node: Node, start: int, scope: Scope, text: bytes) -> Called | None:
-        """Return what a text means in a scope, if it means the same everywhere in it."""
+    def _meet(self, node: Node, start: int, scope: Scope, text: str) -> None:
+        """Evaluate a call; refer to what it reaches at once if nothing that comes later may tell more."""
         names = self._names
-        names.has_flowed = names.is_positional = False
+        names.has_flowed = False
         values = self._evaluator.evaluate(node, scope)
-        is_fixed = not (names.has_flowed or names.is_positional or scope.symbol < FILE)
-        if is_fixed and not any(one[0] == "\\" or one in _CALLERS for one in values):
-            name, length = _name_in(node, text)
-            target = self._target_at(node, scope, text, values)
-            inner = tuple(one for one in values if one[0] == ":" and one[-1] not in ")]#~&^")
-            known = scope.calls[text] = Called(name, length, target, inner)
-            self._refer_head(node, text, scope)
-            return known
         pending = Pending(node, start, scope, text)
         pending.values, pending.has_flowed = values, names.has_flowed
-        self._pending.append(pending)
-        self._note_sites(values, node, start, scope)
-        return None
+        self._note_sites(values, node, scope)
+        is_open = names.has_flowed or scope.symbol < FILE or any(one[0] == "\\" for one in values)
+        if is_open or len(self._pending) > _MAX_PENDING:
+            self._pending.append(pending)
+        else:
+            self._refer_pending(pending)
 
-    def _note_sites(self, values: Values, node: Node, start: int, scope: Scope) -> None:
+    def _note_sites(self, values: Values, node: Node, scope: Scope) -> None:
         for value in values:
             if value[0] in ":\\":
-                found = self._sites.get(value)
-                if found is None:
-                    found = self._sites[value] = []
-                found.append(Site(node.end_byte, node, scope))
+                self._sites.setdefault(value, []).append((node, scope))
 
     def _pass_decorated(self) -> None:
         drafts = self._of.walk.drafting.drafts
@@ -101,8 +128,7 @@ class Calls:
                 given = (f":{drafts[at].qualname}",)
                 for value in self._evaluator.evaluate(spot.node, spot.scope):
                     if value[0] in ":\\":
-                        site = Site(spot.node.start_byte, None, spot.scope, given=given)
-                        self._sites.setdefault(value, []).append(site)
+                        self._flows.pass_value(value, spot.node.start_byte, spot.scope, given)
 
     # rounds
 
@@ -119,7 +145,7 @@ class Calls:
                     one.has_flowed = self._names.has_flowed
                     if values != one.values:
                         one.values = values
-                        self._note_sites(values, one.node, one.start, one.scope)
+                        self._note_sites(values, one.node, one.scope)
 
     # lambdas
 
@@ -150,22 +176,20 @@ class Calls:
     # references
 
     def _refer_pending(self, call: Pending) -> None:
-        name, length = _name_in(call.node, call.text)
-        target = self._target_at(call.node, call.scope, call.text, call.values)
-        if target:
-            self._of.refer_at(name, "call", call.scope, call.node, length, target)
-        self._refer_head(call.node, call.text, call.scope)
+        node, scope, kind = call.node, call.scope, call.node.type
+        target = self.target_of(call.values)
+        if kind == "identifier":
+            target = target or self._constant_of(call.text, scope)
+            self._of.refer_at(call.text, "call", scope, node, 0, target)
+        elif kind == "attribute":
+            name = call.text[call.text.rfind(".") + 1 :].lstrip(" \t\r\n\\")
+            length = len(name.encode())
+            self._of.refer_at(name, "call", scope, node, length, target or ("" if call.values else _hint_of(node)))
+            self._refer_head(node, call.text.partition(".")[0], scope)
+        else:
+            self._of.refer_at("", "call", scope, node, 0, target)
         if call.values and call.values[0] in _CALLERS:
             self._refer_callbacks(call)
-
-    def _target_at(self, node: Node, scope: Scope, text: bytes, values: Values) -> str:
-        target = self.target_of(values)
-        if target:
-            return target
-        kind = node.type
-        if kind == "identifier":
-            return self._constant_of(text.decode("utf-8", "replace"), scope)
-        return _hint_of(node) if kind == "attribute" and not values else ""
 
     def _constant_of(self, name: str, scope: Scope) -> str:
         """Return the target of a name of the module of whose value nothing is known."""
@@ -187,11 +211,11 @@ class Calls:
                 found.append(one)
         return "|".join(found)
 
-    def _refer_head(self, node: Node, text: bytes, scope: Scope) -> None:
-        head = text.partition(b".")[0]
-        if len(head) == len(text) or head not in self._of.interesting or head in scope.mentions:
+    def _refer_head(self, node: Node, head: str, scope: Scope) -> None:
+        """Refer to what the first of the names that lead to a call names, once a scope."""
+        if head not in self._of.interesting or head in scope.mentions:
             return
-        while node.type == "attribute" and node.named_child_count:
+        while node.type == "attribute":
             node = node.named_child(0) or node
         if node.type == "identifier":
             self._of.refer_mention(node, head, scope, "use")
@@ -208,16 +232,8 @@ class Calls:
                     self._of.refer_at(name, "call", call.scope, value, len(name), "|".join(found))
 
 
-def _name_in(node: Node, text: bytes) -> tuple[str, int]:
-    """Return the name by which something is called, and its length in bytes; nothing when it has none."""
-    kind = node.type
-    if kind == "identifier":
-        name = text
-    elif kind == "attribute":
-        name = text[text.rfind(b".") + 1 :].lstrip(b" \t\r\n\\")
-    else:
-        return "", 0
-    return name.decode("utf-8", "replace"), len(name)
+def _last_name(value: str) -> str:
+    return value[max(value.rfind("."), value.rfind(":")) + 1 :].rstrip("()[]&")
 
 
 def _hint_of(node: Node) -> str:

@@ -97,7 +97,7 @@ class Drafting:
             return FILE
         draft = self._draft(name, node, scope, "method" if scope.kind == "class" else "function", body)
         at = len(self.drafts) - 1
-        self._functions.add(draft.qualname)
+        self._functions.add(draft.name)
         returns = field(node, "return_type")
         draft.returns = self.read(returns) if returns is not None else ""
         if any(mark.rpartition(".")[2] == "overload" for mark in draft.marks):
@@ -149,9 +149,9 @@ class Drafting:
         """Return whether the module assigns to a name."""
         return name in self._values
 
-    def has_function(self, qualname: str) -> bool:
-        """Return whether a method of this name has been met."""
-        return qualname in self._functions
+    def has_function(self, name: str) -> bool:
+        """Return whether a function or method of this name has been met."""
+        return name in self._functions
 
     def define_value(self, name: str, left: Node, node: Node, scope: Scope, binding: Binding) -> None:
         """Add a module constant or a class attribute, or one more value of it."""

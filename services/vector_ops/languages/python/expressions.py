@@ -1,25 +1,17 @@
 """What an expression may hold."""
 
 from collections.abc import Callable
-from typing import NamedTuple
-
 from tree_sitter import Node
 
 from services.vector_ops.languages.python.annotations import PLAIN, Values
 from services.vector_ops.languages.python.flows import Flows
 from services.vector_ops.languages.python.literals import Literals
 from services.vector_ops.languages.python.scopes import Scope
-from services.vector_ops.languages.python.syntax import field
+from services.vector_ops.languages.python.syntax import field, number_kinds
 from services.vector_ops.languages.python.values import MAX_LENGTH, Names, step, unite
 
 _MAX_DEPTH = 16
 _PASSING = frozenset({"list", "tuple", "set", "frozenset", "sorted", "reversed", "iter", "deque"})
-
-
-class Super(NamedTuple):
-    """The class that `super()` is written in."""
-
-    target: str
 
 
 class Evaluator:
@@ -30,7 +22,7 @@ class Evaluator:
         self.literals = Literals(names)
         self.flows = Flows(names, self.literals)
         self._depth = 0
-        self._kinds: dict[str, Callable[[Node, Scope], Values]] = {
+        kinds: dict[str, Callable[[Node, Scope], Values]] = {
             "identifier": self._read_name,
             "attribute": self._read_attribute,
             "dotted_name": self._read_dotted,
@@ -57,6 +49,9 @@ class Evaluator:
             "yield": self._read_yield_from,
             "none": _read_nothing,
         }
+        kinds.update(dict.fromkeys(_PLAIN_KINDS, _read_plain))
+        numbers = number_kinds()
+        self._kinds = {numbers[kind]: handler for kind, handler in kinds.items()}
         names.evaluate = self.evaluate
         names.take_item = self.literals.take_path
         names.iterate = self.literals.iterate
@@ -65,25 +60,30 @@ class Evaluator:
 
     def evaluate(self, node: Node, scope: Scope) -> Values:
         """Return what an expression may hold; nothing when that cannot be told."""
-        handler = self._kinds.get(node.type)
-        if handler is None:
-            return (PLAIN,) if node.type in _PLAIN_KINDS else ()
-        if self._depth > _MAX_DEPTH:
+        handler = self._kinds.get(node.kind_id)
+        if handler is None or self._depth > _MAX_DEPTH:
             return ()
         self._depth += 1
-        try:
-            return handler(node, scope)
-        finally:
-            self._depth -= 1
+        found = handler(node, scope)
+        self._depth -= 1
+        return found
 
     def _read_name(self, node: Node, scope: Scope) -> Values:
         return self.names.look_up(self.names.walk.read(node), scope, node.start_byte)
 
+    def read_dotted(self, text: str, scope: Scope, start: int) -> Values:
+        """Return what names parted by dots may hold."""
+        head, dot, rest = text.partition(".")
+        values = self.names.look_up(head, scope, start)
+        return tuple(found for one in values if len(found := walk_steps(one, rest)) <= MAX_LENGTH) if dot else values
+
     def _read_dotted(self, node: Node, scope: Scope) -> Values:
-        head, *rest = self.names.walk.read(node).split(".")
-        return tuple(_walk_steps(one, rest) for one in self.names.look_up(head, scope, node.start_byte))
+        return self.read_dotted(self.names.walk.read(node), scope, node.start_byte)
 
     def _read_attribute(self, node: Node, scope: Scope) -> Values:
+        text = self.names.walk.read(node)
+        if text.replace(".", "_").isidentifier():
+            return self.read_dotted(text, scope, node.start_byte)
         owner, name = node.named_child(0), node.named_child(node.named_child_count - 1)
         if owner is None or name is None:
             return ()
@@ -194,8 +194,13 @@ _GIVING = frozenset({"map", "filter", "zip", "enumerate", "max", "min", "sum", "
 _PLAIN_KINDS = frozenset({"float", "concatenated_string", "true", "false", "comparison_operator", "not_operator", "unary_operator", "ellipsis"})  # fmt: skip
 
 
-def _walk_steps(value: str, names: list[str]) -> str:
-    for name in names:
+def walk_steps(value: str, dotted: str) -> str:
+    """Return an attribute of an attribute of a value."""
+    if value[0] in "!'{\\":
+        return PLAIN
+    if value[-1] not in "#~":
+        return f"{value}{dotted}" if value[-1] == ":" else f"{value}.{dotted}"
+    for name in dotted.split("."):
         value = step(value, name)
     return value
 
@@ -209,6 +214,10 @@ def _find_super(scope: Scope) -> Values:
 
 def _enter(values: Values) -> Values:
     return tuple(one[:-1] if one[-1] == "#" else one if one[0] in "!'{\\" else f"{one}&" for one in values)
+
+
+def _read_plain(_node: Node, _scope: Scope) -> Values:
+    return (PLAIN,)
 
 
 def _read_nothing(_node: Node, _scope: Scope) -> Values:

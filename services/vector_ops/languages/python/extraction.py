@@ -48,19 +48,21 @@ class Extraction:
         self.references.sort(key=_place_of)
         return FileFacts("python", symbols, tuple(self.references), tuple(self.walk.imports))
 
-    def _list_interesting(self) -> frozenset[bytes]:
+    def _list_interesting(self) -> frozenset[str]:
         """Return the names that some scope binds to a definition or an import: any other mention is of a plain value."""
         found = set()
         for scope in (self.walk.module, *self.walk.scopes):
             for name, bindings in scope.names.items():
                 if bindings[0].how in _NAMED or (scope.kind == "module") or bindings[-1].how in _NAMED:
-                    found.add(name.encode())
+                    found.add(name)
         return frozenset(found)
 
     # references
 
     def refer_at(self, name: str, kind: str, scope: Scope, node: Node, length: int, target: str) -> None:
-        """Add a reference by a name that ends where the node ends, or that is the node itself."""
+        """Add a reference by a name of so many bytes at the end of the node; no length: by the node itself."""
+        if not target:
+            return
         if length:
             row, column = node.end_point
             column -= length
@@ -79,52 +81,49 @@ class Extraction:
     def _refer_mentions(self) -> None:
         content, interesting, has_star = self.walk.content, self.interesting, self.walk.module.has_star_import
         for node, start, scope in self.walk.place(self.walk.captures.mentioned):
-            text = content[start : node.end_byte]
-            head = text.partition(b".")[0]
-            if head in interesting or has_star or (len(head) < len(text) and self._is_method(head, text, scope)):
+            text = content[start : node.end_byte].decode("utf-8", "replace")
+            head, dot, rest = text.partition(".")
+            if head in interesting or has_star or (dot and self._is_method(head, rest, scope)):
                 self.refer_mention(node, text, scope, "use")
         for spot in self.walk.patterns:
-            self.refer_mention(spot.node, self.walk.read(spot.node).encode(), spot.scope, "use")
+            self.refer_mention(spot.node, self.walk.read(spot.node), spot.scope, "use")
 
-    def _is_method(self, head: bytes, text: bytes, scope: Scope) -> bool:
+    def _is_method(self, head: str, rest: str, scope: Scope) -> bool:
         """Return whether `self.name` names a method of the class around it."""
-        owner = self.names.find_scope(scope, head.decode("utf-8", "replace"))
-        if owner is None or owner.parent is None or owner.parent.kind != "class":
+        if not rest.isidentifier() or not self.walk.drafting.has_function(rest):
             return False
-        return self.walk.drafting.has_function(f"{owner.parent.qualname}.{text[len(head) + 1 :].decode('utf-8', 'replace')}")
+        owner = self.names.find_scope(scope, head)
+        return owner is not None and owner.names[head][0].how == Bound.RECEIVER
 
-    def refer_mention(self, node: Node, text: bytes, scope: Scope, kind: str) -> None:
+    def refer_mention(self, node: Node, text: str, scope: Scope, kind: str) -> None:
         """Add a reference to what a name or an attribute names, if it names a definition or an import."""
         target = scope.mentions.get(text)
         if target is None:
             self.names.is_positional = self.names.has_flowed = False
             target = self._find_mentioned(node, text, scope)
-            if self.names.is_positional or self.names.has_flowed:
-                scope.mentions.pop(text, None)
-            else:
+            if not self.names.is_positional and not self.names.has_flowed:
                 scope.mentions[text] = target
         if target:
-            name = text[text.rfind(b".") + 1 :].lstrip(b" \t\r\n\\")
-            self.refer_at(name.decode("utf-8", "replace"), kind, scope, node, len(name), target)
+            name = text[text.rfind(".") + 1 :].lstrip(" \t\r\n\\")
+            length = len(name) if self._is_ascii else len(name.encode())
+            self.refer_at(name, kind, scope, node, length, target)
 
-    def _find_mentioned(self, node: Node, text: bytes, scope: Scope) -> str:
-        if b"." not in text:
-            name = text.decode("utf-8", "replace")
-            owner = self.names.find_scope(scope, name)
+    def _find_mentioned(self, node: Node, text: str, scope: Scope) -> str:
+        if "." not in text:
+            owner = self.names.find_scope(scope, text)
             if owner is None and not self.walk.module.has_star_import:
                 return ""
-            if owner is self.walk.module and self.walk.drafting.has_value(name):
-                return f":{name}"
+            if owner is self.walk.module and self.walk.drafting.has_value(text):
+                return f":{text}"
         return "|".join(one for one in self.evaluator.evaluate(node, scope) if is_mention(one))
 
     def _refer_annotations(self) -> None:
         content = self.walk.content
         for node, start, scope in self.walk.place(self.walk.captures.annotated):
-            if node.type == "string":
+            text = content[start : node.end_byte].decode("utf-8", "replace")
+            if text[-1:] in {"'", '"'}:
                 self._refer_quoted(node, scope)
-                continue
-            text = content[start : node.end_byte]
-            if text.partition(b".")[0] in self.interesting or self.walk.module.has_star_import:
+            elif text.partition(".")[0] in self.interesting or self.walk.module.has_star_import:
                 self.refer_mention(node, text, scope, "annotate")
 
     def _refer_quoted(self, node: Node, scope: Scope) -> None:
@@ -239,7 +238,7 @@ def _join_types(values: Values) -> str:
 
 
 def _place_of(one: Reference) -> tuple[int, int]:
-    return one.line, one.column
+    return one[3], one[4]
 
 
 def extract_facts(content: bytes) -> FileFacts:

@@ -18,7 +18,6 @@ _MAX_RETURNS = 8
 class Site(NamedTuple):
     """A call that reaches a function: what is called, in its scope; `given` when a decorator passes a value."""
 
-    start: int
     function: Node | None
     scope: Scope
     offset: int = 0
@@ -100,19 +99,26 @@ class Flows:
 
     # arguments to parameters
 
-    def add_sites(self, sites: dict[str, list[Site]]) -> bool:
+    def add_sites(self, sites: dict[str, list[tuple[Node, Scope]]]) -> bool:
         """Remember what may call each value; return whether that tells more of a parameter that someone asked for."""
         is_news = False
-        for value, found in sites.items():
+        for value, found in sites.items() if self._names.wanted else ():
             callee = self._callee(value)
             if callee is None or callee[0] not in self._names.wanted:
                 continue
             known = self._sites.setdefault(callee[0], {})
-            for site in found:
-                if len(known) < _MAX_SITES and site.start not in known:
-                    known[site.start] = site._replace(offset=callee[1])
+            for node, scope in found[: _MAX_SITES]:
+                start = node.end_byte
+                if start not in known:
+                    known[start] = Site(node, scope, callee[1])
                     is_news = True
         return is_news
+
+    def pass_value(self, value: str, start: int, scope: Scope, given: Values) -> None:
+        """Remember that a decorator is called with a definition."""
+        callee = self._callee(value)
+        if callee is not None:
+            self._sites.setdefault(callee[0], {})[start] = Site(None, scope, callee[1], given)
 
     def flow_into(self, binding: Binding) -> Values:
         """Return what the call sites of this file pass to a parameter."""

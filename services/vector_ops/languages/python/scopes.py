@@ -49,7 +49,10 @@ class ItemSet(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Scope:
-    """A module, class, function (lambdas included) or comprehension; `symbol` is the definition that it belongs to."""
+    """A module, class, function (lambdas included) or comprehension; `symbol` is the definition that it belongs to.
+
+    `known` holds what names mean wherever this scope uses them; `mentions` the same for whole texts, as targets.
+    """
 
     kind: str
     qualname: str
@@ -63,7 +66,7 @@ class Scope:
     yields: list[Node] = field(default_factory=list)
     has_star_import: bool = False
     node: Node | None = None
-    calls: dict[bytes, "Called"] = field(default_factory=dict)
+    known: dict[str, tuple[str, ...]] = field(default_factory=dict)
     mentions: dict[bytes, str] = field(default_factory=dict)
 
     def bind(self, name: str, binding: Binding) -> None:
@@ -101,15 +104,6 @@ class Draft:
     parameters: tuple[str, ...] = ()
     values: list[Binding] = field(default_factory=list)
     is_test: bool = False
-
-
-class Called(NamedTuple):
-    """What a text means wherever the scope calls it: the name, its length in bytes, what is reached."""
-
-    name: str
-    length: int
-    target: str
-    values: tuple[str, ...]
 
 
 class Spot(NamedTuple):

@@ -111,6 +111,18 @@ def _has_long_run(root: Node) -> bool:
     return True
 
 
+@cache
+def number_kinds() -> dict[str, int]:
+    """Return the number of each named kind of node: comparing numbers is much cheaper than comparing names."""
+    language = load_python().language
+    found: dict[str, int] = {}
+    for number in range(language.node_kind_count):
+        kind = language.node_kind_for_id(number)
+        if kind is not None and language.node_kind_is_named(number) and kind not in found:
+            found[kind] = language.id_for_node_kind(kind, True) or number
+    return found
+
+
 def field(node: Node, name: str) -> Node | None:
     """Return the child in a field of the grammar."""
     return node.child_by_field_name(name)

@@ -79,17 +79,35 @@ class Names:
 
     def look_up(self, name: str, scope: Scope, start: int) -> Values:
         """Return what `name` may hold where it is used at the byte `start` of `scope`."""
+        known = scope.known.get(name)
+        if known is not None:
+            return known
         owner = self.find_scope(scope, name)
         if owner is None:
             if name in BUILTINS:
-                return (f"{PLAIN}{name}",)
-            return (f":{name}",) if self.walk.module.has_star_import else ()
+                found: Values = (f"{PLAIN}{name}",)
+            else:
+                found = (f":{name}",) if self.walk.module.has_star_import else ()
+            scope.known[name] = found
+            return found
         bindings = owner.names[name]
         if len(bindings) > 1:
             bindings = self._reach(bindings, _is_body(owner, scope), start)
-        if len(bindings) == 1:
+            if len(bindings) > 1:
+                return unite([self.read_binding(one) for one in bindings[:MAX_VALUES]])
             return self.read_binding(bindings[0])
-        return unite([self.read_binding(one) for one in bindings[:MAX_VALUES]])
+        return self._look_up_only(bindings[0], name, scope)
+
+    def _look_up_only(self, binding: Binding, name: str, scope: Scope) -> Values:
+        """Return what the only binding of a name gives; it is the same wherever this scope uses the name."""
+        flowed, positional = self.has_flowed, self.is_positional
+        self.has_flowed = self.is_positional = False
+        values = self.read_binding(binding)
+        if not self.has_flowed and not self._busy:
+            scope.known[name] = values
+        self.has_flowed = self.has_flowed or flowed
+        self.is_positional = positional
+        return values
 
     def _reach(self, bindings: list[Binding], is_here: bool, start: int) -> list[Binding]:
         """Return the bindings that may hold at `start`: one at the same or a lesser indentation ends the earlier ones."""

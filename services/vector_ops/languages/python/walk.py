@@ -9,7 +9,7 @@ from services.vector_ops.languages.facts import FILE, Import
 from services.vector_ops.languages.python.binding import bind_pattern, bind_target
 from services.vector_ops.languages.python.defining import Drafting
 from services.vector_ops.languages.python.scopes import Binding, Bound, ItemSet, Scope, Spot
-from services.vector_ops.languages.python.syntax import capture, field, load_python
+from services.vector_ops.languages.python.syntax import capture, field, number_kinds
 
 _MAX_INDENT = 200
 UNCLAIMED = FILE - 1
@@ -60,7 +60,6 @@ class Walk:
         self.scopes.sort(key=_BODY)
 
     def _list_handlers(self) -> dict[int, Handler]:
-        language = load_python().language
         handlers: dict[str, Handler] = {
             "assignment": self._on_assignment,
             "function_definition": self._on_function,
@@ -86,7 +85,8 @@ class Walk:
             "dotted_name": self._on_capture,
             "raise_statement": self._on_raise,
         }
-        return {language.id_for_node_kind(kind, True) or -1: handler for kind, handler in handlers.items()}
+        numbers = number_kinds()
+        return {numbers[kind]: handler for kind, handler in handlers.items()}
 
     def read(self, node: Node) -> str:
         """Return the text of a node."""
