@@ -32,6 +32,7 @@ from services.vector_ops.languages.world import SourceFile, SymbolAt, World
 
 _DEPTH_CAP = 60
 _HOPS_CAP = 24
+_FUEL = 400
 _TYPE_KINDS = frozenset({"class", "interface", "type", "enum"})
 
 
@@ -43,6 +44,8 @@ class Evaluator:
         self.names = Names(world)
         self.world = world
         self._depth = 0
+        self._fuel = 0
+        self._open: set[tuple[str, int]] = set()
         self._chains: dict[tuple[str, str], Shapes] = {}
         self._results: dict[int, Shapes] = {}
         self._callees: dict[int, Shapes] = {}
@@ -51,6 +54,11 @@ class Evaluator:
         self._own = Context(file.path)
 
     # ----------------------------------------------------------------- chains
+
+    def resolve(self, at: int) -> Shapes:
+        """Return what reference `at` calls or names, with a fresh allowance of work."""
+        self._fuel = _FUEL
+        return self.find_callee(at)
 
     def find_callee(self, at: int) -> Shapes:
         """Return what reference `at` of the file calls or names."""
@@ -160,7 +168,8 @@ class Evaluator:
 
     def find_type(self, node: Node, context: Context) -> Shapes:
         """Return what a value of this type is."""
-        if self._depth > _DEPTH_CAP:
+        self._fuel -= 1
+        if self._depth > _DEPTH_CAP or self._fuel < 0:
             return ()
         self._depth += 1
         found = self._find_type(node, context)
@@ -223,8 +232,13 @@ class Evaluator:
         if first.one.symbol.kind != "type":
             return (Instance(first.one, Context(first.one.path, generics)),)
         inner = Context(first.one.path, generics)
-        node = self.read_declared(first.one)[1]
-        return self.find_type(node, inner._replace(this=Instance(first.one, inner))) if node is not None else ()
+        node, key = self.read_declared(first.one)[1], (first.one.path, first.one.at)
+        if node is None or key in self._open:
+            return ()
+        self._open.add(key)
+        found = self.find_type(node, inner._replace(this=Instance(first.one, inner)))
+        self._open.discard(key)
+        return found
 
     def bind_generics(
         self, value: Value, arguments: tuple[Node, ...] = (), context: Context | None = None

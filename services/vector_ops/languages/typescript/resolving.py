@@ -22,7 +22,7 @@ def resolve_file(file: SourceFile, world: World) -> list[Edge]:
         if kind == "require" or kind == "import":
             _add_module(edges, file, evaluator, reference)
             continue
-        shapes = evaluator.find_callee(at)
+        shapes = evaluator.resolve(at)
         if shapes:
             edges.extend(_list_edges(reference, shapes))
         elif kind == "call" and reference.target[-1:] == ".":
