@@ -6,18 +6,17 @@ from itertools import pairwise
 
 import numpy as np
 
-from services.vector_ops.lexical.arrays import Corpus, Scores, Weights, weigh_rarity
+from services.vector_ops.lexical.arrays import Corpus, Scores, weigh_rarity
 from services.vector_ops.lexical.documents import OWN_NAME, OWNER_NAME
 from services.vector_ops.lexical.terms import hash_term
 from services.vector_ops.retrieval.places import PathIndex
-from services.vector_ops.retrieval.question import Question
+from services.vector_ops.retrieval.question import Question, Route
+from services.vector_ops.retrieval.weights import Scoring
 
-FILE_BM25 = Weights(1.2, 0.75)
-CHUNK_BM25 = Weights(1.2, 0.75)
-PATH_BM25 = Weights(1.2, 0.5)
 _TITLE_NAME = 2.0
 _MIN_NAME_LENGTH = 3
 _MAX_DEFINING_SHARE = 0.05
+_ALWAYS_DISTINCT = 20
 _PAIR = 2.0
 
 
@@ -29,21 +28,25 @@ class Evidence:
     chunks: Mapping[str, Scores]
 
 
-def gather_evidence(corpus: Corpus, index: PathIndex, question: Question) -> Evidence:
+def gather_evidence(corpus: Corpus, index: PathIndex, question: Question, scoring: Scoring) -> Evidence:
     """Return the signals that the text and the names of the code give."""
-    chunk_words = corpus.chunks.rank(question.terms, question.boosts, CHUNK_BM25)
+    terms, boosts, mentions = question.terms, question.boosts, question.mentions
+    chunk_words = corpus.chunks.rank(terms, boosts, scoring.chunk_bm25)
     chunk_names = match_names(corpus, question)
-    mentions = question.mentions
+    frames = index.match_frames(mentions.frames)
     files = {
-        "words": corpus.files.rank(question.terms, question.boosts, FILE_BM25),
+        "words": corpus.files.rank(terms, boosts, scoring.file_bm25),
         "chunk_words": corpus.best_of_file(chunk_words),
         "names": corpus.best_of_file(chunk_names),
-        "path_words": corpus.path_terms.rank(question.terms, question.boosts, PATH_BM25),
+        "path_words": corpus.path_terms.rank(terms, boosts, scoring.path_bm25),
         "paths": np.maximum(index.match_paths(mentions.paths), index.match_folders(mentions.folders)),
-        "frames": index.match_frames(mentions.frames),
+        "frames": frames,
         "modules": index.match_modules(mentions.dotted),
     }
-    return Evidence(files, {"words": chunk_words, "names": chunk_names})
+    chunks = {"words": chunk_words, "names": chunk_names, "frames": match_frame_names(corpus, question, frames)}
+    if question.route is not Route.ISSUE:
+        chunks["own_names"] = match_name_words(corpus, question)
+    return Evidence(files, chunks)
 
 
 def match_names(corpus: Corpus, question: Question) -> Scores:
@@ -54,13 +57,33 @@ def match_names(corpus: Corpus, question: Question) -> Scores:
         terms = np.array([hash_term(name.lower()), hash_term(owner.lower())], np.uint32)
         (docs, flags), (owner_docs, owner_flags) = corpus.names.find(terms)
         own = docs[(flags & OWN_NAME) > 0]
-        if not len(own) or len(own) > max(20, _MAX_DEFINING_SHARE * corpus.names.count):
+        if not len(own) or len(own) > max(_ALWAYS_DISTINCT, _MAX_DEFINING_SHARE * corpus.names.count):
             continue
         gain = weight * weigh_rarity(len(own), corpus.names.count)
         scores[own] += gain
         if owner:
             around = owner_docs[(owner_flags & OWNER_NAME) > 0]
             scores[np.intersect1d(own, around)] += _PAIR * gain
+    return scores
+
+
+def match_name_words(corpus: Corpus, question: Question) -> Scores:
+    """Return for each chunk how much of the question the words of its own names and its class's name cover."""
+    scores = np.zeros(len(corpus.chunk_file))
+    for (docs, _flags), boost in zip(corpus.names.find(question.terms), question.boosts.tolist(), strict=True):
+        if len(docs):
+            scores[docs] += boost * weigh_rarity(len(docs), corpus.names.count)
+    return scores
+
+
+def match_frame_names(corpus: Corpus, question: Question, frames: Scores) -> Scores:
+    """Return for each chunk whether it defines a function that a stack trace names, in a file that the trace names."""
+    scores = np.zeros(len(corpus.chunk_file))
+    names = {frame.name.rpartition(".")[2] for frame in question.mentions.frames}
+    terms = np.array(sorted(hash_term(name.lower()) for name in names if len(name) > 1), np.uint32)
+    for docs, flags in corpus.names.find(terms):
+        own = docs[(flags & OWN_NAME) > 0]
+        scores[own] = np.maximum(scores[own], frames[corpus.chunk_file[own]])
     return scores
 
 

@@ -18,7 +18,8 @@ class PathKind(StrEnum):
 
 
 _TEST = re.compile(
-    r"(?:^|/)(?:tests?|testing|__tests__|specs?|e2e|fixtures?|testdata|test_\w+|\w+[-_]tests?|__mocks__|testsuite|features)/"
+    r"(?:^|/)(?:tests|__tests__|specs?|e2e|fixtures?|testdata|test_\w+|\w+[-_]test(?:s|ing)?|__mocks__|testsuite)/"
+    r"|(?:^|^(?:[^/]+/)?src/|^(?:packages|crates|modules|libs?)/[^/]+/(?:src/)?)(?:test|testing|features)/"
     r"|(?:^|/)(?:test_[^/]*|conftest|[^/]*[._-](?:test|tests|spec|unittest)|test|tests)\.[^/.]+$"
     r"|(?:^|/)(?:[A-Z][^/]*(?:Tests?|Spec|TestCase)|Test[A-Z][^/]*)\.(?:java|kt|cs|php|scala|swift)$"
 )
