@@ -24,7 +24,7 @@ SEED = 5
 ROWS = 36_000
 MIN_REPOSITORIES = 2
 BLOCK_PAIRS, BLOCKS = 128, 6
-TEMPERATURE = 0.05
+TEMPERATURE = 0.1
 RATE, MOMENT, SQUARE_MOMENT, TINY = 0.01, 0.9, 0.999, 1e-8
 DROPOUT = 0.15
 """Share of a bag's terms that a step does not see: no single word may carry a pair."""
@@ -47,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pairs", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--dimension", type=int, default=256)
     options = parser.parse_args()
     sources = sorted(options.pairs.glob("*.npz"))

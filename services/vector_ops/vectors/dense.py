@@ -18,7 +18,7 @@ from services.vector_ops.vectors.vector_file import EmbeddedFile, VectorFile
 QUERY_BUDGET_S: Final = 0.2
 """How long a question may wait for cheap vectors of what has changed; dear ones are never computed for a question."""
 _SLICE_FILES = 128
-_BATCH_TEXTS = 64
+_BATCH_TEXTS = 16
 _SAVED_SHARE = 50
 _NO_VECTORS = np.zeros((0, 0), np.float32)
 _KEPT_PER_CHUNK, _KEPT_AT_LEAST = 2, 50_000
@@ -95,7 +95,7 @@ class DenseIndex:
         vector = self._embedder.embed_query(text)
         if self._work_lock.acquire(blocking=False):
             try:
-                self._bring_level(view, self._clock() + (QUERY_BUDGET_S if self._is_cheap() else 0))
+                self._bring_level(view, QUERY_BUDGET_S if self._is_cheap() else 0)
             finally:
                 self._work_lock.release()
         with self._lock:
@@ -109,7 +109,7 @@ class DenseIndex:
         EmbedderUnusableError; what was computed until then is kept.
         """
         with self._work_lock:
-            self._bring_level(view, None if budget_s is None else self._clock() + budget_s)
+            self._bring_level(view, budget_s)
             if not self._pending:
                 self._settle()
             return self._pending
@@ -140,19 +140,23 @@ class DenseIndex:
             self._set_order()
         return self._nearest
 
-    def _bring_level(self, view: IndexView, deadline: float | None) -> None:
+    def _bring_level(self, view: IndexView, budget_s: float | None) -> None:
+        """Match the view, then embed for `budget_s`: nothing when that is 0, at least one step otherwise."""
+        deadline = None if budget_s is None else self._clock() + budget_s
         with self._lock:
             missing = sorted(self._match(view), key=_by_use)
-        done = 0
-        while done < len(missing) and (deadline is None or self._clock() < deadline):
+        done, is_working = 0, budget_s != 0
+        while is_working and done < len(missing):
             count = self._add_some(view, missing[done : done + _SLICE_FILES], deadline)
             done += count
-            if not count:
-                break
+            is_working = count > 0 and not self._is_over(deadline)
         self._count_pending(view, missing[done:])
         with self._lock:
             if not self._pending:
                 self._level_with = view.epoch
+
+    def _is_over(self, deadline: float | None) -> bool:
+        return deadline is not None and self._clock() >= deadline
 
     def _match(self, view: IndexView) -> list[FileRow]:
         """Remove vectors of contents that the view does not have: they must not answer. Return the files without."""
@@ -186,6 +190,8 @@ class DenseIndex:
             if embedded is None:
                 return done
             self._add([file], documents, embedded)
+            if self._is_over(deadline):
+                return done + 1
         return len(files)
 
     def _add(self, files: Sequence[FileRow], documents: dict[str, Document], vectors: Floats) -> None:
@@ -201,17 +207,19 @@ class DenseIndex:
             self._set_order()
 
     def _embed_texts(self, texts: Sequence[ChunkText], deadline: float | None) -> Floats | None:
+        """Return the vectors of texts, or nothing when time ran out before all were there; each is kept at once."""
         if not texts:
             return _NO_VECTORS
         known = self._kept.read_cache(self._embedder.name, [one.key for one in texts])
-        missing = iter([one for one in texts if one.key not in known])
-        for batch in iter(lambda: list(islice(missing, _BATCH_TEXTS)), []):
-            if deadline is not None and self._clock() >= deadline:
-                return None
-            vectors = self._embedder.embed_texts([one.text for one in batch])
-            fresh = dict(zip((one.key for one in batch), vectors, strict=True))
+        missing = {one.key: one.text for one in texts if one.key not in known}
+        while missing:
+            batch = dict(islice(missing.items(), _BATCH_TEXTS))
+            fresh = dict(zip(batch, self._embedder.embed_texts(list(batch.values())), strict=True))
             self._kept.write_cache(self._embedder.name, fresh.items())
             known |= fresh
+            missing = {key: text for key, text in missing.items() if key not in fresh}
+            if missing and self._is_over(deadline):
+                return None
         return np.stack([known[one.key] for one in texts])
 
     def _count_pending(self, view: IndexView, missing: Sequence[FileRow]) -> None:

@@ -57,13 +57,13 @@ class EmbeddedFile(NamedTuple):
 
 
 class VectorFile:
-    """The two files of one index; opened at first use, set aside when damaged (`notes` says so).
+    """The two files beside the index file `base`; opened at first use, set aside when damaged (`notes` says so).
 
     All methods raise VectorsUnavailableError when the disk does not do what is asked.
     """
 
     def __init__(self, base: Path) -> None:
-        self._path = base.with_name(f"{base.name}.vectors.sqlite3")
+        self._path = base.with_suffix(".vectors.sqlite3")
         self._connection: sqlite3.Connection | None = None
         self.notes: list[str] = []
 

@@ -148,11 +148,21 @@ def test_a_dear_vector_is_computed_once_for_equal_text(tmp_path):
 def test_dear_work_stops_when_its_time_is_over_and_goes_on_later(tmp_path):
     view, embedder = MemoryView(FILES), LetterCounts()
     index = make_index(tmp_path, embedder, Clock(step_s=1.0))
-    pending = [index.sync(view, budget_s=4) for _ in range(9)]
-    assert pending[0] > 0
-    assert pending[-1] == 0
-    assert pending == sorted(pending, reverse=True)
+    pending = [index.sync(view, budget_s=0.5) for _ in range(4)]
+    assert pending == [3, 2, 0, 0]
     assert len(embedder.asked) == 4
+
+
+def test_each_slice_of_work_gets_further_however_little_time_there_is(tmp_path):
+    files = {"big.py": "".join(f"def number_{at}(x):\n    return x + {at}\n\n\n" for at in range(40))}
+    for name, embedder in (("dear", LetterCounts()), ("cheap", EMBEDDER)):
+        index = make_index(tmp_path / name, embedder, Clock(step_s=100.0))
+        (tmp_path / name).mkdir()
+        slices = 1
+        while index.sync(MemoryView(files), budget_s=0.01):
+            slices += 1
+            assert slices < 9
+        assert len(index.rank_chunks(MemoryView(files), "number", 50)) == 40
 
 
 def test_model_reads_where_a_chunk_stands_and_its_lines():
