@@ -122,7 +122,7 @@ class Draft:
         fields = self.structs[int(base[2:])]
         return fields.get(name, EXTERNAL)
 
-    def finish(self, notes: tuple[str, ...] = ()) -> FileFacts:
+    def finish(self) -> FileFacts:
         """Return the facts."""
         homes = {one.qualname: at for at, one in enumerate(self.symbols) if one.kind in TYPE_KINDS}
         symbols = tuple(
@@ -130,7 +130,7 @@ class Draft:
             for one, owner in zip(self.symbols, self.owners, strict=True)
         )
         references = tuple(sorted(self.references, key=lambda one: (one.line, one.column)))
-        return FileFacts("go", symbols, references, tuple(self.imports), self.package, notes)
+        return FileFacts("go", symbols, references, tuple(self.imports), self.package)
 
 
 TYPE_KINDS = frozenset({"struct", "interface", "type"})

@@ -20,7 +20,7 @@ class Meaning(NamedTuple):
 
     `form`: named (a value of the type `name` of `unit`), bare (a value of the composite type that the notation `name`
     tells in the file `unit`), type (a type itself; `name` and `unit` as for named or bare, told by `is_bare`),
-    function (`found`), package (`unit`), outside. `given`: the type arguments.
+    function (`found`), package (`unit`: its import path), outside. `given`: the type arguments.
     """
 
     form: str
@@ -53,7 +53,6 @@ class Evaluation:
     def __init__(self, file: SourceFile, world: World) -> None:
         self._world = world
         self._path = file.path
-        self.variants = Variants(file, world)
         self._packages = Packages(file.path, world)
         self._imports = {one.local: one for one in file.facts.imports}
         self._bare_imports = [one for one in file.facts.imports if one.local not in {"_", "*"}]
@@ -62,6 +61,8 @@ class Evaluation:
         self._symbols: dict[tuple[str, str], tuple[SymbolAt, ...]] = {}
         self._members: dict[tuple[str, str, str, Given], Found] = {}
         self._units: dict[str, str] = {file.path: file.unit}
+        self.variants = Variants(file, world, self._units)
+        self._dotted = {file.path: [one.module for one in file.facts.imports if one.local == "*"]}
         self._depth = 0
         self._readers: dict[str, Callable[[str, str, Given], Meaning | None]] = {
             "n": self._read_name,
@@ -83,6 +84,8 @@ class Evaluation:
         found = self._symbols.get(key)
         if found is None:
             found = self._world.symbols(unit, qualname)
+            for one in found:
+                self._units[one.path] = unit
             found = self._symbols[key] = self.variants.choose(found) if len(found) > 1 else found
         return found
 
@@ -90,18 +93,23 @@ class Evaluation:
         """Return what a bare name means in a file: of its package, or of a dot import."""
         found = self._names.get((path, name))
         if found is None:
-            found = self.symbols(self._unit(path), name) or self._find_dotted(name, path)
+            found = self.symbols(self.unit(path), name) or self._find_dotted(name, path)
             self._names[path, name] = found
         return found
 
-    def find_package(self, name: str, path: str) -> str:
-        """Return the unit of an imported package by its local name; nothing when it lies outside."""
-        entry = self._find_import(name, path)
-        return self._packages.find_import(entry) if entry is not None else ""
+    def find_exported(self, module: str, name: str) -> tuple[SymbolAt, ...]:
+        """Return what a name means in the package of an import path."""
+        guess = self._packages.guess_unit(module)
+        found = self.symbols(guess, name) if guess else ()
+        if found:
+            self._packages.confirm(module, guess)
+            return found
+        unit = self._packages.find_unit(module) if guess else ""
+        return self.symbols(unit, name) if unit and unit != guess else ()
 
-    def find_unit(self, entry: Import) -> str:
-        """Return the unit of an import of the file; nothing when it lies outside."""
-        return self._packages.find_import(entry)
+    def find_unit(self, module: str) -> str:
+        """Return the unit of an import path; nothing when it lies outside."""
+        return self._packages.find_unit(module)
 
     def value(self, notation: str, path: str, given: Given = ()) -> Meaning | None:
         """Return the meaning of a notation of a file under type arguments; None when it is unknown."""
@@ -127,11 +135,12 @@ class Evaluation:
         found = self.find_name(name, path)
         if found:
             return self._mean(found, ())
-        unit = self.find_package(name, path)
-        return Meaning("package", unit) if unit else OUTSIDE
+        entry = self._find_import(name, path)
+        is_inside = entry is not None and self._packages.is_inside(entry.module)
+        return Meaning("package", entry.module) if entry is not None and is_inside else OUTSIDE
 
     def _read_local_type(self, qualname: str, path: str, _given: Given) -> Meaning | None:
-        return Meaning("type", self._unit(path), qualname)
+        return Meaning("type", self.unit(path), qualname)
 
     def _read_value(self, kind: str, path: str, given: Given) -> Meaning | None:
         meaning = self.value(kind, path, given)
@@ -217,7 +226,7 @@ class Evaluation:
     def _mean_type(self, one: SymbolAt, given: Given) -> Meaning | None:
         if one.symbol.type.startswith("="):
             return self.value(one.symbol.type, one.path, given)
-        return Meaning("type", self._unit(one.path), one.symbol.qualname, given)
+        return Meaning("type", self.unit(one.path), one.symbol.qualname, given)
 
     def underlying(self, meaning: Meaning) -> Meaning | None:
         """Return the composite type behind a value or function; `OUTSIDE` when it is known to have none of ours."""
@@ -240,7 +249,7 @@ class Evaluation:
     def select(self, meaning: Meaning, name: str) -> Found:
         """Return the definitions of `meaning.name`: of a package, a value or a type, promoted ones included."""
         if meaning.form == "package":
-            return Found(self.symbols(meaning.unit, name))
+            return Found(self.find_exported(meaning.unit, name))
         if meaning.form == "outside" or (meaning.form == "bare" and meaning.name.startswith("A")):
             return BEYOND
         if meaning.form not in {"named", "type"} or meaning.is_bare:
@@ -250,6 +259,14 @@ class Evaluation:
         if found is None:
             found = self._members[key] = self._find_member(meaning, name)
         return found
+
+    def list_methods(self, meaning: Meaning) -> list[SymbolAt]:
+        """Return the methods that a type itself declares."""
+        return [one for one in self._world.members(meaning.unit, meaning.name) if one.symbol.kind == "method"]
+
+    def list_bases(self, meaning: Meaning) -> list[Meaning]:
+        """Return the types of the repository that a type embeds or is defined by."""
+        return self._find_bases(meaning)[0]
 
     def _find_member(self, meaning: Meaning, name: str) -> Found:
         level, seen, is_outside = [meaning], {(meaning.unit, meaning.name)}, False
@@ -285,24 +302,31 @@ class Evaluation:
 
     def _find_import(self, name: str, path: str) -> Import | None:
         if path != self._path:
-            found = [entry for at, entry in self._world.bindings(self._unit(path), name) if at == path]
+            found = [entry for at, entry in self._world.bindings(self.unit(path), name) if at == path]
             return found[0] if found else None
         if name in self._imports:
             return self._imports[name]
         for entry in self._bare_imports:
-            if self._packages.find_import(entry).endswith(f"#{name}"):
+            if self._packages.find_unit(entry.module).endswith(f"#{name}"):
                 return entry
         return None
 
     def _find_dotted(self, name: str, path: str) -> tuple[SymbolAt, ...]:
-        for at, entry in self._world.bindings(self._unit(path), "*"):
-            unit = self._packages.find_import(entry) if at == path else ""
-            found = self.symbols(unit, name) if unit else ()
+        dotted = self._dotted.get(path)
+        if dotted is None:
+            dotted = self._dotted[path] = self._list_dotted(path)
+        for module in dotted:
+            found = self.find_exported(module, name)
             if found:
                 return found
         return ()
 
-    def _unit(self, path: str) -> str:
+    def _list_dotted(self, path: str) -> list[str]:
+        """Return the paths that a file imports with a dot."""
+        return [entry.module for at, entry in self._world.bindings(self.unit(path), "*") if at == path]
+
+    def unit(self, path: str) -> str:
+        """Return the unit of a file."""
         unit = self._units.get(path)
         if unit is None:
             unit = self._units[path] = self._world.unit(path)

@@ -6,6 +6,7 @@ use, so that a change there shows who depends on it.
 
 from services.vector_ops.languages.facts import FILE, Reference
 from services.vector_ops.languages.go.evaluation import Evaluation
+from services.vector_ops.languages.go.implementations import find_implemented
 from services.vector_ops.languages.world import Edge, EdgeKind, SourceFile, SymbolAt, Tier, World
 
 _GUESSES = 5
@@ -16,6 +17,8 @@ _KINDS = {"inherit": EdgeKind.INHERIT, "call": EdgeKind.CALL, "new": EdgeKind.CA
 
 def resolve_file(file: SourceFile, world: World) -> list[Edge]:
     """Return the edges of one file, in order of line and column, without repetitions."""
+    if file.path.endswith(".mod"):
+        return []
     evaluation = Evaluation(file, world)
     edges: set[Edge] = set()
     for reference in file.facts.references:
@@ -24,6 +27,7 @@ def resolve_file(file: SourceFile, world: World) -> list[Edge]:
             edges.add(_make_edge(reference, one, tier))
             others = evaluation.variants.others.get((one.path, one.at), ())
             edges.update(_make_edge(reference, other, tier)._replace(kind=EdgeKind.USE) for other in others)
+    edges.update(find_implemented(file, evaluation, world))
     edges.update(_import_packages(file, evaluation, world, edges))
     return sorted(edges, key=lambda one: (one.line, one.column, one.target_path, one.target_at, one.kind, one.source))
 
@@ -70,10 +74,10 @@ def _import_packages(file: SourceFile, evaluation: Evaluation, world: World, edg
     """Return edges from the file to the files of each package that it imports and uses; to one file if it uses none."""
     used: dict[str, set[str]] = {}
     for path in {one.target_path for one in edges}:
-        used.setdefault(world.unit(path), set()).add(path)
+        used.setdefault(evaluation.unit(path), set()).add(path)
     found = []
     for entry in file.facts.imports:
-        unit = evaluation.find_unit(entry)
+        unit = evaluation.find_unit(entry.module)
         if unit and unit != file.unit:
             paths = sorted(used.get(unit, ()))[:_IMPORTED] or world.paths_in(unit)[:1]
             found += [Edge(FILE, one, FILE, EdgeKind.IMPORT, Tier.EXACT, entry.line, entry.column) for one in paths]

@@ -1,16 +1,18 @@
 """Several definitions of one name: those of the build at hand, and those of other builds."""
 
 from services.vector_ops.languages.go.builds import fits, list_builds, tell_constraint
+from services.vector_ops.languages.go.gomod import CONSTRAINT
 from services.vector_ops.languages.world import SourceFile, SymbolAt, World
 
 
 class Variants:
-    """Chooses among definitions that one package has under one name, for one file."""
+    """Chooses among definitions that one package has under one name, for one file; `units`: those of files."""
 
-    def __init__(self, file: SourceFile, world: World) -> None:
+    def __init__(self, file: SourceFile, world: World, units: dict[str, str]) -> None:
         self._file = file
         self._world = world
-        self._constraints: dict[str, str] = {}
+        self._units = units
+        self._expressions: dict[str, dict[str, str]] = {}
         self._build: frozenset[str] | None = None
         self.others: dict[tuple[str, int], tuple[SymbolAt, ...]] = {}
         """What other builds define in place of a definition, by its path and place."""
@@ -33,10 +35,10 @@ class Variants:
         return self._build
 
     def _constrain(self, path: str) -> str:
-        """Return the constraint of a file; asks for its facts, but only where a name is defined more than once."""
-        constraint = self._constraints.get(path)
-        if constraint is None:
-            facts = self._world.facts(path)
-            constraint = tell_constraint(path, facts.notes[0] if facts is not None and facts.notes else "")
-            self._constraints[path] = constraint
-        return constraint
+        """Return the constraint of a file; asks only where a name is defined more than once."""
+        unit = self._units.get(path, self._file.unit)
+        found = self._expressions.get(unit)
+        if found is None:
+            entries = self._world.bindings(unit, CONSTRAINT)
+            found = self._expressions[unit] = {at: entry.module for at, entry in entries}
+        return tell_constraint(path, found.get(path, ""))

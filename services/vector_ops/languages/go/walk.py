@@ -4,10 +4,11 @@ from functools import cache
 
 from tree_sitter import Node, Parser, TreeCursor
 
-from services.vector_ops.languages.facts import FILE, FileFacts
+from services.vector_ops.languages.facts import FILE, FileFacts, Import
 from services.vector_ops.languages.go import bodies, comments, declarations, uses
 from services.vector_ops.languages.go.builds import read_constraint
 from services.vector_ops.languages.go.draft import Draft, Handler, Rule
+from services.vector_ops.languages.go.gomod import CONSTRAINT
 from services.vector_ops.languages.grammars import load_grammar
 
 
@@ -17,7 +18,9 @@ def extract_source(content: bytes) -> FileFacts:
     draft = Draft(content, content.isascii())
     _walk(draft, Parser(grammar).parse(content).root_node, _load_rules())
     constraint = read_constraint(content)
-    return draft.finish((constraint,) if constraint else ())
+    if constraint:
+        draft.imports.append(Import(CONSTRAINT, constraint, "", FILE, 1, 1))
+    return draft.finish()
 
 
 def _walk(draft: Draft, root: Node, rules: dict[int, Rule]) -> None:
