@@ -53,7 +53,7 @@ class Calls:
             head, dot, rest = text.partition(".")
             if dot and head in interesting and head not in scope.mentions:
                 self._refer_head(node, head, scope)
-            if not (rest.replace(".", "_") if dot else head).isidentifier():
+            if not (text.replace(".", "_") if dot else text).isidentifier():
                 self._meet(node, start, scope, text)
                 continue
             values = scope.known.get(head)
@@ -68,7 +68,11 @@ class Calls:
                     self._refer_unknown(node, scope, text)
             elif len(values) > 1 or not self._refer_plain(node, scope, values[0], rest):
                 self._meet(node, start, scope, text)
-        self._pass_decorated()
+        for draft in self._of.walk.drafting.drafts:
+            for binding in draft.values[:1]:
+                names.read_binding(binding)
+        for spot in self._of.walk.loops:
+            self._evaluator.evaluate(spot.node, spot.scope)
         self._run_rounds()
         self._claim_lambdas()
         for one in self._pending:
@@ -121,23 +125,25 @@ class Calls:
             if value[0] in ":\\":
                 self._sites.setdefault(value, []).append((node, scope))
 
-    def _pass_decorated(self) -> None:
-        drafts = self._of.walk.drafting.drafts
+    def _pass_decorated(self) -> bool:
+        """Pass definitions to their decorators; return whether that is news."""
+        drafts, is_news = self._of.walk.drafting.drafts, False
         for spot, at in self._of.walk.decorations:
             if at != FILE:
                 given = (f":{drafts[at].qualname}",)
                 for value in self._evaluator.evaluate(spot.node, spot.scope):
-                    if value[0] in ":\\":
-                        self._flows.pass_value(value, spot.node.start_byte, spot.scope, given)
+                    if value[0] in ":\\" and self._flows.pass_value(value, spot.node.start_byte, spot.scope, given):
+                        is_news = True
+        return is_news
 
     # rounds
 
     def _run_rounds(self) -> None:
         for _ in range(_MAX_ROUNDS):
-            if not self._flows.add_sites(self._sites):
+            is_passed = self._pass_decorated()
+            if not self._flows.add_sites(self._sites) and not is_passed:
                 return
             self._names.round_no += 1
-            self._pass_decorated()
             for one in self._pending:
                 if one.has_flowed:
                     self._names.has_flowed = False

@@ -136,14 +136,18 @@ class Extraction:
 
     def _refer_decorations(self) -> None:
         for spot, _at in self.walk.decorations:
-            values = self.evaluator.evaluate(spot.node, spot.scope)
-            is_call = spot.node.type == "call"
-            if is_call:
-                values = tuple(one for one in values if self.flows.find_draft(one))
-            target = self.calls.target_of(values)
-            if target:
-                name = "" if is_call else self.walk.read(spot.node).rpartition(".")[2]
+            target = self.calls.target_of(self.evaluator.evaluate(spot.node, spot.scope))
+            if spot.node.type == "call":
+                self._refer_before(spot, "", "decorate", target)
+            else:
+                name = self.walk.read(spot.node).rpartition(".")[2]
                 self.refer_at(name, "decorate", spot.scope, spot.node, len(name.encode()), target)
+
+    def _refer_before(self, spot: Spot, name: str, kind: str, target: str) -> None:
+        """Add a reference for what the syntax calls: it stands before the node, where no name of the node does."""
+        row, column = spot.node.start_point
+        if target:
+            self.references.append(Reference(name, kind, symbol_of(spot.scope), row + 1, max(1, column), target))
 
     def _refer_statements(self) -> None:
         for spot in self.walk.raises:
@@ -157,14 +161,13 @@ class Extraction:
 
     def _refer_iteration(self, spot: Spot) -> None:
         """Refer to `__iter__`, and the `__next__` of what it gives, of a class of this file that is looped over."""
-        right = field(spot.node, "right")
-        for value in self.evaluator.evaluate(right, spot.scope) if right is not None else ():
+        for value in self.evaluator.evaluate(spot.node, spot.scope):
             found = self.flows.find_draft(f"{value}.__iter__") if value.endswith("()") and value[0] == ":" else None
             if found is not None:
-                self.refer_at("__iter__", "call", spot.scope, spot.node, 0, f"{value}.__iter__")
+                self._refer_before(spot, "__iter__", "call", f"{value}.__iter__")
                 for given in self.flows.list_returns(found[0]):
                     if given.endswith("()"):
-                        self.refer_at("__next__", "call", spot.scope, spot.node, 0, f"{given}.__next__")
+                        self._refer_before(spot, "__next__", "call", f"{given}.__next__")
 
     # definitions
 

@@ -114,11 +114,15 @@ class Flows:
                     is_news = True
         return is_news
 
-    def pass_value(self, value: str, start: int, scope: Scope, given: Values) -> None:
-        """Remember that a decorator is called with a definition."""
+    def pass_value(self, value: str, start: int, scope: Scope, given: Values) -> bool:
+        """Remember that a decorator is called with a definition; return whether that is news."""
         callee = self._callee(value)
-        if callee is not None:
-            self._sites.setdefault(callee[0], {})[start] = Site(None, scope, callee[1], given)
+        if callee is None:
+            return False
+        known = self._sites.setdefault(callee[0], {})
+        is_news = start not in known
+        known[start] = Site(None, scope, callee[1], given)
+        return is_news
 
     def flow_into(self, binding: Binding) -> Values:
         """Return what the call sites of this file pass to a parameter."""
@@ -147,7 +151,8 @@ class Flows:
         passed = [one for one in values if one[0] == "$"]
         special = [one for one in values if one[0] in "{\\"]
         if not passed and not special:
-            return None
+            is_named = values and all(one[0] == ":" and self.find_draft(one) for one in values)
+            return values if is_named else None
         offset = (self._callee(value) or (None, 0))[1]
         return unite([*[self._pass(one, node, scope, offset) for one in passed], tuple(special), tuple(one for one in values if one[0] not in "${\\")])  # fmt: skip
 

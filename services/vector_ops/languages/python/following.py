@@ -98,7 +98,7 @@ class Follower:
         if form == Form.NAMESPACE:
             return self._find_in_namespace(place, name)
         if form == Form.OUTSIDE:
-            return (place,)
+            return (Place(Form.OUTSIDE, f"{place.path}.{name}") if place.path else place,)
         if form in {Form.CONTAINER, Form.CALLABLE}:
             return self._container_member(place, name)
         symbol = place.symbol
@@ -189,7 +189,7 @@ class Follower:
 
     def _call_other(self, place: Place) -> Places:
         if place.form in {Form.OUTSIDE, Form.NAMESPACE}:
-            return (OUTSIDE,)
+            return (Place(Form.OUTSIDE, place.path),)
         if place.form == Form.CALLABLE and place.inner is not None:
             return (place.inner,)
         if place.form == Form.INSTANCE:

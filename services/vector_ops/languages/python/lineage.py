@@ -29,7 +29,7 @@ class Lineage:
         for base in place.symbol.bases[:_MAX_BASES]:
             known = [OUTSIDE] if base == "!object" else [_as_class(one) for one in self._bases_at(place, base)]
             if base != "!object":
-                found.append(next((one for one in known if one.form == Form.SYMBOL), OUTSIDE))
+                found.append(next((one for one in known if one.form == Form.SYMBOL), known[0] if known else OUTSIDE))
         return tuple(found)
 
     def _bases_at(self, place: Place, base: str) -> Places:
@@ -49,7 +49,7 @@ class Lineage:
             return ()
         self._busy.add(key)
         bases = self.list_bases(place)
-        orders = [list(self.order_of(base)) if base.form == Form.SYMBOL else [OUTSIDE] for base in bases]
+        orders = [list(self.order_of(base)) if base.form == Form.SYMBOL else [base] for base in bases]
         order = (_plain(place), *_merge([*orders, list(bases)]))
         self._busy.discard(key)
         self._orders[key] = order
@@ -60,16 +60,16 @@ class Lineage:
         order = self.order_of(_plain(place))
         if place.form == Form.SUPER:
             order = order[1:] or (OUTSIDE,)
-        is_partial = False
+        outside: Places = ()
         for one in order:
             if one.symbol is None:
-                is_partial = True
+                outside = outside or self._follower.member(one, name)
                 continue
             found = self._follower.own_member(one, name)
             if found is not None:
                 is_typed = place.is_typed or place.form != Form.SYMBOL
                 return (found._replace(receiver=place, is_typed=is_typed),)
-        return (OUTSIDE,) if is_partial else ()
+        return outside
 
 
 def _plain(place: Place) -> Place:
@@ -78,7 +78,9 @@ def _plain(place: Place) -> Place:
 
 def _as_class(place: Place) -> Place:
     is_class = place.form == Form.SYMBOL and place.symbol is not None and place.symbol.kind == "class"
-    return _plain(place) if is_class else OUTSIDE
+    if is_class:
+        return _plain(place)
+    return Place(Form.OUTSIDE, place.path) if place.form in {Form.OUTSIDE, Form.NAMESPACE} else OUTSIDE
 
 
 def _merge(orders: list[list[Place]]) -> list[Place]:

@@ -127,6 +127,13 @@ class Resolution:
         found = self._follower.member(place, "__call__")
         return tuple(one for one in found if one.form == Form.SYMBOL and not is_value(one))
 
+    def list_outside(self, reference: Reference) -> tuple[str, ...]:
+        """Return the dotted names of what a reference leads to outside of the repository."""
+        if reference.target[:1] == "?":
+            return ()
+        places = self._follower.follow(self._file.path, reference.target)
+        return tuple(one.path for one in places if one.form in {Form.OUTSIDE, Form.NAMESPACE} and one.path)
+
     def _guess(self, reference: Reference, hint: str, kind: EdgeKind) -> list[Edge]:
         tier, found = self._guesser.guess(reference.name, hint)
         return [self._edge(reference, one.path, one.at, kind, tier) for one in found]

@@ -41,8 +41,8 @@ _QUERY = f"""
 [{" ".join(f"({kind})" for kind in _SCOPED)}] @scoped
 (case_pattern (dotted_name) @scoped)
 (call function: (_) @called)
-(argument_list [(identifier) (attribute)] @mentioned)
-(keyword_argument value: [(identifier) (attribute)] @mentioned)
+(call arguments: (argument_list [(identifier) (attribute)] @mentioned))
+(call arguments: (argument_list (keyword_argument value: [(identifier) (attribute)] @mentioned)))
 (list [(identifier) (attribute)] @mentioned)
 (tuple [(identifier) (attribute)] @mentioned)
 (set [(identifier) (attribute)] @mentioned)

@@ -173,7 +173,8 @@ class Walk:
         if left is None or right is None:
             return
         bind_pattern(self, left, scope, Binding(Bound.ITEM, right.end_byte, node.start_point[1] + 1, scope, right))
-        self.loops.append(Spot(node, scope))
+        if right.type in {"identifier", "call", "attribute"}:
+            self.loops.append(Spot(right, scope))
 
     def _on_as(self, node: Node, scope: Scope) -> None:
         children = node.named_children
