@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,15 @@ _RECENCY_COMMITS: Final = 100.0
 _WORDS_COMMITS: Final = 1_500.0
 _COCHANGE_COMMITS: Final = 1_000.0
 _MAX_WORD_COMMITS: Final = 200
+
+
+class Partner(NamedTuple):
+    """A path that changed together with others: in `together` of the `changes` commits that changed one of those."""
+
+    path: str
+    together: int
+    changes: int
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +83,28 @@ class Past:
         by_commit = np.bincount(self.touch_commit, weights=arriving, minlength=self.commit_count)
         passed = (by_commit[self.touch_commit] - arriving) * decay[self.touch_commit]
         return np.bincount(self.touch_path, weights=passed, minlength=len(self.paths)) / np.sqrt(np.maximum(touched, 1))
+
+    def list_partners(self, paths: Sequence[str], limit: int) -> list[Partner]:
+        """Return the paths that changed most often together with one of `paths`, best first.
+
+        The score is the decayed share of the commits, each counted less the more paths it touched, in 0 to 1.
+        """
+        number = {path: index for index, path in enumerate(self.paths)}
+        ours = np.array(sorted({number[path] for path in paths if path in number}), np.int64)
+        is_ours = np.isin(self.touch_path, ours)
+        commits = np.unique(self.touch_commit[is_ours])
+        if not len(commits):
+            return []
+        breadth = np.bincount(self.touch_commit, minlength=self.commit_count)
+        gain = np.zeros(self.commit_count)
+        gain[commits] = np.exp(-commits / _COCHANGE_COMMITS)
+        is_beside = ~is_ours & (gain[self.touch_commit] > 0)
+        beside, at = self.touch_path[is_beside], self.touch_commit[is_beside]
+        shares = gain[at] / np.sqrt(np.maximum(breadth[at] - 1, 1))
+        together = np.bincount(beside, minlength=len(self.paths))
+        scores = np.bincount(beside, weights=shares, minlength=len(self.paths)) / (float(gain.sum()) + 1)
+        best = sorted(np.flatnonzero(together).tolist(), key=lambda one: (-scores[one], self.paths[one]))[:limit]
+        return [Partner(self.paths[one], int(together[one]), len(commits), float(scores[one])) for one in best]
 
 
 def build_past(commit_sha: str, chain: Sequence[StoredCommit], names: dict[int, str]) -> Past:

@@ -68,7 +68,7 @@ def test_score_is_bm25_with_damped_frequencies():
 def test_arrays_brought_level_rank_exactly_as_new_ones(field):
     chance = random.Random(7)
     texts, arrays = make_texts(1), LexicalArrays()
-    for step in range(25):
+    for step in range(12):
         for path in chance.sample(sorted(texts), 3):
             del texts[path]
         for n in range(3):

@@ -1,11 +1,8 @@
-import numpy as np
 import pytest
 
-from services.vector_ops.history.past import build_past
-from services.vector_ops.history.store import StoredCommit
-from services.vector_ops.lexical.terms import hash_text
 from services.vector_ops.retrieval.question import Route
 from services.vector_ops.retrieval.search import Searcher
+from tests.unit.vector_ops.history.past_of import make_past
 from tests.unit.vector_ops.retrieval.library import MemoryView
 
 FILES = {
@@ -135,14 +132,8 @@ def test_the_limit_caps_both_lists(view):
 
 def test_words_of_past_commits_lead_to_what_they_touched(view):
     words = "flaky gremlin"
-    past = build_past("c1", [commit(1, words, [1])], {1: "shop/storage.py"})
+    past = make_past((words, ["shop/storage.py"]))
     assert files(ask(view, f"there is a {words} somewhere\nagain", past=past))[0] == "shop/storage.py"
-
-
-def commit(number, message, paths):
-    return StoredCommit(
-        number, "", 0, np.unique(hash_text(message)), np.array(paths, np.uint32), np.zeros(0, np.uint32)
-    )
 
 
 class OneVector:

@@ -1,0 +1,173 @@
+"""What a change of some definitions reaches: callers, subclasses and overriders, importers, tests, and past companions.
+
+Every item says why it is there. Scores are chances in 0 to 1 that add up like independent ones; they order the list and
+promise no more.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from services.vector_ops.core.view import EdgeRow, IndexView, SymbolRow
+from services.vector_ops.history.past import Past
+from services.vector_ops.languages.world import EdgeKind, Tier
+
+MAX_DEPTH: Final = 3
+MAX_SEEDS: Final = 200
+_MAX_REASONS = 5
+_MAX_EDGES = 2_000
+_MAX_FRONTIER = 300
+_MAX_PARTNERS = 30
+_TRUST = {Tier.EXACT: 1.0, Tier.TYPED: 0.95, Tier.UNIQUE_NAME: 0.8, Tier.AMBIGUOUS: 0.25}
+_KIND_SCORES = {EdgeKind.CALL: 0.8, EdgeKind.INHERIT: 0.7, EdgeKind.USE: 0.5, EdgeKind.IMPORT: 0.4}
+_KIND_VERBS = {
+    EdgeKind.CALL: "calls",
+    EdgeKind.INHERIT: "inherits from",
+    EdgeKind.USE: "uses",
+    EdgeKind.IMPORT: "imports",
+}
+_KINDS = tuple(_KIND_SCORES)
+_DEPTH_DECAY = 0.45
+_OVERRIDE_SCORE = 0.6
+_IMPORTER_SCORE = 0.2
+_PARTNER_SCORE = 0.6
+_TYPE_KINDS = frozenset({"class", "interface", "trait", "struct", "enum", "type"})
+
+
+class ImpactItem(NamedTuple):
+    """A place that a change reaches; `line` is where it leans on what changes, else where it is defined.
+
+    `symbol` stands for the whole file when its kind is `file`, and is None for a file that the index does not hold any
+    symbol of. `tier` is that of the surest edge, None when only the past connects the two.
+    """
+
+    path: str
+    line: int
+    symbol: SymbolRow | None
+    score: float
+    tier: Tier | None
+    reasons: tuple[str, ...]
+
+
+class _Found:
+    """What is found so far, by symbol id or, for files, by path."""
+
+    def __init__(self) -> None:
+        self._missed: dict[int | str, float] = defaultdict(lambda: 1.0)
+        self._reasons: dict[int | str, dict[str, None]] = defaultdict(dict)
+        self._places: dict[int | str, tuple[str, int, SymbolRow | None]] = {}
+        self._tiers: dict[int | str, Tier] = {}
+
+    def add(
+        self, symbol: SymbolRow | None, place: tuple[str, int], score: float, reason: str, tier: Tier | None
+    ) -> None:
+        key = symbol.id if symbol is not None else place[0]
+        if reason in self._reasons[key]:
+            return
+        self._missed[key] *= 1 - min(score, 1.0)
+        self._reasons[key][reason] = None
+        self._places.setdefault(key, (*place, symbol))
+        if tier is not None:
+            self._tiers[key] = min(tier, self._tiers.get(key, tier))
+
+    def list_items(self) -> Iterator[ImpactItem]:
+        for key, (path, line, symbol) in self._places.items():
+            reasons = tuple(self._reasons[key])[:_MAX_REASONS]
+            yield ImpactItem(path, line, symbol, round(1 - self._missed[key], 4), self._tiers.get(key), reasons)
+
+
+def impact_set(view: IndexView, past: Past | None, rows: Sequence[SymbolRow], limit: int = 50) -> list[ImpactItem]:
+    """Return at most `limit` places that a change of `rows` reaches, without the rows, the likeliest first."""
+    seeds = {row.id: row for row in rows[:MAX_SEEDS]}
+    found = _Found()
+    widened = _widen(view, seeds)
+    _follow_users(view, widened, found)
+    _add_overriders(view, list(seeds.values()), found)
+    _add_importers(view, list(seeds.values()), found)
+    if past is not None:
+        _add_partners(view, past, sorted({row.path for row in seeds.values()}), found)
+    items = [item for item in found.list_items() if item.symbol is None or item.symbol.id not in widened]
+    return sorted(items, key=lambda item: (-item.score, item.path, item.line))[:limit]
+
+
+def _widen(view: IndexView, seeds: dict[int, SymbolRow]) -> dict[int, SymbolRow]:
+    """Return the seeds and the members of those that are types: who uses a member leans on the type."""
+    widened = dict(seeds)
+    for seed in seeds.values():
+        if seed.kind in _TYPE_KINDS:
+            prefix = f"{seed.qualname}."
+            widened |= {one.id: one for one in view.list_symbols(seed.path) if one.qualname.startswith(prefix)}
+        elif seed.kind == "file":
+            widened |= {one.id: one for one in view.list_symbols(seed.path)}
+    return dict(list(widened.items())[: 2 * MAX_SEEDS])
+
+
+def _follow_users(view: IndexView, seeds: dict[int, SymbolRow], found: _Found) -> None:
+    """Add who calls, inherits, uses or imports the seeds, then who calls those, with less and less weight."""
+    frontier = dict.fromkeys(seeds, 1.0)
+    known = dict(seeds)
+    for depth in range(1, MAX_DEPTH + 1):
+        kinds = _KINDS if depth == 1 else (EdgeKind.CALL, EdgeKind.INHERIT)
+        edges = view.edges_to(sorted(frontier), kinds, _MAX_EDGES)
+        known |= view.read_symbols({edge.source_id for edge in edges} - known.keys())
+        reached: dict[int, float] = defaultdict(float)
+        for edge in edges:
+            source = known.get(edge.source_id)
+            if source is None or edge.source_id in seeds or (depth > 1 and edge.tier is Tier.AMBIGUOUS):
+                continue
+            score = frontier[edge.target_id] * _KIND_SCORES[edge.kind] * _TRUST[edge.tier]
+            reason = _explain(edge, source, known[edge.target_id], depth)
+            found.add(source, (edge.path, edge.line), score, reason, edge.tier)
+            reached[edge.source_id] = max(reached[edge.source_id], score)
+        best = sorted(reached.items(), key=lambda one: (-one[1], one[0]))[:_MAX_FRONTIER]
+        frontier = {one: score * _DEPTH_DECAY for one, score in best if known[one].kind != "file"}
+        if not frontier:
+            return
+
+
+def _explain(edge: EdgeRow, source: SymbolRow, target: SymbolRow, depth: int) -> str:
+    verb = "tests" if source.is_test and edge.kind is EdgeKind.CALL else _KIND_VERBS[edge.kind]
+    doubt = " (perhaps)" if edge.tier is Tier.AMBIGUOUS else ""
+    return (
+        f"{verb} {target.qualname}{doubt}"
+        if depth == 1
+        else f"{verb} {target.qualname}, which is reached at step {depth - 1}"
+    )
+
+
+def _add_overriders(view: IndexView, seeds: Sequence[SymbolRow], found: _Found) -> None:
+    """Add the methods of the same name in subclasses, as far down as MAX_DEPTH."""
+    for seed in seeds:
+        owner_name, _, name = seed.qualname.rpartition(".")
+        owners = [one for one in view.list_symbols(seed.path) if one.qualname == owner_name] if owner_name else []
+        frontier = [one.id for one in owners if one.kind in _TYPE_KINDS]
+        for _step in range(MAX_DEPTH):
+            edges = view.edges_to(frontier, (EdgeKind.INHERIT,), _MAX_EDGES) if frontier else []
+            heirs = view.read_symbols(sorted({edge.source_id for edge in edges}))
+            for heir in heirs.values():
+                for one in view.list_symbols(heir.path):
+                    if one.qualname == f"{heir.qualname}.{name}":
+                        found.add(one, (one.path, one.line), _OVERRIDE_SCORE, f"overrides {seed.qualname}", Tier.TYPED)
+            frontier = sorted(heirs)[:_MAX_FRONTIER]
+
+
+def _add_importers(view: IndexView, seeds: Sequence[SymbolRow], found: _Found) -> None:
+    """Add the files that import the files of the seeds."""
+    files = {row.id: row for path in sorted({seed.path for seed in seeds}) if (row := view.file_symbol(path))}
+    edges = view.edges_to(sorted(files), (EdgeKind.IMPORT,), _MAX_EDGES) if files else []
+    sources = view.read_symbols(sorted({edge.source_id for edge in edges}))
+    for edge in edges:
+        source = sources.get(edge.source_id)
+        if source is not None and source.path != files[edge.target_id].path:
+            reason = f"imports {files[edge.target_id].path}"
+            found.add(source, (edge.path, edge.line), _IMPORTER_SCORE * _TRUST[edge.tier], reason, edge.tier)
+
+
+def _add_partners(view: IndexView, past: Past, paths: Sequence[str], found: _Found) -> None:
+    """Add the files that past commits changed together with those of the seeds."""
+    for partner in past.list_partners(paths, _MAX_PARTNERS):
+        if partner.together > 1 or partner.changes == 1:
+            row = view.file_symbol(partner.path)
+            if row is not None:
+                reason = f"changed together in {partner.together} of {partner.changes} commits"
+                found.add(row, (partner.path, 1), _PARTNER_SCORE * partner.score, reason, None)
