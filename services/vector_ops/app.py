@@ -23,8 +23,8 @@ from services.vector_ops.protocol import GraphStoreMissingError
 from services.vector_ops.settings import VectorOpsSettings
 from services.vector_ops.source.repository import GitSource
 from services.vector_ops.truth.schema import SCHEMA_VERSION
+from services.vector_ops.vectors.choosing import EmbedderSetting, make_embedder
 from services.vector_ops.vectors.dense import DenseIndex
-from services.vector_ops.vectors.static import StaticEmbedder
 from services.vector_ops.vectors.vector_file import VectorFile
 
 if TYPE_CHECKING:
@@ -115,8 +115,16 @@ def open_vector_ops(index_dir: Path, clock: Clock) -> VectorOpsParts:
 def create_service(settings: VectorOpsSettings, clock: Clock) -> VectorOpsParts:
     """Return Vector-Ops over `settings.index_dir`."""
     driver = open_driver(settings) if settings.neo4j_url else None
+    chosen = EmbedderSetting(
+        model=settings.model,
+        endpoint_url=settings.endpoint_url,
+        endpoint_key=settings.endpoint_key.get_secret_value(),
+        endpoint_model=settings.endpoint_model,
+        threads=settings.model_threads,
+    )
+    embedder = make_embedder(chosen, clock=clock.monotonic_s)
     derived = Derived(
-        make_dense=lambda path: DenseIndex(StaticEmbedder(), VectorFile(path), clock=clock.monotonic_s),
+        make_dense=lambda path: DenseIndex(embedder, VectorFile(path), clock=clock.monotonic_s),
         driver=driver,
         graph_timeout_s=settings.neo4j_timeout_s,
         lock_wait_s=settings.lock_wait_s,

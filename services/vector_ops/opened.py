@@ -18,10 +18,10 @@ from services.vector_ops.graph.mirror import FallbackGraph, level_graph
 from services.vector_ops.graph.neo4j_store import GraphStoreAwayError, Neo4jGraph
 from services.vector_ops.history.history import History
 from services.vector_ops.languages.catalogue import language_name, load_language
-from services.vector_ops.lexical.arrays import LexicalArrays
 from services.vector_ops.models import Stamp
 from services.vector_ops.protocol import IndexBusyError, IndexUnwritableError
-from services.vector_ops.ranking import Ranking
+from services.vector_ops.ranking import Derivations, Ranker
+from services.vector_ops.retrieval.search import Searcher
 from services.vector_ops.source.heads import Head
 from services.vector_ops.source.overlay import WorktreeState
 from services.vector_ops.source.repository import GitSource
@@ -53,7 +53,7 @@ class Derived:
 class _Kept:
     """What is derived in memory."""
 
-    arrays: LexicalArrays = field(default_factory=LexicalArrays)
+    searcher: Searcher = field(default_factory=Searcher)
     counts: UseCounts = field(default_factory=UseCounts)
     lines: Lines = field(default_factory=Lines)
     files: FileGraph | None = None
@@ -132,9 +132,9 @@ class OpenIndex:
     def read(self) -> Iterator[tuple[Reading, Callable[[], Stamp]]]:
         """Open one consistent reading, and what makes the stamp of its answer at the end."""
         with self._reading, self._view() as (view, work):
-            ranking = Ranking(view, self._kept.arrays, self._history, self._dense)
             graph = FallbackGraph(self._graph, view) if self._graph else ViewGraph(view)
             lines = self._kept.lines.over(view)
+            ranking = Ranker(view, graph, lines, Derivations(self._kept.searcher, self._history, self._dense))
             reading = Reading(
                 view=view,
                 graph=graph,
@@ -160,7 +160,7 @@ class OpenIndex:
                     return
         raise IndexBusyError("the index moves on faster than it can be read; ask again")
 
-    def _stamp(self, work: WorktreeState, ranking: Ranking, graph: object) -> Stamp:
+    def _stamp(self, work: WorktreeState, ranking: Ranker, graph: object) -> Stamp:
         head: Head = work.head
         is_fresh = work.base_sha == head.commit_sha
         moved_s = 0.0 if is_fresh else max(0.0, (self._clock.now() - head.moved_at).total_seconds())

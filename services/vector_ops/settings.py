@@ -10,6 +10,7 @@ class VectorOpsSettings(BaseSettings):
     """Where indexes live, how long a writer waits for another, and which graph store has a copy.
 
     `neo4j_url` (bolt://host:7687) switches the copy in Neo4j on; without it SQLite answers everything but Cypher.
+    `model` names what computes vectors: `static` (shipped), `endpoint`, a model's folder, or `pip:package`.
     """
 
     model_config = SettingsConfigDict(env_prefix="VECTOR_OPS_", frozen=True)
@@ -21,3 +22,8 @@ class VectorOpsSettings(BaseSettings):
     neo4j_user: str = "neo4j"
     neo4j_password: SecretStr = SecretStr("")
     neo4j_timeout_s: float = Field(default=5, gt=0, le=300)
+    model: str = "static"
+    model_threads: int = Field(default=1, ge=1, le=64)
+    endpoint_url: str = ""
+    endpoint_key: SecretStr = SecretStr("")
+    endpoint_model: str = ""

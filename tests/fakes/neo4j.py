@@ -1,12 +1,12 @@
 """A real Neo4j server for tests, from the folder of test services beside this repository.
 
-`DIRENG_TEST_NEO4J_URL` names a running server instead, without authentication. Where neither is there the tests skip
-and say so: users get the server from docker-compose.yml.
+Where that folder is absent the tests skip and say so: users get the server from docker-compose.yml.
 """
 
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,10 +19,8 @@ START_TIMEOUT_S = 90
 
 def find_fault() -> str:
     """Return why no server can be had here, or nothing."""
-    if os.environ.get("DIRENG_TEST_NEO4J_URL"):
-        return ""
     if not (FOLDER / "start").exists():
-        return f"no Neo4j for tests: {FOLDER.name} is not beside this repository, and DIRENG_TEST_NEO4J_URL is not set"
+        return f"no Neo4j for tests: {FOLDER.name} is not beside this repository"
     if shutil.which("java") is None:
         return "no Neo4j for tests: java is not installed (openjdk-17-jre-headless)"
     return ""
@@ -52,8 +50,16 @@ class Server:
         """Kill at once, as a crash does."""
         pid = int((self._data / "pid").read_text())
         os.kill(pid, 9)
-        while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]:
-            pass
+        while _is_running(pid):
+            time.sleep(0.05)
+        (self._data / "pid").unlink()
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager
@@ -68,14 +74,3 @@ def run_server(data: Path) -> Iterator[Server]:
         yield server
     finally:
         server.kill()
-
-
-@contextmanager
-def shared_url(data: Path) -> Iterator[str]:
-    """Yield the URL of a server: the one that the environment names, or one of its own."""
-    given = os.environ.get("DIRENG_TEST_NEO4J_URL")
-    if given:
-        yield given
-        return
-    with run_server(data) as server:
-        yield server.url

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from services.vector_ops.core.view import EdgeRow, IndexView, SymbolRow
 from services.vector_ops.graph.port import MAX_DEPTH, Dependent, Link
+from services.vector_ops.languages.facts import FILE
 from services.vector_ops.languages.world import EdgeKind, Tier
 
 _MAX_EDGES_PER_STEP = 20_000
@@ -16,7 +17,7 @@ class ViewGraph:
         self._view = view
 
     def definitions(self, name: str, limit: int) -> list[SymbolRow]:
-        return self._view.find_symbols([name], limit)
+        return [one for one in self._view.find_symbols([name], limit) if one.at != FILE]
 
     def incoming(self, ids: Sequence[int], kinds: Sequence[EdgeKind], limit: int) -> list[Link]:
         edges = self._view.edges_to(ids, kinds, limit)
