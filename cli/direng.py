@@ -67,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     ):
         _add_command(commands, name, text)
     _add_model(_add_command(commands, "model", "connect models, and see which are"))
+    _add_index(_add_command(commands, "index", "ask the code index, and keep it fresh"))
     return parser
 
 
@@ -76,6 +77,50 @@ def _add_command(commands: Subparsers, name: str, text: str) -> argparse.Argumen
     parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     parser.add_argument("--repo", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser
+
+
+def _add_index(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(
+        dest="action", metavar="build|status|query|watch|doctor|install|uninstall|cypher|mcp", required=True
+    )
+    for name, text in (
+        ("build", "bring the index level with the last commit"),
+        ("status", "show what the index holds and how fresh it is"),
+        ("watch", "follow the freshness of the index until Ctrl-C"),
+        ("doctor", "say what the index misses and how to get it"),
+        ("mcp", "serve the index to other agents over stdin and stdout (Model Context Protocol)"),
+    ):
+        _add_output(_add_command(actions, name, text))
+    query = _add_command(actions, "query", "ask the index")
+    query.add_argument("verb", metavar="VERB", help="where_defined, who_calls, impact_set, search, nn_snippet, ...")
+    query.add_argument("text", metavar="TEXT", nargs="?", default="", help="a symbol or words; `-` reads stdin")
+    query.add_argument("--limit", type=int, metavar="N", help="at most so many hits (default: 20)", default=20)
+    query.add_argument("--budget", type=int, metavar="N", help="tokens of repo_map, context_pack (default: 2000)")
+    query.add_argument("--explain", action="store_true", help="show the parts of each score")
+    _add_output(query)
+    for name, text in (("install", "keep the index fresh from now on"), ("uninstall", "take that back")):
+        schedule = _add_command(actions, name, f"{text}: a git hook and a cron line (default: both)")
+        schedule.add_argument("--hook", action="store_true", help="only the post-commit hook")
+        schedule.add_argument("--cron", action="store_true", help="only the cron line")
+    cypher = _add_command(actions, "cypher", "ask the graph store (Neo4j) with a query that only reads")
+    cypher.add_argument("query", metavar="QUERY", help="Cypher; $repo is given to it")
+    cypher.add_argument("--limit", type=int, metavar="N", default=100, help="at most so many rows (default: 100)")
+    _add_output(cypher)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-o", dest="json", action=_Output, choices=("table", "json"), default=argparse.SUPPRESS, help="(default: table)"
+    )
+
+
+class _Output(argparse.Action):
+    """`-o json` is another way to say `--json`."""
+
+    def __call__(
+        self, _parser: object, namespace: argparse.Namespace, values: object, _option: str | None = None
+    ) -> None:
+        namespace.json = values == "json"
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -187,6 +232,10 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         from cli.models import do_model  # noqa: PLC0415 - as above
 
         return do_model(arguments)
+    if arguments.command == "index":
+        from cli.index import do_index  # noqa: PLC0415 - as above
+
+        return do_index(arguments)
     if arguments.command is None:
         from cli.repl import run_repl  # noqa: PLC0415 - prompt_toolkit is for the REPL alone
 
