@@ -16,8 +16,8 @@ from services.vector_ops.truth.rows import Row, symbol_rows
 from services.vector_ops.truth.stored_world import StoredWorld
 from services.vector_ops.truth.tables import NewFile, Tables
 
-ReadContent = Callable[[str, str, Form], Content]
-"""Returns what is to be stored of (path, blob sha, form)."""
+ReadContent = Callable[[str, Form], Content]
+"""Returns what is to be stored of (blob sha, form)."""
 
 _MAX_COUNTED_NAMES = 2_000
 """With more changed names than this, all count as changed: to look each up would cost more than it saves."""
@@ -92,7 +92,7 @@ class Applier:
             return None if old is None else self._change(path, old, None, None, NO_ANSWERS)
         if old is not None and (old.sha, old.form) == (sha, form.key):
             return None
-        blob_id, outline = self._ensure_blob(path, sha, form)
+        blob_id, outline = self._ensure_blob(sha, form)
         new = plan_file(path, blob_id, form, outline, self._forms)
         answers = list_answers(path, f"{sha}{form.key}", new.unit, new.tails, outline) if new.family else NO_ANSWERS
         return self._change(path, old, new, outline, answers)
@@ -109,11 +109,11 @@ class Applier:
         tails = self._forms.load_language(old.language).tails_of(old.path, outline.facts)
         return list_answers(old.path, f"{old.sha}{old.form}", old.unit, tails, outline)
 
-    def _ensure_blob(self, path: str, sha: str, form: Form) -> tuple[int, Outline]:
+    def _ensure_blob(self, sha: str, form: Form) -> tuple[int, Outline]:
         blob_id = self._tables.has_blob(sha, form.key)
         if blob_id is not None:
             return blob_id, self._layers.outline(sha, form.key)
-        content = self._read_content(path, sha, form)
+        content = self._read_content(sha, form)
         self._parsed += 1
         self._fresh[sha, form.key] = content.facts
         blob_id = self._tables.add_blob(sha, form, content)

@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 from services.vector_ops.languages.facts import FileFacts
 from services.vector_ops.languages.memory import MemoryWorld
-from services.vector_ops.truth.applying import ReadContent, plan_file
-from services.vector_ops.truth.contents import Forms
+from services.vector_ops.truth.applying import plan_file
+from services.vector_ops.truth.contents import Content, Forms
 from services.vector_ops.truth.index_file import connect_for_building, remove_journal
 from services.vector_ops.truth.outline import Outline
+from services.vector_ops.truth.pool import Job, ReadContents
 from services.vector_ops.truth.ports import IndexingStoppedError, IsStopping, State, Totals
 from services.vector_ops.truth.resolution import resolve_file
 from services.vector_ops.truth.rows import EDGE_VALUES, SYMBOL_VALUES, Row, symbol_rows
@@ -42,11 +43,11 @@ class Builder:
     """Builds one index; made anew for each."""
 
     def __init__(
-        self, connection: sqlite3.Connection, forms: Forms, read_content: ReadContent, is_stopping: IsStopping
+        self, connection: sqlite3.Connection, forms: Forms, read_contents: ReadContents, is_stopping: IsStopping
     ) -> None:
         self._connection = connection
         self._forms = forms
-        self._read_content = read_content
+        self._read_contents = read_contents
         self._is_stopping = is_stopping
         self._blobs: dict[tuple[str, str], _Blob] = {}
         self._files: list[tuple[NewFile, _Blob]] = []
@@ -57,8 +58,11 @@ class Builder:
         """Fill empty tables with the files that are wanted: path -> blob sha."""
         self._connection.executescript(tables_of("main"))
         self._connection.execute("BEGIN")
-        for number, path in enumerate(sorted(wanted)):
-            self._add_file(path, wanted[path])
+        paths = sorted(wanted)
+        jobs = dict.fromkeys(Job(wanted[path], self._forms.form_of(path)) for path in paths)
+        contents = self._read_contents(list(jobs))
+        for number, path in enumerate(paths):
+            self._add_file(path, wanted[path], contents)
             _collect_now_and_then(number)
         self._insert_files()
         resolved, edges = self._insert_edges()
@@ -67,13 +71,13 @@ class Builder:
         symbols = sum(len(blob.facts.symbols) for _file, blob in self._files)
         return Built(len(self._blobs), resolved, Totals(len(self._files), symbols, edges))
 
-    def _add_file(self, path: str, sha: str) -> None:
+    def _add_file(self, path: str, sha: str, contents: Iterator[Content]) -> None:
         if self._is_stopping():
             raise IndexingStoppedError("the index refresh was stopped because the server is going down")
         form = self._forms.form_of(path)
         blob = self._blobs.get((sha, form.key))
         if blob is None:
-            content = self._read_content(path, sha, form)
+            content = next(contents)
             blob_id = len(self._blobs) + 1
             values = (content.facts.skipped, content.outline, content.references, content.document)
             self._connection.execute("INSERT INTO blob VALUES (?,?,?,?,?,?,?)", (blob_id, sha, form.key, *values))

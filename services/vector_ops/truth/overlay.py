@@ -82,8 +82,10 @@ class Overlay:
         changes |= {path: self._find_committed(path) for path in self._shas.keys() - shas.keys()}
         self._layers.is_layered = True
 
-        def read(path: str, _sha: str, form: Form) -> Content:
-            content = contents[path] or b""
+        by_sha = {sha: contents[path] or b"" for path, sha in shas.items() if sha is not None}
+
+        def read(sha: str, form: Form) -> Content:
+            content = by_sha[sha]
             rule = OVERSIZED if len(content) > MAX_FILE_BYTES else ""
             return read_content(self._forms.language_of(form), form, content, rule)
 

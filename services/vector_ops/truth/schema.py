@@ -50,7 +50,7 @@ CREATE INDEX {s}.ix_tail_file ON tail (file_id);
 CREATE INDEX {s}.ix_symbol_id ON symbol (id);
 CREATE INDEX {s}.ix_symbol_name ON symbol (name, owner);
 CREATE INDEX {s}.ix_edge_source ON edge (source_id);
-CREATE INDEX {s}.ix_edge_target ON edge (target_id);
+CREATE INDEX {s}.ix_edge_target ON edge (target_id, kind);
 """
 
 OVERLAY_TABLES = """

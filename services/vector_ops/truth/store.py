@@ -14,10 +14,11 @@ from services.vector_ops.protocol import IndexUnwritableError
 from services.vector_ops.truth.building import Builder, build_file
 from services.vector_ops.truth.contents import Forms
 from services.vector_ops.truth.index_file import find_fault, hold_lock, is_damage, read_inode, set_aside
+from services.vector_ops.truth.pool import ContentReader
 from services.vector_ops.truth.ports import Applied, IsStopping, LanguageName, LoadLanguage, Source, State
 from services.vector_ops.truth.reading import Reader
 from services.vector_ops.truth.view import ReadBlob, StoredView
-from services.vector_ops.truth.writing import Writer, make_reader, read_state
+from services.vector_ops.truth.writing import Writer, read_state
 
 LOG = logging.getLogger("direng.vector_ops")
 
@@ -30,6 +31,7 @@ class TruthStore:
     """Safe for several threads and several processes.
 
     The lock (`flock` on a file beside the index) is held only while writing; readers work on WAL snapshots without it.
+    `workers` processes read contents when a build has hundreds; 1: none besides this one.
     """
 
     def __init__(
@@ -38,11 +40,13 @@ class TruthStore:
         load_language: LoadLanguage,
         language_name: LanguageName,
         *,
+        workers: int = 2,
         now: Callable[[], datetime] = _now,
         make_lineage: Callable[[], str] = lambda: uuid4().hex[:12],
     ) -> None:
         self._path = path
         self._forms = Forms(load_language, language_name)
+        self._workers = workers
         self._now = now
         self._make_lineage = make_lineage
         self._writing = threading.Lock()
@@ -100,7 +104,7 @@ class TruthStore:
         head = source.read_head()
         state = State(head.commit_sha, head.commit_time, self._now(), 1)
         wanted = dict(source.list_blobs(head.commit_sha))
-        read = make_reader(source, self._forms)
+        read = ContentReader(source, self._forms, self._workers).read_all
         built = build_file(
             self._path,
             self._make_lineage(),

@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from services.vector_ops.truth.applying import Applier, Outcome, ReadContent
+from services.vector_ops.truth.applying import Applier, Outcome
 from services.vector_ops.truth.building import pause_collector, write_state
-from services.vector_ops.truth.contents import MAX_FILE_BYTES, OVERSIZED, Content, Form, Forms, read_content
+from services.vector_ops.truth.contents import Forms
 from services.vector_ops.truth.dependents import Dependents, read_dependents
 from services.vector_ops.truth.index_file import connect, migrate, read_inode
 from services.vector_ops.truth.layers import Layers
 from services.vector_ops.truth.outline import OutlineCache
+from services.vector_ops.truth.pool import ContentReader
 from services.vector_ops.truth.ports import Applied, Head, IsStopping, Source, State, Totals
 from services.vector_ops.truth.tables import CommittedTables
 
@@ -31,16 +32,6 @@ def read_state(connection: sqlite3.Connection) -> State | None:
     commit_time, updated_at = (datetime.fromisoformat(values[key]) for key in ("commit_time", "updated_at"))
     totals = Totals(*map(int, values["totals"].split()))
     return State(values["commit_sha"], commit_time, updated_at, int(values["epoch"]), totals)
-
-
-def make_reader(source: Source, forms: Forms) -> ReadContent:
-    """Return a function that reads contents from git; one that is too large is not read."""
-
-    def read(path: str, sha: str, form: Form) -> Content:  # noqa: ARG001
-        rule = OVERSIZED if source.size_blob(sha) > MAX_FILE_BYTES else ""
-        return read_content(forms.language_of(form), form, b"" if rule else source.read_blob(sha), rule)
-
-    return read
 
 
 class Writer:
@@ -117,7 +108,7 @@ class Writer:
         level = None if state is None else state.epoch
         if self._dependents is None or self._level != level:
             self._dependents = read_dependents(self._connection)
-        read = make_reader(source, self._forms)
+        read = ContentReader(source, self._forms, workers=1).read_one
         tables = CommittedTables(self._connection)
         return Applier(self._layers, tables, self._forms, self._dependents, read, is_stopping).apply(wanted)
 
