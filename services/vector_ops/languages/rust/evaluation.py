@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, field
 
-from services.vector_ops.languages.rust import standard
+from services.vector_ops.languages.rust import foreign, standard
 from services.vector_ops.languages.rust.annotations import Types, place_of
 from services.vector_ops.languages.rust.methods import Methods
 from services.vector_ops.languages.rust.names import FOREIGN_ENTITY, Entity, Names, Place
+from services.vector_ops.languages.rust.notation import unnest
 from services.vector_ops.languages.rust.types import (
+    DOUBT,
     FOREIGN,
     ITEM,
     OPAQUE,
@@ -33,45 +35,56 @@ class Values:
     methods: Methods
     _known: dict[tuple[str, Place], Type] = field(default_factory=dict)
 
-    def evaluate(self, value: str, place: Place) -> Type:
-        """Return the type of a value described at a place."""
-        key = (value, place)
-        found = self._known.get(key)
-        if found is not None:
-            return found
-        before, _, step = value.rpartition(" ")
-        if before:
-            found = self._take_step(self.evaluate_flat(before, place), step, place)
-        else:
-            found = self._evaluate_base(value, place)
-        self._known[key] = found
-        return found
-
-    def evaluate_flat(self, value: str, place: Place) -> Type:
-        """Return the type of a value, step after step."""
-        known = self._known.get((value, place))
-        if known is not None:
-            return known
+    def evaluate(self, value: str, place: Place, given: Type = UNKNOWN) -> Type:
+        """Return the type of a value described at a place; `given` is what the closure is given that it stands in."""
         base, *steps = value.split(" ")[:_MAX_STEPS]
-        found, so_far = self._evaluate_base(base, place), base
-        for step in steps:
-            if found.kind == UNKNOWN.kind and step[0] != "^":
-                return UNKNOWN
-            found, so_far = self._take_step(found, step, place), f"{so_far} {step}"
-            self._known[so_far, place] = found
-        return found
+        if base == "$":
+            found = given
+            for step in steps:
+                found = self._take_step(found, step, place)
+            return found
+        key = (value, place)
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self._run(base, steps, place)
+        return known
+
+    def _run(self, base: str, steps: list[str], place: Place) -> Type:
+        """Evaluate step after step, remembering each: chains and locals share their beginnings."""
+        done = len(steps)
+        while done:
+            known = self._known.get((" ".join((base, *steps[:done])), place))
+            if known is not None:
+                break
+            done -= 1
+        else:
+            known = self._evaluate_base(base, place)
+        for at in range(done, len(steps)):
+            known = self._take_step(known, steps[at], place)
+            self._known[" ".join((base, *steps[: at + 1])), place] = known
+        return known
 
     def _evaluate_base(self, base: str, place: Place) -> Type:
         if base[0] == ":":
-            return self.types.evaluate(base[1:], place)
+            return substitute(self.types.evaluate(base[1:], place), ())
         if base[0] == "@":
             return self._of_item(self.find_path(base[1:], "value", place), base[1:], place)
         if base[0] == "%":
-            found = self.find_path(base[1:], "value", place)
-            if found is not None and found.at is not None:
-                return Type(PAYLOAD, at=found.at)
-            return OPAQUE if found == FOREIGN_ENTITY else UNKNOWN
+            return self._match(UNKNOWN, base[1:], place)
         return UNKNOWN
+
+    def _match(self, one: Type, path: str, place: Place) -> Type:
+        """Return the payload of the constructor `path` that a value of type `one` matches."""
+        found = self.find_path(path, "value", place)
+        if found is not None and found.at is not None:
+            symbol = found.at.symbol
+            if symbol.kind == "type":
+                found = Entity(at=self.types.evaluate(path, place).at)
+            args = one.args if one.kind == OURS else ()
+            return Type(PAYLOAD, at=found.at, args=args) if found.at is not None else UNKNOWN
+        if found == FOREIGN_ENTITY:
+            return Type(PAYLOAD, args=one.args) if one.kind == FOREIGN and len(one.args) == 1 else OPAQUE
+        return DOUBT
 
     def find_path(self, path: str, space: str, place: Place) -> Entity | None:
         """Return what the path of an expression means; associated items are looked up on their type."""
@@ -105,8 +118,10 @@ class Values:
             return self._of_foreign(path, place)
         if entity is None or entity.at is None:
             prefix, _, name = path.rpartition("::")
-            owner = self.types.evaluate(prefix, place) if prefix else UNKNOWN
-            return owner if name in standard.SELF_MADE else UNKNOWN
+            owner = self.types.evaluate(prefix, place) if prefix else DOUBT
+            if name in standard.SELF_MADE:
+                return owner
+            return OPAQUE if owner.kind == FOREIGN and not holds_ours(owner) else DOUBT
         symbol = entity.at.symbol
         if symbol.kind in {"constant", "variable"}:
             return self.types.evaluate(symbol.type, place_of(entity.at))
@@ -121,22 +136,50 @@ class Values:
         prefix, _, name = path.rpartition("::")
         owner = prefix.rpartition("::")[2]
         if owner[:1].isupper():
-            return self.types.evaluate(prefix, place)
-        return UNKNOWN if name in standard.OPEN | standard.SELF_MADE | standard.KEPT else OPAQUE
+            made = self.types.evaluate(prefix, place)
+            return made if name in standard.SELF_MADE or name.startswith(("new", "with_", "from_")) else OPAQUE
+        return DOUBT if name in standard.OPEN | standard.SELF_MADE | standard.KEPT else OPAQUE
 
     def _take_step(self, one: Type, step: str, place: Place) -> Type:
-        if step[0] == "^":
-            return Type(FOREIGN, name="Result", args=(UNKNOWN, one)) if step == "^Failed" else _wrap(one, step[1:])
-        if one.kind == ITEM and step[0] != "(":
-            one = self.settle(one)
-        if one.kind == UNKNOWN.kind:
-            return UNKNOWN
-        if step[0] == ".":
-            name, is_call, turbofish = step[1:].partition("()")
-            return self._call_method(one, name, turbofish[1:-1], place) if is_call else self._read_field(one, name)
-        if step[0] == "#":
-            return self._read_part(one, int(step[1:]))
-        return self._call(one, step[3:-1], place) if step[0] == "(" else self._open(one, step)
+        head = step[0]
+        if head == "^":
+            return (
+                Type(FOREIGN, name="Result", args=(UNKNOWN, one)) if step == "^Failed" else foreign.wrap(step[1:], one)
+            )
+        if head == "&":
+            return self._annotate(one, self.types.evaluate(step[1:], place))
+        if head == "%":
+            return self._match(one, step[1:], place)
+        if head == "(":
+            return self._call(one, step[3:-1], place)
+        one = self.settle(one)
+        if one in {UNKNOWN, DOUBT}:
+            return one
+        return self._follow_name(one, step[1:], place) if head == "." else self._open(one, step)
+
+    def _follow_name(self, one: Type, step: str, place: Place) -> Type:
+        name, is_call, suffix = step.partition("()")
+        if not is_call:
+            return self._read_field(one, name)
+        if name == "clone":
+            return one
+        found, owner = self.methods.find(one, name, place)
+        return self._give_back(found[0], owner) if found else self._call_foreign(one, name, suffix, place)
+
+    def _call_foreign(self, one: Type, name: str, suffix: str, place: Place) -> Type:
+        if suffix[:1] == "<":
+            wanted = self.types.build(read_type(suffix[1:-1]), place)
+            return foreign.wrap("Result", wanted) if name == "parse" else self._annotate(one, wanted)
+        if suffix:
+            given = self.evaluate(unnest(suffix[1:]), place, given=self._open(one, "*"))
+            return foreign.call_with_closure(one, name, self.settle(given))
+        return foreign.call_method(one, name)
+
+    def _annotate(self, one: Type, wanted: Type) -> Type:
+        """Return an annotated type with its blanks filled by what the value holds."""
+        if wanted.kind == UNKNOWN.kind:
+            return one
+        return foreign.fill_blanks(wanted, foreign.unwrap(one) if one.kind == FOREIGN else UNKNOWN)
 
     def settle(self, one: Type) -> Type:
         """Return the type of a value that is an item itself: a unit struct or a variant without a payload."""
@@ -147,52 +190,56 @@ class Values:
 
     def _open(self, one: Type, step: str) -> Type:
         """Return what a value holds or yields."""
-        if step == "?":
-            return self._unwrap(one)
-        if step == "!":
-            return one.args[1] if len(one.args) > 1 else UNKNOWN
+        if step[0] == "#":
+            return self._read_part(one, int(step[1:]))
         if step[0] == "|":
             return self._of_closure(one, step[1:])
+        if step == "!":
+            return foreign.unwrap_error(one)
+        if step == "await":
+            return self._await(one)
+        return foreign.unwrap(one) if step == "?" else self._yield(one, step)
+
+    def _yield(self, one: Type, step: str) -> Type:
+        """Return what indexing or iterating over a value gives."""
         if one.kind == OURS and one.at is not None:
             return self._open_ours(one, "index" if step == "[]" else "next")
         if one.name in standard.MAPS:
             return Type(TUPLE, args=one.args) if step == "*" else (one.args[-1] if one.args else UNKNOWN)
-        return self._unwrap(one)
+        return foreign.unwrap(one)
+
+    def _await(self, one: Type) -> Type:
+        if one.kind == FOREIGN:
+            return one.args[0] if one.name in {"Future", "JoinHandle"} and one.args else one
+        found = self.types.find_associated(one, "Output") if one.kind == OURS else UNKNOWN
+        return one if found == UNKNOWN else found
 
     def _open_ours(self, one: Type, method: str) -> Type:
         associated = self.types.find_associated(one, "Output" if method == "index" else "Item")
         if associated != UNKNOWN or one.at is None:
             return associated
         for found in self.methods.members(one.at, "into_iter")[:1]:
-            return self._unwrap(substitute(self.types.evaluate(found.symbol.type, place_of(found)), one.args))
+            return foreign.unwrap(substitute(self.types.evaluate(found.symbol.type, place_of(found)), one.args))
         return UNKNOWN
-
-    def _unwrap(self, one: Type) -> Type:
-        if one.kind != FOREIGN:
-            return one if one.kind != PAYLOAD else UNKNOWN
-        if one.args:
-            inner = one.args[0]
-            if one.name in standard.TRANSPARENT and inner.kind == FOREIGN and inner.args:
-                return inner.args[0]
-            return inner
-        return one if one.name == "?" else OPAQUE if one.name not in {"Option", "Result", "Vec"} else UNKNOWN
 
     def _of_closure(self, one: Type, method: str) -> Type:
         """Return what the first parameter of a closure holds that is handed to a method of this value."""
         if method in standard.ERROR_CLOSURES:
-            return one.args[1] if len(one.args) > 1 else UNKNOWN
-        if method not in standard.ELEMENT_CLOSURES:
-            return UNKNOWN
-        return self._open(one, "*")
+            return foreign.unwrap_error(one)
+        if method in standard.LENDING_CLOSURES:
+            return one if one.kind == OURS else foreign.unwrap(one)
+        return self._open(one, "*") if method in standard.ELEMENT_CLOSURES else UNKNOWN
 
     def _read_part(self, one: Type, at: int) -> Type:
+        parts = one
+        if one.kind == PAYLOAD and one.at is None:
+            return one.args[0]
         if one.kind == PAYLOAD and one.at is not None:
-            parts = self.types.evaluate(one.at.symbol.type or "_", place_of(one.at))
-            if one.at.symbol.kind == "struct":
-                parts = self.types.evaluate(one.at.symbol.type or "_", Place(one.at.path, one.at.symbol.qualname))
-            return parts.args[at] if parts.kind == TUPLE and at < len(parts.args) else UNKNOWN
-        if one.kind == TUPLE:
-            return one.args[at] if at < len(one.args) else UNKNOWN
+            symbol = one.at.symbol
+            inside = symbol.qualname if symbol.kind == "struct" else symbol.qualname.rpartition(".")[0]
+            parts = substitute(self.types.evaluate(symbol.type or "_", Place(one.at.path, inside)), one.args)
+        if parts.kind == TUPLE:
+            return parts.args[at] if at < len(parts.args) else UNKNOWN
         return OPAQUE if one == OPAQUE else UNKNOWN
 
     def _read_field(self, one: Type, name: str) -> Type:
@@ -212,7 +259,7 @@ class Values:
         if owner is None:
             return UNKNOWN
         if name.isdigit():
-            return substitute(self._read_part(Type(PAYLOAD, at=owner), int(name)), one.args)
+            return self._read_part(Type(PAYLOAD, at=owner, args=one.args), int(name))
         for found in self.names.symbols(owner.path, f"{owner.symbol.qualname}.{name}"):
             if found.symbol.kind == "field":
                 return substitute(self.types.evaluate(found.symbol.type, place_of(found)), one.args)
@@ -231,7 +278,7 @@ class Values:
                 return Type(OURS, at=one.at, args=one.args)
             return self._give_back(one.at, Type(OURS, at=one.at, args=one.args))
         if one.name in {"Fn", "FnMut", "FnOnce", "fn"}:
-            return one.args[0] if one.args else UNKNOWN
+            return one.args[0] if one.args else DOUBT
         if turbofish and one.kind != OURS:
             return self.types.evaluate(turbofish, place)
         return one if one.kind in {OURS, FOREIGN} else UNKNOWN
@@ -246,56 +293,3 @@ class Values:
         if trait is not None and found.traits == (trait,):
             return owner
         return found
-
-    def _call_method(self, one: Type, name: str, turbofish: str, place: Place) -> Type:
-        if name == "clone":
-            return one
-        found, owner = self.methods.find(one, name, place)
-        if found:
-            return self._give_back(found[0], owner)
-        if turbofish:
-            wanted = self.types.build(read_type(turbofish), place)
-            return Type(FOREIGN, name="Result", args=(wanted,)) if name == "parse" else self._fill(wanted, one)
-        return self._call_foreign(one, name)
-
-    def _fill(self, wanted: Type, one: Type) -> Type:
-        """Return `Vec<_>` with the blank filled by what the receiver yields."""
-        if any(part == UNKNOWN for part in wanted.args) and one.args:
-            return wanted._replace(args=tuple(one.args[0] if part == UNKNOWN else part for part in wanted.args))
-        return wanted
-
-    def _call_foreign(self, one: Type, name: str) -> Type:
-        """Return what a method that is not of this repository gives back."""
-        if name in standard.PLAIN:
-            return OPAQUE
-        if one.kind == OURS:
-            return one if name in standard.KEPT or name in standard.INNER else UNKNOWN
-        if one.kind != FOREIGN:
-            return UNKNOWN
-        if one.name in standard.MAPS and one.args:
-            return self._call_map(one, name)
-        return self._call_wrapper(one, name)
-
-    def _call_wrapper(self, one: Type, name: str) -> Type:
-        if name in standard.INNER:
-            return self._unwrap(one)
-        if name in {"unwrap_err", "expect_err", "err"}:
-            return one.args[1] if len(one.args) > 1 else UNKNOWN
-        if name == "enumerate":
-            return Type(FOREIGN, name="Iter", args=(Type(TUPLE, args=(OPAQUE, self._unwrap(one))),))
-        if name in standard.KEPT:
-            return one
-        return UNKNOWN if name in standard.OPEN or holds_ours(one) else OPAQUE
-
-    def _call_map(self, one: Type, name: str) -> Type:
-        if name in standard.VALUES:
-            return Type(FOREIGN, name="Option", args=one.args[-1:])
-        if name in {"keys", "into_keys"}:
-            return Type(FOREIGN, name="Iter", args=one.args[:1])
-        if name in {"iter", "iter_mut", "into_iter", "drain"}:
-            return Type(FOREIGN, name="Iter", args=(Type(TUPLE, args=one.args),))
-        return one if name in standard.KEPT else UNKNOWN
-
-
-def _wrap(one: Type, name: str) -> Type:
-    return Type(FOREIGN, name=name, args=(one,))

@@ -19,6 +19,7 @@ from services.vector_ops.languages.rust.values import Describer
 _ATTRIBUTE = re.compile(r"#!?\[\s*(?:unsafe\s*\()?\s*([\w:]+)")
 _PATH = re.compile(r'path\s*=\s*"([^"]+)"')
 _HEAD = re.compile(r"([A-Za-z_]\w*)(?:<.*)?$", re.DOTALL)
+_POINTER = re.compile(r"^(?:(?:\w+::)*(?:Arc|Rc|Box|Pin)<)+(?=\w+(?:<.*)?>)")
 _RUNNERS = frozenset({"test", "rstest", "test_case", "bench", "quickcheck", "proptest", "wasm_bindgen_test", "gtest"})
 
 
@@ -194,7 +195,7 @@ class ItemReader:
         for name, text in generics.items():
             if name in arguments:
                 generics[name] = f"{{{arguments.index(name)}{text[1:]}"
-        found = _HEAD.search(raw.rpartition("+")[2] if raw.startswith("~") else raw)
+        found = _HEAD.search(_POINTER.sub("", raw.rpartition("+")[2] if raw.startswith("~") else raw).rstrip(">"))
         name = found.group(1) if found else "_"
         scope = Scope(
             end=self._source.base_byte + node.end_byte,

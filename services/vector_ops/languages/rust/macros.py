@@ -8,7 +8,7 @@ from tree_sitter import Node
 from services.vector_ops.languages.facts import Reference
 from services.vector_ops.languages.rust.grammar import Source
 from services.vector_ops.languages.rust.items import ItemReader
-from services.vector_ops.languages.rust.notation import UNKNOWN
+from services.vector_ops.languages.rust.notation import UNKNOWN, add_step
 from services.vector_ops.languages.rust.values import Describer, render_path
 from services.vector_ops.languages.rust.walk import Handler, walk
 
@@ -20,7 +20,7 @@ _STANDARD = frozenset(
     option_env line file column cfg compile_error dbg thread_local""".split()  # noqa: SIM905
 )
 _BEFORE = re.compile(rb"(?:(\.)|((?:[A-Za-z_]\w*::)+)|\b(fn|struct|enum|trait|mod|macro_rules!)\s+)$")
-_RECEIVER = re.compile(rb"(?<![\w.)\]])([A-Za-z_]\w*)\.$")
+_RECEIVER = re.compile(rb"(?<![\w.)\]?])((?:[A-Za-z_]\w*\.)+)$")
 
 
 @dataclass(slots=True)
@@ -91,7 +91,11 @@ class MacroReader:
         receiver = _RECEIVER.search(text, max(0, start - 120), start)
         if receiver is None:
             return f"{UNKNOWN} ."
-        name = receiver.group(1).decode()
+        name, *fields = receiver.group(1).decode()[:-1].split(".")
         if name == "self":
-            return f":{self.describer.scopes.top.names.get('Self', UNKNOWN)} ."
-        return f"{self.describer.scopes.find_local(name) or UNKNOWN} ."
+            value = f":{self.describer.scopes.top.names.get('Self', UNKNOWN)}"
+        else:
+            value = self.describer.scopes.find_local(name) or UNKNOWN
+        for one in fields:
+            value = add_step(value, f".{one}")
+        return f"{value} ."

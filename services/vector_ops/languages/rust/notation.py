@@ -4,8 +4,11 @@ A type is Rust's own text without references, lifetimes and spaces: `Vec<Foo>`, 
 parameter with these bounds), `{0+Trait}` (parameter 0 of the type it is written in), `_`.
 
 A value is a base and steps, parted by spaces. Bases: `:TYPE`, `@PATH` (an item), `%PATH` (payload of a constructor),
-`_` (unknown). Steps: `.field`, `.method()`, `.method()<TYPE>`, `()` (called), `?` (what Some or Ok holds), `!` (what
-Err holds), `[]` (indexed), `*` (one of what it yields), `#1` (part of a tuple), `^Arc` (wrapped in that).
+`$` (what the closure that it is nested in is given), `_` (unknown). Steps: `.field`, `.method()`, `.method()<TYPE>`,
+`.method()=VALUE` (a closure gives that back; `;` for spaces), `()` (called), `?` (what Some or Ok holds), `!` (what
+Err holds), `[]` (indexed), `*` (one of what it yields), `|method` (what a closure handed to that method is given),
+`#1` (part of a tuple), `^Arc` (wrapped in that), `%PATH` (payload of a constructor that it matches), `&TYPE`
+(annotated so, with blanks), `await`.
 """
 
 import re
@@ -16,6 +19,7 @@ from services.vector_ops.languages.facts import Symbol
 MAX_TYPE_CHARACTERS = 160
 MAX_VALUE_CHARACTERS = 240
 UNKNOWN = "_"
+_TUPLE = "\x02"
 OFF = "#off"
 """Among the bases of a symbol: a `cfg` leaves it out where its twin is kept."""
 
@@ -65,7 +69,26 @@ def is_of_trait(symbol: Symbol) -> bool:
 
 
 def add_step(value: str, step: str) -> str:
-    """Return the value one step on; unknown stays unknown."""
+    """Return the value one step on; unknown stays unknown, and a tuple that is written out gives its part."""
     if value == UNKNOWN or len(value) > MAX_VALUE_CHARACTERS:
         return UNKNOWN
+    if value[0] == _TUPLE:
+        parts = value.split(_TUPLE)[1:]
+        at = int(step[1:]) if step[0] == "#" else len(parts)
+        return parts[at] if at < len(parts) else UNKNOWN
     return f"{value} {step}"
+
+
+def join_tuple(values: list[str]) -> str:
+    """Return the value of a tuple that is written out; only parts of it are ever asked for."""
+    return UNKNOWN if any(one[:1] == _TUPLE for one in values) else "".join(f"{_TUPLE}{one}" for one in values)
+
+
+def nest(value: str) -> str:
+    """Return a value as it stands inside a step: what a closure gives back. Nothing when it cannot."""
+    return "" if ";" in value or _TUPLE in value or value == UNKNOWN else value.replace(" ", ";")
+
+
+def unnest(value: str) -> str:
+    """Return the value that `nest` was given."""
+    return value.replace(";", " ")

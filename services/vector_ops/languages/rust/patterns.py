@@ -8,6 +8,7 @@ from services.vector_ops.languages.rust.notation import UNKNOWN, add_step
 from services.vector_ops.languages.rust.values import Describer, render_path
 
 _MAX_PARTS = 200
+_MAX_MATCHED = 80
 _NAMES = frozenset({"identifier", "shorthand_field_identifier"})
 _PASSED = frozenset(
     {"match_pattern", "ref_pattern", "mut_pattern", "reference_pattern", "or_pattern", "parameter", "captured_pattern"}
@@ -26,7 +27,7 @@ def list_bindings(describer: Describer, pattern: Node, value: str) -> Iterator[t
             if name[:1].islower() or name[:1] == "_":
                 yield name, matched
         elif node.type == "struct_pattern":
-            yield from _match_fields(describer, node, pending)
+            yield from _match_fields(describer, node, matched, pending)
         else:
             pending += _match_parts(describer, node, matched)
 
@@ -48,13 +49,23 @@ def _match_constructor(describer: Describer, node: Node, matched: str) -> list[t
     parts = node.named_children[1:]
     if name in {"Some", "Ok", "Err"}:
         return [(part, add_step(matched, "!" if name == "Err" else "?")) for part in parts[:1]]
-    base = f"%{render_path(name, describer.scopes.top.names)}"
-    return [(part, f"{base} #{at}") for at, part in enumerate(parts)]
+    base = _add_payload(matched, f"%{render_path(name, describer.scopes.top.names)}")
+    return [(part, add_step(base, f"#{at}")) for at, part in enumerate(parts)]
 
 
-def _match_fields(describer: Describer, node: Node, pending: list[tuple[Node, str]]) -> Iterator[tuple[str, str]]:
+def _add_payload(matched: str, step: str) -> str:
+    """Return the payload of a constructor; what it is matched against tells its arguments when that is short."""
+    return step if matched == UNKNOWN or len(matched) > _MAX_MATCHED else add_step(matched, step)
+
+
+def _match_fields(
+    describer: Describer, node: Node, matched: str, pending: list[tuple[Node, str]]
+) -> Iterator[tuple[str, str]]:
     head = describer.child(node, "type")
-    base = f"%{render_path(describer.source.read(head), describer.scopes.top.names)}" if head is not None else UNKNOWN
+    base = UNKNOWN
+    if head is not None:
+        path = render_path(describer.source.read(head), describer.scopes.top.names)
+        base = _add_payload(matched, f"%{path}")
     for part in node.named_children:
         name = describer.child(part, "name") if part.type == "field_pattern" else None
         if name is None:

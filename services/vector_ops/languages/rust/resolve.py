@@ -10,7 +10,7 @@ from services.vector_ops.languages.rust.evaluation import Values
 from services.vector_ops.languages.rust.methods import Methods
 from services.vector_ops.languages.rust.names import FOREIGN_ENTITY, Entity, Names, Place
 from services.vector_ops.languages.rust.notation import is_of_trait, is_off
-from services.vector_ops.languages.rust.types import FOREIGN, TUPLE, UNKNOWN
+from services.vector_ops.languages.rust.types import DOUBT, FOREIGN, TUPLE, UNKNOWN
 from services.vector_ops.languages.world import Edge, EdgeKind, SourceFile, SymbolAt, Tier, World
 
 MAX_AMBIGUOUS = 5
@@ -173,7 +173,7 @@ class Resolver:
 
     def _find_method(self, name: str, value: str, place: Place) -> Found:
         owner = self.values.settle(self.values.evaluate(value, place))
-        if owner != UNKNOWN:
+        if owner not in {UNKNOWN, DOUBT}:
             found, _holder = self.methods.find(owner, name, place)
             if found:
                 return self._choose(list(found), Tier.TYPED)
@@ -181,14 +181,27 @@ class Resolver:
                 return _NOTHING
             if owner.at is not None:
                 return _NOTHING
-        return self._guess_method(name)
+        return self._guess_method(name, place, may_be_sure=owner != DOUBT)
 
-    def _guess_method(self, name: str) -> Found:
+    def _guess_method(self, name: str, place: Place, *, may_be_sure: bool) -> Found:
         """Return the methods of that name when nothing is known of the receiver."""
         candidates = [one for one in self.world.named(name) or () if one.symbol.kind == "method"]
         if not candidates:
             return _NOTHING
         inherent = [one for one in candidates if not is_of_trait(one.symbol)]
-        if name in standard.COMMON_METHODS:
-            return self._nearest(inherent or candidates), Tier.AMBIGUOUS
-        return self._choose(inherent or candidates, Tier.UNIQUE_NAME)
+        found, tier = self._choose(inherent or candidates, Tier.UNIQUE_NAME)
+        may_be_sure = may_be_sure and tier == Tier.UNIQUE_NAME and name not in standard.COMMON_METHODS
+        if may_be_sure and self._is_at_hand(found[0], place):
+            return found, tier
+        return self._nearest(found), Tier.AMBIGUOUS
+
+    def _is_at_hand(self, method: SymbolAt, place: Place) -> bool:
+        """Return whether this file has to do with the type or trait of a method."""
+        if method.path == self.file.path:
+            return True
+        trait = self.methods.trait_of(method)
+        if trait is not None:
+            return self.methods.is_in_scope(trait, place)
+        owner = method.symbol.qualname.rpartition(".")[0].rpartition(".")[2]
+        entity = self.names.find(owner, "type", place)
+        return entity is not None and entity.at is not None

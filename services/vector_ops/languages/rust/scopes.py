@@ -23,6 +23,7 @@ class Scope:
     names: dict[str, str] = field(default_factory=dict)
     locals: dict[str, str] = field(default_factory=dict)
     scrutinee: str = ""
+    match_start: int = -1
     trait: str = ""
     is_function: bool = False
     is_type: bool = False
@@ -55,9 +56,13 @@ class ScopeStack:
     def open_block(self, end: int, scrutinee: str = "") -> Scope:
         """Open a scope of locals; all else is as outside."""
         top = self._open[-1]
-        block = Scope(end, top.symbol, top.prefix, top.names, {}, scrutinee, top.trait, is_off=top.is_off)
+        block = Scope(end, top.symbol, top.prefix, top.names, scrutinee=scrutinee, trait=top.trait, is_off=top.is_off)
         self.push(block)
         return block
+
+    def close_last(self) -> None:
+        """Close the innermost scope."""
+        self._open.pop()
 
     def push(self, scope: Scope) -> None:
         """Open a scope, unless there are too many."""
@@ -78,11 +83,11 @@ class ScopeStack:
                 return None
         return None
 
-    def find_scrutinee(self) -> str:
-        """Return the value that the innermost match looks at, or unknown."""
+    def find_scrutinee(self) -> tuple[str, int]:
+        """Return the value that the innermost match looks at, or unknown, and the byte where that match begins."""
         for scope in reversed(self._open):
             if scope.scrutinee:
-                return scope.scrutinee
+                return scope.scrutinee, scope.match_start
             if scope.is_function:
                 break
-        return "_"
+        return "_", -1

@@ -17,30 +17,39 @@ INNER = frozenset(
 """They give what Some, Ok or a lock holds."""
 
 KEPT = frozenset(
-    """clone to_owned as_ref as_mut as_deref as_deref_mut borrow borrow_mut iter iter_mut into_iter by_ref rev skip take
-    filter peekable chain cloned copied ok or or_else inspect drain lock read write try_lock next next_back peek last
-    first last_mut first_mut get get_mut pop pop_front pop_back push_back front back nth find remove min max min_by
-    max_by min_by_key max_by_key collect skip_while take_while step_by fuse cycle as_slice as_mut_slice to_vec
-    into_boxed_slice ok_or ok_or_else map_err context with_context to_mut into_owned replace recv try_recv
-    blocking_lock upgrade downgrade entry sorted dedup flatten_ok await_ok transpose expect_none and_modify
-    as_pin_mut get_ref deref deref_mut into_sorted_vec unwrap_or_abort some_if set new_unchecked wrap_err
-    rposition split_off resume finish_non_exhaustive try_read try_write upgradable_read swap join""".split()  # noqa: SIM905
+    """clone to_owned as_ref as_mut as_deref as_deref_mut borrow borrow_mut iter iter_mut into_iter by_ref rev skip
+    take filter peekable chain cloned copied ok or or_else inspect drain lock read write try_lock next
+    next_back peek last first last_mut first_mut get get_mut pop pop_front pop_back push_back front back nth
+    find remove min max min_by max_by min_by_key max_by_key collect skip_while take_while step_by fuse cycle
+    as_slice as_mut_slice to_vec into_boxed_slice ok_or ok_or_else map_err context with_context to_mut
+    into_owned replace recv try_recv blocking_lock upgrade downgrade entry sorted dedup flatten_ok await_ok
+    transpose expect_none and_modify as_pin_mut get_ref deref deref_mut into_sorted_vec unwrap_or_abort
+    some_if set new_unchecked wrap_err rposition split_off resume finish_non_exhaustive try_read try_write
+    upgradable_read project project_ref as_pin_mut get_unchecked_mut""".split()  # noqa: SIM905
 )
 """They give a wrapper of the same parts: of values that are found, iterated over, or guarded."""
 
-VALUES = frozenset({"values", "values_mut", "into_values", "get", "get_mut", "remove", "insert", "entry"})
+VALUES = frozenset({"get", "get_mut", "remove", "insert", "entry"})
+MAPPING = frozenset(
+    """map and_then flat_map filter_map map_while scan zip unzip partition group_by chunks windows flatten unique
+    map_ok filter_map_ok and xor then interleave intersperse tuple_windows cartesian_product zip_longest""".split()  # noqa: SIM905
+)
+"""They give a wrapper of other parts."""
+LENDING_CLOSURES = frozenset({"with", "try_with", "with_borrow", "with_borrow_mut", "with_mut", "inspect", "tap"})
+"""Methods whose closure is handed the receiver itself, or what it guards."""
+
 PLAIN = frozenset(
-    """len count is_empty is_some is_none is_ok is_err contains contains_key to_string as_str as_bytes chars bytes lines
-    trim starts_with ends_with any all position capacity to_lowercase to_uppercase keys_len display to_string_lossy
-    is_some_and eq ne cmp partial_cmp hash fmt extend push clear sort retain truncate push_str reserve""".split()  # noqa: SIM905
+    """len count is_empty is_some is_none is_ok is_err contains contains_key to_string as_str as_bytes chars bytes
+    lines trim starts_with ends_with any all position capacity to_lowercase to_uppercase keys_len display
+    to_string_lossy is_some_and eq ne cmp partial_cmp hash fmt extend push clear sort retain truncate
+    push_str reserve""".split()  # noqa: SIM905
 )
 """They give plain values whatever they are called on."""
 
 OPEN = frozenset(
-    """map and_then flat_map filter_map map_while fold try_fold sum product parse into try_into from into_iter_map then
-    then_some scan zip unzip partition reduce map_or_else with and flatten group_by chunks windows call apply
-    enumerate scope block_on spawn downcast downcast_ref downcast_mut get_one get_many deserialize try_get extract
-    join_next run_until with_borrow with_borrow_mut default""".split()  # noqa: SIM905
+    """fold try_fold sum product parse into try_into from into_iter_map then_some reduce map_or_else with call
+    apply scope block_on spawn downcast downcast_ref downcast_mut get_one get_many deserialize try_get
+    extract join_next run_until with_borrow with_borrow_mut default""".split()  # noqa: SIM905
 )
 """What they give depends on a closure or on what is asked for: unknown."""
 
@@ -51,30 +60,33 @@ SELF_MADE = frozenset(
 """Associated functions of foreign traits that give a value of the type that they are called on."""
 
 ELEMENT_CLOSURES = frozenset(
-    """map for_each filter any all find and_then flat_map filter_map position take_while skip_while inspect is_some_and
-    is_none_or retain max_by_key min_by_key sort_by_key map_while partition map_or sort_by max_by min_by group_by
-    try_for_each find_map is_ok_and rposition sort_unstable_by sort_unstable_by_key dedup_by_key and_modify then
-    binary_search_by_key map_ok for_each_concurrent update retain_mut count_by sorted_by sorted_by_key
-    par_iter_map with_borrow with_borrow_mut""".split()  # noqa: SIM905
+    """map for_each filter any all find and_then flat_map filter_map position take_while skip_while inspect
+    is_some_and is_none_or retain max_by_key min_by_key sort_by_key map_while partition map_or sort_by
+    max_by min_by group_by try_for_each find_map is_ok_and rposition sort_unstable_by sort_unstable_by_key
+    dedup_by_key and_modify then binary_search_by_key map_ok for_each_concurrent update retain_mut count_by
+    sorted_by sorted_by_key par_iter_map with_borrow with_borrow_mut""".split()  # noqa: SIM905
 )
 """Methods whose closure is handed what the receiver holds or yields."""
 
 ERROR_CLOSURES = frozenset({"map_err", "unwrap_or_else", "or_else", "inspect_err", "is_err_and"})
 
-COMMON_METHODS = (INNER | KEPT | VALUES | PLAIN | OPEN | SELF_MADE | ELEMENT_CLOSURES | ERROR_CLOSURES) | frozenset(
-    """abort abs add add_assign all_mut append arg args as_any as_os_str as_path build bytes_mut canonicalize children
-    close code compare_exchange concat create create_dir current_dir dec decode div drop elapsed encode end env
-    err errno exists exit exit_code expect_err extension fetch_add fetch_sub file_name file_stem file_type fill
-    find_iter finish flush format from_utf8 full get_unchecked header headers id inc index index_mut insert
-    insert_str is_absolute is_alive is_char_boundary is_dir is_file is_finished is_match is_relative is_symlink
-    iter_all key keyed keys kill kind line load log make_ascii_lowercase message metadata mode modified mul name
-    neg not now open output parent path peek_mut permissions poll poll_next pow print println process push_front
-    put range read_dir read_exact read_line read_link read_to_end read_to_string register remainder repeat reset
-    resize resolve rotate_left rsplit run send serialize set_len shutdown signal size size_hint sleep source
-    spawn split split_at split_once splitn start status stderr stdin stdout stop store strip_prefix strip_suffix
-    sub symlink symlink_metadata sync_all test text tick timeout to_path_buf to_str to_vec trim_end trim_matches
-    trim_start try_send try_wait type_id unwrap_err update url value version visit wait wake with_capacity
-    with_extension with_file_name wrapping_add wrapping_sub write_all write_char write_fmt write_str write_to
-    xor yield_now""".split()  # noqa: SIM905
+COMMON_METHODS = (
+    INNER | KEPT | MAPPING | LENDING_CLOSURES | VALUES | PLAIN | OPEN | SELF_MADE | ELEMENT_CLOSURES | ERROR_CLOSURES
+) | frozenset(
+    """abort abs add add_assign all_mut append arg args as_any as_os_str as_path build bytes_mut canonicalize
+    children close code compare_exchange concat create create_dir current_dir dec decode div drop elapsed
+    encode end env err errno exists exit exit_code expect_err extension fetch_add fetch_sub file_name
+    file_stem file_type fill find_iter finish flush format from_utf8 full get_unchecked header headers id
+    inc index index_mut insert insert_str is_absolute is_alive is_char_boundary is_dir is_file is_finished
+    is_match is_relative is_symlink iter_all key keyed keys kill kind line load log make_ascii_lowercase
+    message metadata mode modified mul name neg not now open output parent path peek_mut permissions poll
+    poll_close poll_complete poll_flush poll_next poll_read poll_ready poll_shutdown poll_write pow print
+    println process push_front put range read_dir read_exact read_line read_link read_to_end read_to_string
+    register remainder repeat reset resize resolve rotate_left rsplit run send serialize set_len shutdown
+    signal size size_hint sleep source spawn split split_at split_once splitn start status stderr stdin
+    stdout stop store strip_prefix strip_suffix sub symlink symlink_metadata sync_all test text tick timeout
+    to_path_buf to_str to_vec trim_end trim_matches trim_start try_send try_wait type_id unwrap_err update
+    url value version visit wait wake with_capacity with_extension with_file_name wrapping_add wrapping_sub
+    write_all write_char write_fmt write_str write_to xor yield_now""".split()  # noqa: SIM905
 )
 """A receiver of unknown type is more likely to be of another crate when its method has one of these names."""

@@ -34,6 +34,8 @@ PAYLOAD = "payload"
 """What the constructor `at` was given: a pattern names its parts."""
 
 UNKNOWN = Type("unknown")
+DOUBT = Type("doubt")
+"""Unknown, and likely to be foreign: what foreign code gave back."""
 OPAQUE = Type(FOREIGN, name="?")
 
 
@@ -105,6 +107,7 @@ class _Reader:
 
     def read_path(self) -> Text:
         segments: list[tuple[str, tuple[Text, ...]]] = []
+        self.take("::")
         while self.at < len(self.tokens):
             if self.take("<"):
                 segments.append(("", self.read_list(">")))

@@ -1,5 +1,6 @@
 """Reads what code does: locals it binds, values it calls, names it mentions."""
 
+import re
 from dataclasses import dataclass, field
 
 from tree_sitter import Node
@@ -11,6 +12,8 @@ from services.vector_ops.languages.rust.patterns import list_bindings
 from services.vector_ops.languages.rust.scopes import Scope
 from services.vector_ops.languages.rust.values import Describer, render_path
 
+_BLANK = re.compile(r"\b_\b")
+_FOLDING = frozenset({"fold", "try_fold", "scan"})
 _NEVER_OURS = frozenset({"Some", "Ok", "Err", "None", "drop"})
 _STANDARD_TYPES = frozenset(
     {"Vec", "String", "Option", "Box", "Self", "HashMap", "HashSet", "BTreeMap", "Arc", "Rc", "PathBuf", "Sized", "_"}
@@ -23,7 +26,7 @@ class UseReader:
 
     describer: Describer
     items: ItemReader
-    _closure_values: dict[int, str] = field(default_factory=dict)
+    _closure_values: dict[int, tuple[str, ...]] = field(default_factory=dict)
     _path_end: int = -1
     _type_end: int = -1
 
@@ -44,13 +47,15 @@ class UseReader:
     def open_match(self, node: Node) -> None:
         """Open a match, remembering what it looks at."""
         value = self.describer.describe(self.describer.child(node, "value"))
-        self.describer.scopes.open_block(self._end(node), value)
+        self.describer.scopes.open_block(self._end(node), value).match_start = self._start(node)
 
     def open_arm(self, node: Node) -> None:
         """Open an arm, binding what its pattern binds."""
-        scrutinee = self.describer.scopes.find_scrutinee()
+        scrutinee, start = self.describer.scopes.find_scrutinee()
         scope = self.describer.scopes.open_block(self._end(node))
         self._bind(node, scope, scrutinee)
+        if self.describer.results.get(start, UNKNOWN) == UNKNOWN:
+            self.describer.results[start] = self.describer.describe(self.describer.child(node, "value"))
 
     def open_loop(self, node: Node) -> None:
         """Open a `for`, binding what it iterates over."""
@@ -65,12 +70,12 @@ class UseReader:
 
     def open_closure(self, node: Node) -> None:
         """Open a closure; a parameter without a type holds what the receiver of the call holds."""
-        hint = self._closure_values.pop(self._start(node), UNKNOWN)
+        hints = self._closure_values.pop(self._start(node), (UNKNOWN,))
         scope = self.describer.scopes.open_block(self._end(node))
         parameters = self.describer.child(node, "parameters")
-        for one in parameters.named_children if parameters is not None else ():
+        for at, one in enumerate(parameters.named_children if parameters is not None else ()):
             if one.type != "parameter":
-                scope.locals.update(list_bindings(self.describer, one, hint))
+                scope.locals.update(list_bindings(self.describer, one, hints[min(at, len(hints) - 1)]))
                 continue
             pattern, annotated = self.describer.child(one, "pattern"), self.describer.child(one, "type")
             if pattern is not None and annotated is not None:
@@ -84,10 +89,11 @@ class UseReader:
             return
         annotated = self.describer.child(node, "type")
         text = render_type(self.describer.source.read(annotated), self.describer.scopes.top.names) if annotated else ""
-        if text and text != UNKNOWN and "<_" not in text:
+        if text and text != UNKNOWN and not _BLANK.search(text):
             value = f":{text}"
         else:
             value = self.describer.describe(self.describer.child(node, "value"))
+            value = add_step(value, f"&{text}") if text and value != UNKNOWN else value
         self.describer.scopes.top.locals.update(list_bindings(self.describer, pattern, value))
 
     def read_closure_arguments(self, node: Node) -> None:
@@ -99,10 +105,13 @@ class UseReader:
             return
         value = self.describer.describe(self.describer.child(function, "value"))
         name = self.describer.child(function, "field")
-        step = f"|{self.describer.source.read(name)}" if name is not None else "|"
+        method = self.describer.source.read(name) if name is not None else ""
+        hints: tuple[str, ...] = (add_step(value, f"|{method}"),)
+        if method in _FOLDING:
+            hints = (self.describer.describe(node.named_child(0)), *hints)
         for one in node.named_children:
             if one.type == "closure_expression":
-                self._closure_values[self._start(one)] = add_step(value, step)
+                self._closure_values[self._start(one)] = hints
 
     def read_call(self, node: Node) -> None:
         """Read a call: of a name, of a path, or of a method."""

@@ -1,14 +1,15 @@
 """Describes the value of an expression in the notation, by looking down its chain of receivers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tree_sitter import Node
 
 from services.vector_ops.languages.rust.grammar import Grammar, Source
-from services.vector_ops.languages.rust.notation import UNKNOWN, add_step, render_type
+from services.vector_ops.languages.rust.notation import UNKNOWN, add_step, join_tuple, nest, render_type
 from services.vector_ops.languages.rust.scopes import ScopeStack
 
 _MAX_STEPS = 40
+_MAX_NESTED = 3
 _LITERALS = {
     "string_literal": ":str",
     "raw_string_literal": ":str",
@@ -21,7 +22,11 @@ _LITERALS = {
     "array_expression": ":[_]",
     "closure_expression": ":Fn",
 }
-_POSTFIX = {"try_expression": "?", "index_expression": "[]"}
+_POSTFIX = {"try_expression": "?", "index_expression": "[]", "await_expression": "await"}
+_RESULTS = frozenset(
+    """map and_then flat_map filter_map map_while find_map then map_or map_or_else unwrap_or_else or_insert_with
+    get_or_insert_with get_or_init""".split()  # noqa: SIM905
+)
 _BOOLEAN = frozenset({"==", "!=", "<", ">", "<=", ">=", "&&", "||"})
 _MACROS = {"format": ":String", "vec": ":Vec<_>", "concat": ":str", "stringify": ":str", "env": ":str",
            "include_str": ":str", "write": ":Result<_,_>", "writeln": ":Result<_,_>", "matches": ":bool",
@@ -30,7 +35,7 @@ _WRAPPERS = {"Some": "Option", "Ok": "Result", "Err": "Failed"} | {
     f"{name}::new": name for name in ("Box", "Rc", "Arc", "Mutex", "RwLock", "RefCell", "Cell", "Pin")
 }
 _PASSED = frozenset(
-    {"parenthesized_expression", "reference_expression", "unary_expression", "await_expression", "unsafe_block",
+    {"parenthesized_expression", "reference_expression", "unary_expression", "unsafe_block",
      "block", "async_block", "expression_statement", "const_block"}
 )  # fmt: skip
 
@@ -42,6 +47,9 @@ class Describer:
     grammar: Grammar
     source: Source
     scopes: ScopeStack
+    results: dict[int, str] = field(default_factory=dict)
+    """What the arms of a match give back, by the byte where it begins."""
+    _nested: int = 0
 
     def child(self, node: Node, field: str) -> Node | None:
         """Return the child of a node in a field."""
@@ -66,6 +74,8 @@ class Describer:
         if kind == "field_expression":
             steps.append(f".{self._read_field(node, 'field')}")
             return "", self.child(node, "value")
+        if kind == "index_expression" and node.named_child_count > 1 and node.named_child(1).type == "range_expression":
+            return "", node.named_child(0)
         if kind in _POSTFIX:
             steps.append(_POSTFIX[kind])
             return "", node.named_child(0) if node.named_child_count else None
@@ -93,12 +103,33 @@ class Describer:
             return UNKNOWN, None
         kind = function.type
         if kind == "field_expression":
-            steps.append(f".{self._read_field(function, 'field')}(){f'<{turbofish}>' if turbofish else ''}")
+            name = self._read_field(function, "field")
+            result = f"<{turbofish}>" if turbofish else self._describe_result(node, name)
+            steps.append(f".{name}(){result}")
             return "", self.child(function, "value")
         if kind in {"identifier", "scoped_identifier"}:
             return self._describe_called(node, function, kind, turbofish, steps)
         steps.append("()")
         return "", function
+
+    def _describe_result(self, node: Node, name: str) -> str:
+        """Return what the closure gives back that is handed to this method, as a suffix of its step."""
+        arguments = self.child(node, "arguments") if name in _RESULTS and self._may_nest() else None
+        given = _last_named(arguments) if arguments is not None else None
+        if given is None:
+            return ""
+        if given.type == "scoped_identifier":
+            return f"=@{render_path(self.source.read(given), self.scopes.top.names)};()"
+        if given.type != "closure_expression":
+            return ""
+        scope, parameters = self.scopes.open_block(1 << 60), self.child(given, "parameters")
+        names = [one for one in parameters.named_children if one.type == "identifier"] if parameters is not None else []
+        scope.locals.update({self.source.read(one): "$" if len(names) == 1 else UNKNOWN for one in names})
+        self._nested += 1
+        nested = nest(self.describe(self.child(given, "body")))
+        self._nested -= 1
+        self.scopes.close_last()
+        return f"={nested}" if nested else ""
 
     def _describe_called(
         self, node: Node, function: Node, kind: str, turbofish: str, steps: list[str]
@@ -133,27 +164,29 @@ class Describer:
         return self._describe_rest(node, kind)
 
     def _describe_rest(self, node: Node, kind: str) -> tuple[str, Node | None]:
-        names = self.scopes.top.names
         if kind == "type_cast_expression":
-            return f":{render_type(self._read_field(node, 'type'), names)}", None
+            return f":{render_type(self._read_field(node, 'type'), self.scopes.top.names)}", None
         if kind == "macro_invocation":
             return _MACROS.get(self._read_field(node, "macro").rpartition("::")[2], UNKNOWN), None
         if kind == "if_expression":
             return "", self.child(node, "consequence")
         if kind == "match_expression":
-            return "", self._first_arm(node)
-        if kind == "binary_expression":
-            operator = node.child(1).type if node.child_count > 1 else ""
-            return (":bool" if operator in _BOOLEAN else UNKNOWN), None
-        return UNKNOWN, None
+            return self.results.get(self.source.base_byte + node.start_byte, UNKNOWN), None
+        if kind == "tuple_expression":
+            return join_tuple([self._describe_part(one) for one in node.named_children[:6]]) or UNKNOWN, None
+        is_comparison = kind == "binary_expression" and node.child_count > 1 and node.child(1).type in _BOOLEAN
+        return (":bool" if is_comparison else UNKNOWN), None
 
-    def _first_arm(self, node: Node) -> Node | None:
-        body = self.child(node, "body")
-        for arm in body.named_children if body is not None else ():
-            value = self.child(arm, "value") if arm.type == "match_arm" else None
-            if value is not None:
-                return value
-        return None
+    def _describe_part(self, node: Node) -> str:
+        if not self._may_nest():
+            return UNKNOWN
+        self._nested += 1
+        found = self.describe(node)
+        self._nested -= 1
+        return found
+
+    def _may_nest(self) -> bool:
+        return self._nested < _MAX_NESTED and not self.scopes.is_full
 
 
 def render_path(text: str, names: dict[str, str]) -> str:

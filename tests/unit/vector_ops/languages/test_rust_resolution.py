@@ -260,7 +260,7 @@ def test_unknown_receiver_is_guessed_by_a_rare_name_alone():
     source = (
         "struct A;\n"
         "impl A { fn very_own(&self) {} fn push(&self) {} }\n"
-        "fn f() { let x = what(); x.very_own(); x.push() }"
+        "fn f() { let x = loop {}; x.very_own(); x.push() }"
     )
     assert calls(source) == ["A.very_own unique_name", "A.push ambiguous"]
 
@@ -278,9 +278,11 @@ def test_inheritance_and_imports_are_edges():
         "use self::a::x;\nmod a { pub use super::x; }\nfn f() { x() }",
         "trait T: T {}\nfn f(t: &dyn T) { t.missing_one() }",
         "type A = B;\ntype B = A;\nfn f(a: A) { a.missing_one() }",
-        ("struct W;\n"
-        "impl std::ops::Deref for W { type Target = W; fn deref(&self) -> &W { self } }\n"
-        "fn f(w: W) { w.missing_one() }"),
+        (
+            "struct W;\n"
+            "impl std::ops::Deref for W { type Target = W; fn deref(&self) -> &W { self } }\n"
+            "fn f(w: W) { w.missing_one() }"
+        ),
         "mod gone;\nfn f() { gone::x() }",
         "use crate::*;\nfn f() { nothing() }",
     ],
