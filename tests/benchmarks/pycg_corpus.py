@@ -1,8 +1,9 @@
 """Score the Python call graph on the PyCG micro-benchmark (Salis et al., ICSE 2021): pycg_corpus.py SNIPPETS [--show]
 
-SNIPPETS is the folder `micro-benchmark/snippets` of that benchmark. A case is a folder with a callgraph.json: caller ->
-callees by dotted names. A call of a class is mapped to the `__init__` that runs (none when no class has one); names from
-outside keep their own; builtins are left out on both sides. Prints edges, precision, recall and F1; `--show` the misses.
+SNIPPETS is the folder `micro-benchmark/snippets` of that benchmark. A case is a folder with a callgraph.json: caller
+-> callees by dotted names. A call of a class is mapped to the `__init__` that runs (none when no class has one); names
+from outside keep their own; builtins are left out on both sides. Prints edges, precision, recall and F1; `--show` the
+misses.
 """
 
 import json
@@ -85,7 +86,7 @@ def read_expected(folder: Path) -> set[Pair]:
     return {pair for pair in pairs if not any(name.startswith("<") for name in pair)}
 
 
-def main(folder: Path, is_shown: bool) -> None:
+def main(folder: Path, *, is_shown: bool) -> None:
     """Run the command line."""
     right = wrong = missed = cases = 0
     for graph in sorted(folder.rglob("callgraph.json")):
@@ -101,6 +102,6 @@ def main(folder: Path, is_shown: bool) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:  # noqa: PLR2004 - the folder
+    if len(sys.argv) < 2:
         sys.exit(__doc__)
-    main(Path(sys.argv[1]), "--show" in sys.argv)
+    main(Path(sys.argv[1]), is_shown="--show" in sys.argv)

@@ -11,13 +11,21 @@ PLAIN = "!"
 _TOKEN = re.compile(r"[^\W\d][\w.]*|\"[^\"]*\"|'[^']*'|[\[\],|()]|\.\.\.|\S")
 _MAX_TOKENS = 200
 _MAX_DEPTH = 12
-_TRANSPARENT = frozenset({"Optional", "Annotated", "Final", "ClassVar", "Required", "NotRequired", "ReadOnly", "Awaitable", "InitVar"})  # fmt: skip
-_CONTAINERS = frozenset({
-    "list", "List", "Iterable", "Iterator", "Sequence", "MutableSequence", "set", "Set", "frozenset", "FrozenSet", "tuple", "Tuple",
-    "Generator", "AsyncIterator", "AsyncIterable", "AsyncGenerator", "Collection", "deque", "Deque", "ContextManager",
-    "AbstractContextManager", "AsyncContextManager", "AbstractAsyncContextManager", "Reversible", "AbstractSet",
-})  # fmt: skip
-_MAPPINGS = frozenset({"dict", "Dict", "Mapping", "MutableMapping", "defaultdict", "DefaultDict", "OrderedDict", "WeakValueDictionary", "ChainMap"})  # fmt: skip
+_TRANSPARENT = frozenset(
+    ("Optional", "Annotated", "Final", "ClassVar", "Required", "NotRequired", "ReadOnly", "Awaitable", "InitVar")
+)
+_CONTAINERS = frozenset(
+    """
+    list List Iterable Iterator Sequence MutableSequence set Set frozenset FrozenSet tuple Tuple Generator AsyncIterator
+    AsyncIterable AsyncGenerator Collection deque Deque ContextManager AbstractContextManager AsyncContextManager
+    AbstractAsyncContextManager Reversible AbstractSet
+    """.split()  # noqa: SIM905 - words in lines read better
+)
+_MAPPINGS = frozenset(
+    """
+    dict Dict Mapping MutableMapping defaultdict DefaultDict OrderedDict WeakValueDictionary ChainMap
+    """.split()  # noqa: SIM905 - words in lines read better
+)
 _OPAQUE = frozenset({"Literal", "Any", "None", "object", "NoReturn", "Never", "TypeGuard", "TypeIs", "LiteralString"})
 
 
@@ -44,21 +52,22 @@ class AnnotationReader:
         return tuple(dict.fromkeys(found))
 
     def _read_one(self, depth: int) -> Values:
-        token = self._peek()
-        if not token or token in "],)" or depth > _MAX_DEPTH:
+        word = self._peek()
+        if not word or word in "],)" or depth > _MAX_DEPTH:
             return ()
         self._at += 1
-        if token[0] in "\"'":
-            return AnnotationReader(token[1:-1], self._look_up).read() if depth < _MAX_DEPTH else ()
-        if token in "([":
+        if word[0] in "\"'":
+            return AnnotationReader(word[1:-1], self._look_up).read() if depth < _MAX_DEPTH else ()
+        if word in "([":
             inner = self._read_list(depth + 1)
             return inner[0] if len(inner) == 1 else ()
-        if not (token[0].isalpha() or token[0] == "_"):
-            return ()
+        return self._read_type(word, depth) if word[0].isalpha() or word[0] == "_" else ()
+
+    def _read_type(self, name: str, depth: int) -> Values:
         if self._peek() != "[":
-            return self._read_name(token)
+            return self._read_name(name)
         self._at += 1
-        return self._read_generic(token, depth + 1)
+        return self._read_generic(name, depth + 1)
 
     def _read_list(self, depth: int) -> list[Values]:
         found: list[Values] = []
@@ -87,21 +96,19 @@ class AnnotationReader:
             return self._read_name(name)
         if last == "Union":
             return tuple(dict.fromkeys(one for part in parts for one in part))
+        return self._read_wrapped(name, last, parts)
+
+    def _read_wrapped(self, name: str, last: str, parts: list[Values]) -> Values:
         if last in _TRANSPARENT:
             return parts[0]
         if last == "Coroutine":
             return parts[-1]
         if last in {"type", "Type"}:
             return tuple(one.removesuffix("()") for one in parts[0])
-        return self._read_nested(name, last, parts)
-
-    def _read_nested(self, name: str, last: str, parts: list[Values]) -> Values:
         if last in _CONTAINERS:
             return _mark(parts[0], "#")
-        if last in _MAPPINGS:
-            return _mark(parts[-1], "#")
-        if last == "Callable":
-            return _mark(parts[-1], "~")
+        if last in _MAPPINGS or last == "Callable":
+            return _mark(parts[-1], "~" if last == "Callable" else "#")
         return self._read_name(name)
 
 

@@ -15,7 +15,7 @@ _SKIP_VALUES = 4
 
 
 def bind_target(
-    walk: "Walk", left: Node, node: Node, scope: Scope, annotation: Node | None, right: Node | None
+    walk: "Walk", left: Node, node: Node, scope: Scope, *, annotation: Node | None = None, right: Node | None
 ) -> None:
     """Bind the left side of the statement `node` to the value on its right side, or to its annotation."""
     while right is not None and right.type == "assignment":

@@ -12,13 +12,13 @@ BUILTINS = frozenset(
     ResourceWarning RuntimeError RuntimeWarning StopAsyncIteration StopIteration SyntaxError SyntaxWarning SystemError
     SystemExit TabError TimeoutError True TypeError UnboundLocalError UnicodeDecodeError UnicodeEncodeError UnicodeError
     UnicodeTranslateError UnicodeWarning UserWarning ValueError Warning WindowsError ZeroDivisionError __build_class__
-    __debug__ __doc__ __file__ __import__ __loader__ __name__ __package__ __spec__ abs aiter all anext any ascii bin bool
-    breakpoint bytearray bytes callable chr classmethod compile complex copyright credits delattr dict dir divmod
+    __debug__ __doc__ __file__ __import__ __loader__ __name__ __package__ __spec__ abs aiter all anext any ascii bin
+    bool breakpoint bytearray bytes callable chr classmethod compile complex copyright credits delattr dict dir divmod
     enumerate eval exec exit filter float format frozenset getattr globals hasattr hash help hex id input int isinstance
     issubclass iter len license list locals map max memoryview min next object oct open ord pow print property quit
     range repr reversed round set setattr slice sorted staticmethod str sum super tuple type vars zip unicode basestring
     xrange raw_input reduce long unichr cmp execfile reload reveal_type
-    """.split()
+    """.split()  # noqa: SIM905 - words in lines read better
 )
 
 COMMON_METHODS = frozenset(
@@ -44,6 +44,6 @@ COMMON_METHODS = frozenset(
     syspath_prepend __init__ __call__ __enter__ __exit__ __iter__ __next__ __len__ __getitem__ __setitem__ __repr__
     __str__ __eq__ __hash__ __new__ __contains__ __getattr__ __setattr__ mean sum min max astype reshape flatten ravel
     transpose tolist item all any argmax argmin cumsum std var dot commit rollback execute executemany cursor
-    """.split()
+    """.split()  # noqa: SIM905 - words in lines read better
 )
 """Methods of builtin types and of much-used classes of the standard library: they tell little of their receiver."""

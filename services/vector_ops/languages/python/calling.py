@@ -7,7 +7,7 @@ from tree_sitter import Node
 from services.vector_ops.languages.facts import FILE
 from services.vector_ops.languages.python.annotations import PLAIN, Values
 from services.vector_ops.languages.python.scopes import Draft, Scope
-from services.vector_ops.languages.python.syntax import field
+from services.vector_ops.languages.python.syntax import child_at, field
 
 if TYPE_CHECKING:
     from services.vector_ops.languages.python.extraction import Extraction
@@ -23,11 +23,10 @@ UNKNOWN = "?"
 class Pending:
     """A call whose meaning depends on where it stands, or on arguments that other calls pass."""
 
-    __slots__ = ("has_flowed", "node", "scope", "start", "text", "values")
+    __slots__ = ("has_flowed", "node", "scope", "text", "values")
 
-    def __init__(self, node: Node, start: int, scope: Scope, text: str) -> None:
+    def __init__(self, node: Node, scope: Scope, text: str) -> None:
         self.node = node
-        self.start = start
         self.scope = scope
         self.text = text
         self.values: Values = ()
@@ -47,40 +46,51 @@ class Calls:
 
     def run(self) -> None:
         """Refer to what the calls reach."""
-        content, interesting, names = self._of.walk.content, self._of.interesting, self._names
+        content, interesting = self._of.walk.content, self._of.interesting
         for node, start, scope in self._of.walk.place(self._of.walk.captures.called):
             text = content[start : node.end_byte].decode("utf-8", "replace")
             head, dot, rest = text.partition(".")
             if dot and head in interesting and head not in scope.mentions:
                 self._refer_head(node, head, scope)
-            if not (text.replace(".", "_") if dot else text).isidentifier():
-                self._meet(node, start, scope, text)
-                continue
             values = scope.known.get(head)
+            if values is None or not (not dot or rest.replace(".", "_").isidentifier()):
+                values = self._look_up(text, head, scope, start)
             if values is None:
-                names.has_flowed = False
-                values = names.look_up(head, scope, start)
-                if names.has_flowed:
-                    self._meet(node, start, scope, text)
-                    continue
-            if not values:
+                self._meet(node, scope, text)
+            elif not values:
                 if dot:
                     self._refer_unknown(node, scope, text)
             elif len(values) > 1 or not self._refer_plain(node, scope, values[0], rest):
-                self._meet(node, start, scope, text)
-        for draft in self._of.walk.drafting.drafts:
-            for binding in draft.values[:1]:
-                names.read_binding(binding)
-        for spot in self._of.walk.loops:
-            self._evaluator.evaluate(spot.node, spot.scope)
+                self._meet(node, scope, text)
+        self._finish()
+
+    def _finish(self) -> None:
+        """Let arguments flow; refer to what the calls reach that waited for that."""
+        self._evaluate_early()
         self._run_rounds()
         self._claim_lambdas()
         for one in self._pending:
             self._refer_pending(one)
 
+    def _look_up(self, text: str, head: str, scope: Scope, start: int) -> Values | None:
+        """Return what the first of names parted by dots holds; None for other expressions and what may yet change."""
+        if not text.replace(".", "_").isidentifier():
+            return None
+        self._names.has_flowed = False
+        values = self._names.look_up(head, scope, start)
+        return None if self._names.has_flowed else values
+
+    def _evaluate_early(self) -> None:
+        """Evaluate what may ask for arguments of calls, before those are collected."""
+        for draft in self._of.walk.drafting.drafts:
+            for binding in draft.values[:1]:
+                self._names.read_binding(binding)
+        for spot in self._of.walk.loops:
+            self._evaluator.evaluate(spot.node, spot.scope)
+
     def _refer_unknown(self, node: Node, scope: Scope, text: str) -> None:
         *_others, owner, name = text.split(".")
-        self._of.refer_at(name, "call", scope, node, len(name), UNKNOWN + owner[:_HINT_LENGTH])
+        self._of.refer_at(name, scope, node, len(name), UNKNOWN + owner[:_HINT_LENGTH])
 
     def _refer_plain(self, node: Node, scope: Scope, value: str, rest: str) -> bool:
         """Refer to what is reached from one value by names alone; return whether it was that plain."""
@@ -101,17 +111,17 @@ class Calls:
                 self._sites[target] = [(node, scope)]
             else:
                 found.append((node, scope))
-        self._of.refer_at(name, "call", scope, node, length, target)
+        self._of.refer_at(name, scope, node, length, target)
         return True
 
     # first sight
 
-    def _meet(self, node: Node, start: int, scope: Scope, text: str) -> None:
+    def _meet(self, node: Node, scope: Scope, text: str) -> None:
         """Evaluate a call; refer to what it reaches at once if nothing that comes later may tell more."""
         names = self._names
         names.has_flowed = False
         values = self._evaluator.evaluate(node, scope)
-        pending = Pending(node, start, scope, text)
+        pending = Pending(node, scope, text)
         pending.values, pending.has_flowed = values, names.has_flowed
         self._note_sites(values, node, scope)
         is_open = names.has_flowed or scope.symbol < FILE or any(one[0] == "\\" for one in values)
@@ -186,14 +196,14 @@ class Calls:
         target = self.target_of(call.values)
         if kind == "identifier":
             target = target or self._constant_of(call.text, scope)
-            self._of.refer_at(call.text, "call", scope, node, 0, target)
+            self._of.refer_at(call.text, scope, node, 0, target)
         elif kind == "attribute":
             name = call.text[call.text.rfind(".") + 1 :].lstrip(" \t\r\n\\")
-            length = len(name.encode())
-            self._of.refer_at(name, "call", scope, node, length, target or ("" if call.values else _hint_of(node)))
+            length = len(name)
+            self._of.refer_at(name, scope, node, length, target or ("" if call.values else _hint_of(node)))
             self._refer_head(node, call.text.partition(".")[0], scope)
         else:
-            self._of.refer_at("", "call", scope, node, 0, target)
+            self._of.refer_at("", scope, node, 0, target)
         if call.values and call.values[0] in _CALLERS:
             self._refer_callbacks(call)
 
@@ -222,7 +232,7 @@ class Calls:
         if head not in self._of.interesting or head in scope.mentions:
             return
         while node.type == "attribute":
-            node = node.named_child(0) or node
+            node = child_at(node, 0) or node
         if node.type == "identifier":
             self._of.refer_mention(node, head, scope, "use")
 
@@ -235,7 +245,7 @@ class Calls:
                 found = [one for one in self._evaluator.evaluate(value, call.scope) if self._flows.find_draft(one)]
                 if found:
                     name = self._of.walk.read(value)
-                    self._of.refer_at(name, "call", call.scope, value, len(name), "|".join(found))
+                    self._of.refer_at(name, call.scope, value, len(name), "|".join(found))
 
 
 def _last_name(value: str) -> str:
@@ -243,11 +253,11 @@ def _last_name(value: str) -> str:
 
 
 def _hint_of(node: Node) -> str:
-    owner = node.named_child(0)
+    owner = child_at(node, 0)
     while owner is not None and owner.type in {"call", "subscript"}:
-        owner = owner.named_child(0)
+        owner = child_at(owner, 0)
     if owner is not None and owner.type == "attribute":
-        owner = owner.named_child(owner.named_child_count - 1)
+        owner = child_at(owner, owner.named_child_count - 1)
     if owner is None or owner.type != "identifier" or owner.text is None:
         return UNKNOWN
     return UNKNOWN + owner.text.decode("utf-8", "replace")[:_HINT_LENGTH]
@@ -264,5 +274,3 @@ def symbol_of(scope: Scope) -> int:
 def is_mention(value: str) -> bool:
     """Return whether a value names something, rather than being made by a call."""
     return value[0] not in "!'{\\$?@" and value[-1] not in ")]#&~:^"
-
-

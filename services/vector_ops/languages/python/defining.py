@@ -6,7 +6,7 @@ from tree_sitter import Node
 
 from services.vector_ops.languages.facts import FILE
 from services.vector_ops.languages.python.scopes import Binding, Bound, Draft, Scope
-from services.vector_ops.languages.python.syntax import field
+from services.vector_ops.languages.python.syntax import child_at, field
 
 MAX_SIGNATURE = 200
 MAX_DOC = 300
@@ -77,10 +77,10 @@ class Drafting:
         return draft
 
     def _read_doc(self, body: Node) -> str:
-        first = body.named_child(0)
+        first = child_at(body, 0)
         if first is None or first.type != "expression_statement":
             return ""
-        first = first.named_child(0)
+        first = child_at(first, 0)
         if first is None or first.type != "string":
             return ""
         piece = self.content[first.start_byte : min(first.end_byte, first.start_byte + 4 * MAX_DOC)]
@@ -155,17 +155,18 @@ class Drafting:
 
     def define_value(self, name: str, left: Node, node: Node, scope: Scope, binding: Binding) -> None:
         """Add a module constant or a class attribute, or one more value of it."""
-        self._define_value(name, left, node, scope, binding, "constant" if scope.kind == "module" else "attribute")
+        self._define_value(name, left, node, scope, binding)
 
     def define_attribute(self, name: str, left: Node, node: Node, holder: Scope, binding: Binding) -> None:
         """Add an attribute that a method sets on its receiver, or one more value of it."""
-        self._define_value(name, left, node, holder, binding, "attribute")
+        self._define_value(name, left, node, holder, binding)
 
-    def _define_value(self, name: str, left: Node, node: Node, scope: Scope, binding: Binding, kind: str) -> None:
+    def _define_value(self, name: str, left: Node, node: Node, scope: Scope, binding: Binding) -> None:
         qualname = scope.qualify(name)
         draft = self._values.get(qualname)
         if draft is None:
             line, column = self.position(left)
+            kind = "constant" if scope.kind == "module" else "attribute"
             signature = self.slice_line(node.start_byte, node.end_byte)
             draft = Draft(name, qualname, kind, line, column, line, node.end_point[0] + 1, scope.symbol, signature)
             draft.scope = scope
@@ -183,5 +184,5 @@ def _read_parameter(node: Node) -> tuple[Node | None, Node | None, Node | None]:
     annotation, default = field(node, "type"), field(node, "value")
     name = field(node, "name")
     if name is None:
-        name = node if node.type.endswith("splat_pattern") else node.named_child(0)
+        name = node if node.type.endswith("splat_pattern") else child_at(node, 0)
     return name, annotation, default

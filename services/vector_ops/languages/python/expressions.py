@@ -1,17 +1,19 @@
 """What an expression may hold."""
 
 from collections.abc import Callable
+
 from tree_sitter import Node
 
 from services.vector_ops.languages.python.annotations import PLAIN, Values
 from services.vector_ops.languages.python.flows import Flows
 from services.vector_ops.languages.python.literals import Literals
 from services.vector_ops.languages.python.scopes import Scope
-from services.vector_ops.languages.python.syntax import field, number_kinds
+from services.vector_ops.languages.python.syntax import child_at, field, number_kinds
 from services.vector_ops.languages.python.values import MAX_LENGTH, Names, step, unite
 
 _MAX_DEPTH = 16
 _PASSING = frozenset({"list", "tuple", "set", "frozenset", "sorted", "reversed", "iter", "deque"})
+_TELLING = _PASSING | {"next", "type", "getattr"}
 
 
 class Evaluator:
@@ -84,7 +86,7 @@ class Evaluator:
         text = self.names.walk.read(node)
         if text.replace(".", "_").isidentifier():
             return self.read_dotted(text, scope, node.start_byte)
-        owner, name = node.named_child(0), node.named_child(node.named_child_count - 1)
+        owner, name = child_at(node, 0), child_at(node, node.named_child_count - 1)
         if owner is None or name is None:
             return ()
         values = self.evaluate(owner, scope)
@@ -94,7 +96,7 @@ class Evaluator:
         return tuple(found for one in values if len(found := step(one, text)) <= MAX_LENGTH)
 
     def _read_inner(self, node: Node, scope: Scope) -> Values:
-        inner = node.named_child(0)
+        inner = child_at(node, 0)
         return self.evaluate(inner, scope) if inner is not None else ()
 
     def _read_conditional(self, node: Node, scope: Scope) -> Values:
@@ -107,7 +109,7 @@ class Evaluator:
         return unite([self.evaluate(child, scope) for child in node.named_children if child.type != "comment"])
 
     def _read_binary(self, node: Node, scope: Scope) -> Values:
-        left = node.named_child(0)
+        left = child_at(node, 0)
         values = self.evaluate(left, scope) if left is not None else ()
         return (PLAIN,) if values and all(one[0] in "!'" for one in values) else ()
 
@@ -125,7 +127,7 @@ class Evaluator:
         return (f"'{text[1:-1]}",) if text[0] in "\"'" else (f"'#{text}",)
 
     def _read_yield_from(self, node: Node, scope: Scope) -> Values:
-        inner = node.named_child(0)
+        inner = child_at(node, 0)
         return self.literals.iterate(self.evaluate(inner, scope)) if inner is not None else ()
 
     def _read_subscript(self, node: Node, scope: Scope) -> Values:
@@ -138,31 +140,30 @@ class Evaluator:
     # calls
 
     def _read_call(self, node: Node, scope: Scope) -> Values:
-        function = node.named_child(0)
+        function = child_at(node, 0)
         if function is None:
             return ()
         found = [self._call_value(one, node, scope) for one in self.evaluate(function, scope)]
         return unite(found)
 
     def _call_value(self, value: str, node: Node, scope: Scope) -> Values:
-        if value[0] == PLAIN:
-            return self._call_builtin(value[1:], node, scope)
-        if value[0] == "\\":
-            return self.flows.call_lambda(value, node, scope)
-        if value[0] in "'{":
-            return ()
+        first = value[0]
+        if first in "!'{":
+            return self._call_builtin(value[1:], node, scope) if first == PLAIN else ()
+        if first == "\\":
+            return self.flows.call_lambda(value)
         if value[-1] == "~":
             return (value[:-1],)
         if value in _CASTS:
             return self._cast(node, scope)
         given = self.flows.call_function(value, node, scope)
-        if given is not None:
-            return given
-        return (f"{value}()",) if len(value) <= MAX_LENGTH else ()
+        if given is None:
+            given = (f"{value}()",) if len(value) <= MAX_LENGTH else ()
+        return given
 
     def _cast(self, node: Node, scope: Scope) -> Values:
         arguments = field(node, "arguments")
-        first = arguments.named_child(0) if arguments is not None else None
+        first = child_at(arguments, 0) if arguments is not None else None
         return self.names.annotated(self.names.walk.read(first), scope) if first is not None else ()
 
     def _call_builtin(self, name: str, node: Node, scope: Scope) -> Values:
@@ -170,17 +171,16 @@ class Evaluator:
             return _find_super(scope)
         arguments = field(node, "arguments")
         parts = arguments.named_children if arguments is not None else []
-        if not name or not parts:
-            return (PLAIN,)
-        if name in _PASSING:
-            return self.evaluate(parts[0], scope) or ()
-        if name == "next":
-            return self.literals.iterate(self.evaluate(parts[0], scope))
-        if name == "type" and len(parts) == 1:
-            return tuple(one[:-2] for one in self.evaluate(parts[0], scope) if one.endswith("()"))
+        if name not in _TELLING or not parts:
+            return (PLAIN,) if name not in _GIVING else ()
         if name == "getattr":
             return self._get_attribute(parts, scope)
-        return (PLAIN,) if name not in _GIVING else ()
+        values = self.evaluate(parts[0], scope)
+        if name == "next":
+            return self.literals.iterate(values)
+        if name == "type":
+            return tuple(one[:-2] for one in values if one.endswith("()"))
+        return values
 
     def _get_attribute(self, parts: list[Node], scope: Scope) -> Values:
         names = self.evaluate(parts[1], scope) if len(parts) > 1 else ()
@@ -190,8 +190,12 @@ class Evaluator:
 
 
 _CASTS = frozenset({"typing:cast", "typing:.cast", "typing_extensions:cast", "t:cast"})
-_GIVING = frozenset({"map", "filter", "zip", "enumerate", "max", "min", "sum", "vars", "globals", "locals", "eval", "__import__", "property", "object", "getattr", "partial"})  # fmt: skip
-_PLAIN_KINDS = frozenset({"float", "concatenated_string", "true", "false", "comparison_operator", "not_operator", "unary_operator", "ellipsis"})  # fmt: skip
+_GIVING = frozenset(
+    "map filter zip enumerate max min sum vars globals locals eval __import__ property object getattr".split()  # noqa: SIM905 - words in lines read better
+)
+_PLAIN_KINDS = (
+    "float concatenated_string true false comparison_operator not_operator unary_operator ellipsis".split()  # noqa: SIM905 - words in lines read better
+)
 
 
 def walk_steps(value: str, dotted: str) -> str:

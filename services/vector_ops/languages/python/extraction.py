@@ -9,7 +9,6 @@ from services.vector_ops.languages.python.annotations import PLAIN, Values
 from services.vector_ops.languages.python.calling import UNKNOWN, Calls, is_mention, symbol_of
 from services.vector_ops.languages.python.expressions import Evaluator
 from services.vector_ops.languages.python.scopes import Bound, Draft, Scope, Spot
-from services.vector_ops.languages.python.syntax import field
 from services.vector_ops.languages.python.values import Names, unite
 from services.vector_ops.languages.python.walk import Walk
 
@@ -49,7 +48,7 @@ class Extraction:
         return FileFacts("python", symbols, tuple(self.references), tuple(self.walk.imports))
 
     def _list_interesting(self) -> frozenset[str]:
-        """Return the names that some scope binds to a definition or an import: any other mention is of a plain value."""
+        """Return the names that some scope binds to a definition or an import: others are of plain values."""
         found = set()
         for scope in (self.walk.module, *self.walk.scopes):
             for name, bindings in scope.names.items():
@@ -59,14 +58,15 @@ class Extraction:
 
     # references
 
-    def refer_at(self, name: str, kind: str, scope: Scope, node: Node, length: int, target: str) -> None:
-        """Add a reference by a name of so many bytes at the end of the node; no length: by the node itself."""
+    def refer_at(self, name: str, scope: Scope, node: Node, length: int, target: str, *, kind: str = "call") -> None:
+        """Add a reference by a name of so many characters at the end of the node; no length: by the node itself."""
         if not target:
             return
         if length:
             row, column = node.end_point
             column -= length
             if not self._is_ascii:
+                length, column = _widen(name, column)
                 column = self._count_characters(node.end_byte - length, column)
         else:
             row, column = node.start_point
@@ -105,8 +105,7 @@ class Extraction:
                 scope.mentions[text] = target
         if target:
             name = text[text.rfind(".") + 1 :].lstrip(" \t\r\n\\")
-            length = len(name) if self._is_ascii else len(name.encode())
-            self.refer_at(name, kind, scope, node, length, target)
+            self.refer_at(name, scope, node, len(name), target, kind=kind)
 
     def _find_mentioned(self, node: Node, text: str, scope: Scope) -> str:
         if "." not in text:
@@ -132,7 +131,7 @@ class Extraction:
             found = (f"{one}.{rest}" if rest else one for one in self.names.look_up(head, scope, 1 << 60))
             target = "|".join(one.replace(":.", ":") for one in found if is_mention(one))
             if target:
-                self.refer_at(dotted.rpartition(".")[2], "annotate", scope, node, 0, target)
+                self.refer_at(dotted.rpartition(".")[2], scope, node, 0, target, kind="annotate")
 
     def _refer_decorations(self) -> None:
         for spot, _at in self.walk.decorations:
@@ -141,7 +140,7 @@ class Extraction:
                 self._refer_before(spot, "", "decorate", target)
             else:
                 name = self.walk.read(spot.node).rpartition(".")[2]
-                self.refer_at(name, "decorate", spot.scope, spot.node, len(name.encode()), target)
+                self.refer_at(name, spot.scope, spot.node, len(name), target, kind="decorate")
 
     def _refer_before(self, spot: Spot, name: str, kind: str, target: str) -> None:
         """Add a reference for what the syntax calls: it stands before the node, where no name of the node does."""
@@ -155,7 +154,7 @@ class Extraction:
             target = "|".join(one for one in values if is_mention(one))
             if target:
                 name = self.walk.read(spot.node).rpartition(".")[2]
-                self.refer_at(name, "call", spot.scope, spot.node, len(name.encode()), target)
+                self.refer_at(name, spot.scope, spot.node, len(name), target)
         for spot in self.walk.loops:
             self._refer_iteration(spot)
 
@@ -190,7 +189,7 @@ class Extraction:
                 target = "|".join(one for one in values if is_mention(one))
                 if target and draft.inner is not None:
                     name = self.walk.read(node).rpartition(".")[2]
-                    self.refer_at(name, "inherit", draft.inner, node, len(name.encode()), target)
+                    self.refer_at(name, draft.inner, node, len(name), target, kind="inherit")
 
     def _finish(self, at: int, draft: Draft) -> Symbol:
         bases: tuple[str, ...] = ()
@@ -238,6 +237,12 @@ def _join_types(values: Values) -> str:
         return ""
     known = [PLAIN if one[0] in "!'{" else one for one in values if one[0] not in "\\$?"]
     return "|".join(dict.fromkeys(known[:_MAX_TYPES]))
+
+
+def _widen(name: str, column: int) -> tuple[int, int]:
+    """Return the length of a name in bytes, and the column moved by what it is more than in characters."""
+    length = len(name.encode())
+    return length, column - length + len(name)
 
 
 def _place_of(one: Reference) -> tuple[int, int]:

@@ -45,7 +45,7 @@ class Flows:
             return None
         if self._by_qualname is None:
             drafts = self._names.walk.drafting.drafts
-            self._by_qualname = {one.qualname: at for at, one in enumerate(drafts) if one.kind not in {"constant", "attribute"}}  # fmt: skip
+            self._by_qualname = {one.qualname: at for at, one in enumerate(drafts) if one.inner is not None}
         path = value[1:]
         at = self._by_qualname.get(path)
         if at is not None:
@@ -107,7 +107,7 @@ class Flows:
             if callee is None or callee[0] not in self._names.wanted:
                 continue
             known = self._sites.setdefault(callee[0], {})
-            for node, scope in found[: _MAX_SITES]:
+            for node, scope in found[:_MAX_SITES]:
                 start = node.end_byte
                 if start not in known:
                     known[start] = Site(node, scope, callee[1])
@@ -154,12 +154,13 @@ class Flows:
             is_named = values and all(one[0] == ":" and self.find_draft(one) for one in values)
             return values if is_named else None
         offset = (self._callee(value) or (None, 0))[1]
-        return unite([*[self._pass(one, node, scope, offset) for one in passed], tuple(special), tuple(one for one in values if one[0] not in "${\\")])  # fmt: skip
-
-    def _pass(self, mark: str, node: Node, scope: Scope, offset: int) -> Values:
-        index, _, name = mark[1:].partition(" ")
         arguments = field(node, "arguments")
-        argument = find_argument(self._names, arguments, int(index) - offset, name) if arguments is not None else None
+        groups = [self._pass(one, arguments, scope, offset) for one in passed] if arguments is not None else []
+        return unite([*groups, tuple(special), tuple(one for one in values if one[0] not in "${\\")])
+
+    def _pass(self, mark: str, arguments: Node, scope: Scope, offset: int) -> Values:
+        index, _, name = mark[1:].partition(" ")
+        argument = find_argument(self._names, arguments, int(index) - offset, name)
         return self._names.evaluate(argument, scope) if argument is not None else ()
 
     def _list_returns(self, at: int, draft: Draft) -> Values:
@@ -220,7 +221,7 @@ class Flows:
         """Return the scope of a lambda."""
         return self._lambda_list[int(value[1:])]
 
-    def call_lambda(self, value: str, _node: Node, _scope: Scope) -> Values:
+    def call_lambda(self, value: str) -> Values:
         """Return what calling a lambda gives."""
         scope = self._lambda_list[int(value[1:])]
         return unite([self._names.evaluate(one, scope) for one in scope.returns])

@@ -71,19 +71,16 @@ class Follower:
         return tuple(dict.fromkeys(found))[:_MAX_PLACES] if len(found) > 1 else tuple(found)
 
     def _take_one(self, place: Place, step: str) -> Places:
-        if step == "()":
-            return self.call(place)
-        if step == "[]":
-            return self._item(place)
-        if step == "#":
-            return (Place(Form.CONTAINER, "", inner=place, is_typed=True),)
-        if step == "~":
-            return (Place(Form.CALLABLE, "", inner=place, is_typed=True),)
+        if step[0] not in "()[]#~^&":
+            return self.member(place, step)
+        if step in {"#", "~"}:
+            form = Form.CONTAINER if step == "#" else Form.CALLABLE
+            return (Place(form, "", inner=place, is_typed=True),)
         if step == "^":
             return tuple(Place(Form.SUPER, one.path, one.at, one.symbol, one) for one in self._classes(place))
-        if step == "&":
-            return self._enter(place)
-        return self.member(place, step)
+        if step == "()":
+            return self.call(place)
+        return self._item(place) if step == "[]" else self._enter(place)
 
     def _classes(self, place: Place) -> Places:
         return (place,) if place.symbol is not None and place.symbol.kind == "class" else ()
@@ -92,6 +89,8 @@ class Follower:
 
     def member(self, place: Place, name: str) -> Places:
         """Return the member `name` of what stands at a place."""
+        if place.symbol is not None:
+            return self._member_of_symbol(place, name)
         form = place.form
         if form == Form.MODULE:
             return self.find_in_module(place.path, name)
@@ -99,16 +98,16 @@ class Follower:
             return self._find_in_namespace(place, name)
         if form == Form.OUTSIDE:
             return (Place(Form.OUTSIDE, f"{place.path}.{name}") if place.path else place,)
-        if form in {Form.CONTAINER, Form.CALLABLE}:
-            return self._container_member(place, name)
-        symbol = place.symbol
-        if symbol is None:
-            return ()
-        if symbol.kind == "class":
+        return self._container_member(place, name)
+
+    def _member_of_symbol(self, place: Place, name: str) -> Places:
+        if place.symbol is not None and place.symbol.kind == "class":
             return self.lineage.find_member(place, name)
-        if form == Form.SYMBOL and is_value(place):
+        if place.form != Form.SYMBOL:
+            return ()
+        if is_value(place):
             return tuple(one for value in self.list_held(place) for one in self.member(value, name))
-        own = self.own_member(place, name) if form == Form.SYMBOL else None
+        own = self.own_member(place, name)
         return (own,) if own is not None else ()
 
     def own_member(self, place: Place, name: str) -> Place | None:
@@ -224,7 +223,7 @@ class Follower:
         return (place.inner,) if place.form == Form.CONTAINER and place.inner is not None else (OUTSIDE,)
 
     def _enter(self, place: Place) -> Places:
-        """A context manager is taken to give itself when its `__enter__` does not say what it gives."""
+        """Return what `with` gives: the manager itself when its `__enter__` does not say."""
         if place.form == Form.CONTAINER and place.inner is not None:
             return (place.inner,)
         if place.form == Form.SYMBOL and is_value(place):

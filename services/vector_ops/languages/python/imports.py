@@ -55,20 +55,20 @@ class Imports:
 
     def _find_absolute(self, module: str, path: str) -> str | None:
         is_standard = module.split(".", 1)[0] in _STANDARD
-        found = [one for one in self._world.modules(module) if self._is_module(one, module, is_standard)]
+        found = [one for one in self._world.modules(module) if self._is_module(one, module, is_standard=is_standard)]
         if found:
             folders = path.split("/")
             return min(found, key=lambda one: (one.endswith(".pyi"), -_shared(one.split("/"), folders), len(one), one))
         return None if is_standard else self._find_beside(module, path)
 
     def _find_beside(self, module: str, path: str) -> str | None:
-        """A script finds the modules of its own folder, unless that is a package."""
+        """Find a module in the folder of a script: it is importable there, unless the folder is a package."""
         folder = path.rpartition("/")[0]
         if not folder or self._world.exists(f"{folder}/__init__.py"):
             return None
         return self._find_at(f"{folder}/{module.replace('.', '/')}")
 
-    def _is_module(self, path: str, module: str, is_standard: bool) -> bool:
+    def _is_module(self, path: str, module: str, *, is_standard: bool) -> bool:
         dotted = dotted_of(path)
         if dotted == module:
             return True

@@ -84,7 +84,7 @@ def _as_class(place: Place) -> Place:
 
 
 def _merge(orders: list[list[Place]]) -> list[Place]:
-    """Return the C3 merge (docs.python.org, "The Python 2.3 Method Resolution Order"); a conflict takes what is first."""
+    """Return the C3 merge ("The Python 2.3 Method Resolution Order", python.org); a conflict takes what is first."""
     merged: list[Place] = []
     pending = [order for order in orders if order]
     while pending and len(merged) < _MAX_BASES:

@@ -7,7 +7,7 @@ from tree_sitter import Node
 from services.vector_ops.languages.python.annotations import PLAIN, Values
 from services.vector_ops.languages.python.binding import STAR
 from services.vector_ops.languages.python.scopes import ItemSet, Scope
-from services.vector_ops.languages.python.syntax import field
+from services.vector_ops.languages.python.syntax import child_at, field
 from services.vector_ops.languages.python.values import MAX_LENGTH, Names, unite
 
 _MAX_ENTRIES = 100
@@ -62,7 +62,7 @@ class Literals:
 
     def read_comprehension(self, node: Node, scope: Scope) -> Values:
         """Return a container of what the comprehension makes."""
-        body = node.named_child(0)
+        body = child_at(node, 0)
         if body is not None and body.type == "pair":
             body = field(body, "value")
         if body is None:

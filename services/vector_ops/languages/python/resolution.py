@@ -46,17 +46,17 @@ class Resolution:
 
     def resolve_imports(self) -> list[Edge]:
         """Return an edge for each import of something of the repository."""
-        edges = []
+        edges: list[Edge] = []
         for entry in self._file.facts.imports:
             if entry.name == "*" or not entry.name:
                 found = self._find_module(entry.module)
             else:
                 found = self._follower.follow(self._file.path, target_of(entry))
-            for place in found[:1]:
-                if place.form in {Form.MODULE, Form.SYMBOL}:
-                    edges.append(
-                        Edge(entry.scope, place.path, place.at, EdgeKind.IMPORT, Tier.EXACT, entry.line, entry.column)
-                    )
+            edges.extend(
+                Edge(entry.scope, place.path, place.at, EdgeKind.IMPORT, Tier.EXACT, entry.line, entry.column)
+                for place in found[:1]
+                if place.form in {Form.MODULE, Form.SYMBOL}
+            )
         return edges
 
     def _find_module(self, module: str) -> Places:

@@ -67,7 +67,7 @@ class Scope:
     has_star_import: bool = False
     node: Node | None = None
     known: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    mentions: dict[bytes, str] = field(default_factory=dict)
+    mentions: dict[str, str] = field(default_factory=dict)
 
     def bind(self, name: str, binding: Binding) -> None:
         """Add one binding of `name`."""

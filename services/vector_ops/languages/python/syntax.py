@@ -78,9 +78,7 @@ class Grammar(NamedTuple):
 def load_python() -> Grammar:
     """Return the grammar of Python; raises GrammarMissingError."""
     language = load_grammar("tree_sitter_python")
-    return Grammar(
-        language, tree_sitter.Query(language, _QUERY)
-    )
+    return Grammar(language, tree_sitter.Query(language, _QUERY))
 
 
 def capture(content: bytes) -> Captures:
@@ -126,6 +124,11 @@ def number_kinds() -> dict[str, int]:
 def field(node: Node, name: str) -> Node | None:
     """Return the child in a field of the grammar."""
     return node.child_by_field_name(name)
+
+
+def child_at(node: Node, index: int) -> Node | None:
+    """Return a named child by its place, or None."""
+    return node.named_child(index) if index < node.named_child_count else None
 
 
 def read(node: Node) -> str:

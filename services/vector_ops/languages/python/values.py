@@ -1,4 +1,4 @@
-"""What a name or an expression may hold, told from one file alone.
+r"""What a name or an expression may hold, told from one file alone.
 
 A value is a string:
 
@@ -6,7 +6,7 @@ A value is a string:
   `[]` an item of it, `^` the class as seen from `super()`, `&` what `with` gives; `#` at the end marks a container of
   it, `~` a function that returns it;
 - `!` is plain: of no type of the repository; `!name` a builtin; `'text` a string or number that is known;
-- `{n` the n-th literal collection, `\\n` the n-th lambda: both are known to this file only.
+- `{n` the n-th literal collection, `\n` the n-th lambda: both are known to this file only.
 
 No values: nothing is known.
 """
@@ -92,7 +92,7 @@ class Names:
             return found
         bindings = owner.names[name]
         if len(bindings) > 1:
-            bindings = self._reach(bindings, _is_body(owner, scope), start)
+            bindings = self._reach(bindings, start, is_here=_is_body(owner, scope))
             if len(bindings) > 1:
                 return unite([self.read_binding(one) for one in bindings[:MAX_VALUES]])
             return self.read_binding(bindings[0])
@@ -109,8 +109,8 @@ class Names:
         self.is_positional = positional
         return values
 
-    def _reach(self, bindings: list[Binding], is_here: bool, start: int) -> list[Binding]:
-        """Return the bindings that may hold at `start`: one at the same or a lesser indentation ends the earlier ones."""
+    def _reach(self, bindings: list[Binding], start: int, *, is_here: bool) -> list[Binding]:
+        """Return the bindings that may hold at `start`: one indented no deeper than `start` ends the earlier ones."""
         self.is_positional = True
         if is_here:
             before = [one for one in bindings if one.start <= start]

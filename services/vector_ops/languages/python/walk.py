@@ -122,9 +122,7 @@ class Walk:
                 expression = child.named_children[0]
                 name = expression.child_by_field_name("function") if expression.type == "call" else expression
                 marks.append(self.read(name if name is not None else expression))
-                if expression.type in {"identifier", "attribute"}:
-                    self.decorations.append((Spot(expression, scope), -1))
-                elif expression.type == "call":
+                if expression.type in {"identifier", "attribute", "call"}:
                     self.decorations.append((Spot(expression, scope), -1))
         self.drafting.expect(node, tuple(marks), len(self.decorations) - len(marks))
 
@@ -205,13 +203,13 @@ class Walk:
             right = children[4] if len(children) > 4 else None  # noqa: PLR2004
         elif len(children) > 2:  # noqa: PLR2004
             right = children[2]
-        bind_target(self, left, node, scope, annotation, right)
+        bind_target(self, left, node, scope, annotation=annotation, right=right)
 
     def _on_alias(self, node: Node, scope: Scope) -> None:
         left, right = field(node, "left"), field(node, "right")
         name = left.named_children[0] if left is not None and left.named_child_count else None
         if name is not None and name.type == "identifier":
-            bind_target(self, name, node, scope, None, right)
+            bind_target(self, name, node, scope, right=right)
 
     def _on_outer_names(self, node: Node, scope: Scope) -> None:
         scope.outer_names.update(self.read(child) for child in node.named_children)
@@ -224,7 +222,8 @@ class Walk:
         while scope.kind == "comprehension" and scope.parent is not None:
             scope = scope.parent
         if node.named_child_count:
-            scope.yields.append(node if node.child_count > 1 and node.children[1].type == "from" else node.named_children[0])  # fmt: skip
+            is_from = node.child_count > 1 and node.children[1].type == "from"
+            scope.yields.append(node if is_from else node.named_children[0])
 
     # what other modules bring
 
