@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pygit2
 
@@ -117,14 +118,14 @@ def build_clean(folder: Path, source: PinnedSource, languages: set[str], tally: 
     return rows
 
 
-def open_store(path: Path, languages: set[str]) -> TruthStore:
+def open_store(path: Path, languages: set[str], **parts: Any) -> TruthStore:
     """Return a store that knows some languages only; all else is text."""
 
     def name_language(path: str) -> str:
         name = language_name(path)
         return name if name in languages else ""
 
-    return TruthStore(path, load_language, name_language)
+    return TruthStore(path, load_language, name_language, **parts)
 
 
 def read_overlay(store: TruthStore, source: PinnedSource, sha: str, tally: Tally) -> Rows | None:

@@ -65,22 +65,32 @@ class PlainLanguage:
     def _find(self, file, name, world):
         if found := world.symbols(file.unit, name):
             return found[-1:], Tier.EXACT
-        for path in world.paths_in(file.unit):
-            facts = world.facts(path) if path.endswith("settings.pl") else None
-            if facts is not None and name in facts.notes:
-                return (), Tier.EXACT
-        for _path, entry in world.bindings(file.unit, name):
-            for path in world.modules(entry.module):
-                if members := world.members(world.unit(path), name):
-                    return members[:2], Tier.TYPED
-        for entry in file.facts.imports:
-            for path in world.modules(entry.module):
-                if found := world.symbols(world.unit(path), name):
-                    return found, Tier.TYPED
+        if self._is_set(file, name, world):
+            return (), Tier.EXACT
+        if found := self._find_bound(file, name, world) or self._find_imported(file, name, world):
+            return found, Tier.TYPED
         found = world.named(name)
         if found is None:
             return (), Tier.AMBIGUOUS
         return found[:3], Tier.UNIQUE_NAME if len(found) == 1 else Tier.AMBIGUOUS
+
+    def _is_set(self, file, name, world):
+        settings = [world.facts(path) for path in world.paths_in(file.unit) if path.endswith("settings.pl")]
+        return any(name in facts.notes for facts in settings)
+
+    def _find_bound(self, file, name, world):
+        for _path, entry in world.bindings(file.unit, name):
+            for path in world.modules(entry.module):
+                if members := world.members(world.unit(path), name):
+                    return members[:2]
+        return ()
+
+    def _find_imported(self, file, name, world):
+        for entry in file.facts.imports:
+            for path in world.modules(entry.module):
+                if found := world.symbols(world.unit(path), name):
+                    return found
+        return ()
 
 
 PLAIN = PlainLanguage("plain", is_packaged=False)
