@@ -16,47 +16,56 @@ def open_literal(draft: Draft, node: Node) -> None:
 
 
 def enter_definition(draft: Draft, node: Node) -> None:
-    """Keep the names on the left of a `:=` from counting as uses."""
-    left = node.child_by_field_name("left")
-    if left is None or (node.type != "short_var_declaration" and not any(one.type == ":=" for one in node.children)):
-        draft.defined.append([])
+    """Keep the names on the left of a `:=` from counting as uses, and remember them until its end."""
+    left = node.child_by_field_id(draft.fields.left)
+    is_plain = node.type == "short_var_declaration"
+    if left is None or not (is_plain or any(one.type == ":=" for one in node.children)):
+        draft.defined.append((node, []))
         return
     names = [one for one in left.named_children if one.type != "comment"]
     draft.taken.update([one.start_byte for one in names])
-    draft.defined.append(names)
+    draft.defined.append((node, names))
 
 
-def leave_definition(draft: Draft, node: Node) -> None:
+def leave_definition(draft: Draft) -> None:
     """Bind the names of `a, b := x`, or of a received value."""
-    names = draft.defined.pop()
+    node, names = draft.defined.pop()
     if names:
-        notations = read_assigned(draft, node.child_by_field_name("right"), len(names))
+        notations = read_assigned(draft, node.child_by_field_id(draft.fields.right), len(names))
         for name, notation in zip(names, notations, strict=False):
             draft.bind(draft.text(name), notation)
 
 
-def leave_range(draft: Draft, node: Node) -> None:
+def leave_range(draft: Draft) -> None:
     """Bind key and element of a range."""
-    names = draft.defined.pop()
+    node, names = draft.defined.pop()
     if not names:
         return
-    base = read_value(draft, node.child_by_field_name("right"))
+    base = read_value(draft, node.child_by_field_id(draft.fields.right))
     draft.bind(draft.text(names[0]), key_of(base))
     if len(names) > 1:
         draft.bind(draft.text(names[1]), element_of(base))
 
 
-def leave_variables(draft: Draft, node: Node) -> None:
+def enter_variables(draft: Draft, node: Node) -> None:
+    """Remember the names of a local `var` or `const` until its end."""
+    names = [one for one in node.children_by_field_id(draft.fields.name) if one.type == "identifier"]
+    draft.taken.update([one.start_byte for one in names])
+    draft.defined.append((node, names))
+
+
+def leave_variables(draft: Draft) -> None:
     """Bind the names of a local `var` or `const`."""
-    names = [one for one in node.children_by_field_name("name") if one.type == "identifier"]
-    for name, notation in zip(names, read_bound(draft, node, len(names)), strict=False):
-        draft.bind(draft.text(name), notation)
+    node, names = draft.defined.pop()
+    if names:
+        for name, notation in zip(names, read_bound(draft, node, len(names)), strict=False):
+            draft.bind(draft.text(name), notation)
 
 
 def enter_switch(draft: Draft, node: Node) -> None:
     """Open the scope of a type switch and remember what it looks at."""
     draft.open_scope()
-    alias, value = node.child_by_field_name("alias"), node.child_by_field_name("value")
+    alias, value = node.child_by_field_id(draft.fields.alias), node.child_by_field_id(draft.fields.value)
     name = alias.named_children[0] if alias is not None and alias.named_children else None
     if name is not None:
         draft.taken.add(name.start_byte)
@@ -69,7 +78,7 @@ def enter_plain_switch(draft: Draft, node: Node) -> None:
     draft.switches.append(("", node))
 
 
-def leave_switch(draft: Draft, _node: Node) -> None:
+def leave_switch(draft: Draft) -> None:
     """Close the scope of a type switch."""
     draft.switches.pop()
     draft.close_scope()
@@ -81,7 +90,7 @@ def enter_case(draft: Draft, node: Node) -> None:
     name, value = draft.switches[-1] if draft.switches else ("", node)
     if not name:
         return
-    kinds = [one for one in node.children_by_field_name("type") if one.is_named]
+    kinds = [one for one in node.children_by_field_id(draft.fields.type) if one.is_named]
     if len(kinds) == 1 and draft.text(kinds[0]) != "nil":
         draft.bind(name, value_of(read_type(draft, kinds[0])))
     else:
@@ -93,6 +102,6 @@ def open_block(draft: Draft, _node: Node) -> None:
     draft.open_scope()
 
 
-def close_block(draft: Draft, _node: Node) -> None:
+def close_block(draft: Draft) -> None:
     """Close the scope of a block."""
     draft.close_scope()

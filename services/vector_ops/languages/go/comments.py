@@ -7,16 +7,16 @@ from tree_sitter import Node
 from services.vector_ops.languages.go.draft import Draft
 
 _DOC_LIMIT = 300
-_SPACE = re.compile(r"\s+")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 
 
-def note_comment(draft: Draft, node: Node) -> None:
-    """Keep a comment while others follow it without a gap."""
+def note_comment(draft: Draft, node: Node) -> bool:
+    """Keep a comment while others follow it without a gap; nothing is left inside."""
     before = draft.comments
     if before and before[-1].end_point[0] + 1 != node.start_point[0]:
         before.clear()
     before.append(node)
+    return True
 
 
 def take_doc(draft: Draft, node: Node) -> tuple[str, int]:
@@ -35,7 +35,7 @@ def _read_sentences(comments: list[str]) -> str:
         inner = comment[2:-2].splitlines() if comment.startswith("/*") else [comment[2:]]
         lines += [line.strip(" \t*") for line in inner if comment.startswith("/*") or not _is_directive(comment)]
     text = "\n".join(lines).strip()
-    paragraph = _SPACE.sub(" ", text.partition("\n\n")[0])
+    paragraph = " ".join(text.partition("\n\n")[0].split())
     if len(paragraph) <= _DOC_LIMIT:
         return paragraph
     kept = ""
@@ -54,4 +54,4 @@ def _is_directive(comment: str) -> bool:
 def sign(draft: Draft, node: Node, end_byte: int) -> str:
     """Return the source from the node to `end_byte` on one line, at most 200 characters."""
     text = draft.source[node.start_byte : min(end_byte, node.start_byte + 800)].decode("utf-8", "replace")
-    return _SPACE.sub(" ", text).strip()[:200]
+    return " ".join(text.split())[:200]

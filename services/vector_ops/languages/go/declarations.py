@@ -24,19 +24,20 @@ _VERSION = re.compile(r"^v\d+$")
 _PENDING_CAP = 200
 
 
-def declare_package(draft: Draft, node: Node) -> None:
-    """Take the name of the package clause."""
+def declare_package(draft: Draft, node: Node) -> bool:
+    """Take the name of the package clause; nothing is left inside."""
     if node.named_children and not draft.package:
         draft.package = draft.text(node.named_children[0])
+    return True
 
 
-def declare_import(draft: Draft, node: Node) -> None:
-    """Bind an import spec; a package of the standard library is known to be outside."""
-    place = node.child_by_field_name("path")
+def declare_import(draft: Draft, node: Node) -> bool:
+    """Bind an import spec; a package of the standard library is known to be outside; nothing is left inside."""
+    place = node.child_by_field_id(draft.fields.path)
     if place is None:
-        return
+        return False
     path = draft.text(place).strip('"`')
-    alias = node.child_by_field_name("name")
+    alias = node.child_by_field_id(draft.fields.name)
     local = draft.text(alias) if alias is not None else guess_package(path, draft.source)
     local = "*" if local == "." else local
     draft.imported.add(local)
@@ -45,6 +46,7 @@ def declare_import(draft: Draft, node: Node) -> None:
     line, column = draft.place(place)
     name = "*" if local == "*" else ""
     draft.imports.append(Import(local, path, name, FILE, line, column, is_export=False))
+    return True
 
 
 def guess_package(path: str, source: bytes) -> str:
@@ -63,7 +65,7 @@ def guess_package(path: str, source: bytes) -> str:
 
 def declare_function(draft: Draft, node: Node) -> None:
     """Add a function or method, open its scope, and bind what it is given."""
-    name = node.child_by_field_name("name")
+    name = node.child_by_field_id(draft.fields.name)
     receiver = _read_receiver(draft, node)
     label = draft.text(name) if name is not None else ""
     draft.taken.add(name.start_byte if name is not None else -1)
@@ -71,11 +73,11 @@ def declare_function(draft: Draft, node: Node) -> None:
         draft.open_scope()
         return
     qualname = f"{receiver}.{label}" if receiver else label
-    body = node.child_by_field_name("body")
+    body = node.child_by_field_id(draft.fields.body)
     doc, start = take_doc(draft, node)
     line, column = draft.place(name or node)
     draft.open_scope()
-    bind_type_parameters(draft, node.child_by_field_name("type_parameters"))
+    bind_type_parameters(draft, node.child_by_field_id(draft.fields.type_parameters))
     _bind_receiver(draft, node)
     made = Symbol(
         name=label,
@@ -97,30 +99,30 @@ def declare_function(draft: Draft, node: Node) -> None:
 def _is_test(draft: Draft, name: str, node: Node, is_method: bool) -> bool:  # noqa: FBT001 (a private predicate)
     if not _TESTED.match(name):
         return False
-    parameters = draft.text(node.child_by_field_name("parameters") or node)
+    parameters = draft.text(node.child_by_field_id(draft.fields.parameters) or node)
     if is_method:
         return name.startswith("Test") and parameters == "()" and any("/suite" in one.module for one in draft.imports)
     if name.startswith("Example"):
-        return parameters == "()" and node.child_by_field_name("result") is None
+        return parameters == "()" and node.child_by_field_id(draft.fields.result) is None
     return bool(_TESTING.search(parameters))
 
 
 def _read_receiver(draft: Draft, node: Node) -> str:
-    receiver = node.child_by_field_name("receiver")
+    receiver = node.child_by_field_id(draft.fields.receiver)
     declared = [one for one in (receiver.named_children if receiver is not None else ()) if one.type != "comment"]
-    place = base_name(declared[0].child_by_field_name("type")) if declared else None
+    place = base_name(declared[0].child_by_field_id(draft.fields.type)) if declared else None
     return draft.text(place) if place is not None else ""
 
 
 def _bind_receiver(draft: Draft, node: Node) -> None:
     """Bind the type parameters of the receiver, then its name."""
-    receiver = node.child_by_field_name("receiver")
+    receiver = node.child_by_field_id(draft.fields.receiver)
     if receiver is None or not receiver.named_children:
         return
-    kind = receiver.named_children[0].child_by_field_name("type")
+    kind = receiver.named_children[0].child_by_field_id(draft.fields.type)
     if kind is not None and kind.type in {"pointer_type", "parenthesized_type"} and kind.named_children:
         kind = kind.named_children[0]
-    arguments = kind.child_by_field_name("type_arguments") if kind is not None else None
+    arguments = kind.child_by_field_id(draft.fields.type_arguments) if kind is not None else None
     for at, one in enumerate(arguments.named_children if arguments is not None else ()):
         draft.bind(draft.text(one), f"P{at}:{EXTERNAL}")
     for name, notation in read_parameters(draft, receiver):
@@ -131,17 +133,17 @@ def bind_type_parameters(draft: Draft, node: Node | None) -> None:
     """Bind type parameters to their place and constraint."""
     at = 0
     for one in node.named_children if node is not None else ():
-        kind = one.child_by_field_name("type")
+        kind = one.child_by_field_id(draft.fields.type)
         constraint = read_type(draft, kind) if kind is not None else EXTERNAL
-        for name in one.children_by_field_name("name"):
+        for name in one.children_by_field_id(draft.fields.name):
             draft.bind(draft.text(name), f"P{at}:{constraint}")
             at += 1
 
 
 def bind_parameters(draft: Draft, node: Node) -> None:
     """Bind the parameters and the named results of a function."""
-    found = read_parameters(draft, node.child_by_field_name("parameters"))
-    result = node.child_by_field_name("result")
+    found = read_parameters(draft, node.child_by_field_id(draft.fields.parameters))
+    result = node.child_by_field_id(draft.fields.result)
     if result is not None and result.type == "parameter_list":
         found += read_parameters(draft, result)
     for name, kind in found:
@@ -151,7 +153,7 @@ def bind_parameters(draft: Draft, node: Node) -> None:
 
 def declare_type(draft: Draft, node: Node) -> None:
     """Add a type with its fields or methods, and open its scope."""
-    name, kind = node.child_by_field_name("name"), node.child_by_field_name("type")
+    name, kind = node.child_by_field_id(draft.fields.name), node.child_by_field_id(draft.fields.type)
     if name is None or kind is None:
         draft.open_scope()
         return
@@ -166,7 +168,7 @@ def declare_type(draft: Draft, node: Node) -> None:
     form = {"struct_type": "struct", "interface_type": "interface"}.get(kind.type, "type")
     draft.taken.add(name.start_byte)
     draft.open_scope()
-    bind_type_parameters(draft, node.child_by_field_name("type_parameters"))
+    bind_type_parameters(draft, node.child_by_field_id(draft.fields.type_parameters))
     underlying = "" if form != "type" else read_type(draft, kind)
     made = Symbol(
         name=label,
@@ -224,7 +226,11 @@ def _declare_fields(draft: Draft, qualname: str, node: Node, owner: int) -> list
 
 def _refer_to_base(draft: Draft, place: Node) -> None:
     parent = place.parent
-    package = parent.child_by_field_name("package") if parent is not None and parent.type == "qualified_type" else None
+    package = (
+        parent.child_by_field_id(draft.fields.package)
+        if parent is not None and parent.type == "qualified_type"
+        else None
+    )
     if package is None:
         draft.refer(place, "inherit")
     else:
@@ -244,7 +250,7 @@ def declare_pending(draft: Draft, owner: int) -> None:
 def _declare_interface(draft: Draft, qualname: str, node: Node, owner: int) -> list[str]:
     bases = []
     for one in node.named_children:
-        name = one.child_by_field_name("name")
+        name = one.child_by_field_id(draft.fields.name)
         if one.type == "comment":
             note_comment(draft, one)
         elif one.type == "method_elem" and name is not None:
@@ -277,7 +283,7 @@ def _declare_interface(draft: Draft, qualname: str, node: Node, owner: int) -> l
 
 def declare_variables(draft: Draft, node: Node) -> None:
     """Add the variables or constants of one spec of the file's top level, and open the scope of the first."""
-    names = node.children_by_field_name("name")
+    names = node.children_by_field_id(draft.fields.name)
     names = [one for one in names if one.type == "identifier"]
     draft.taken.update(one.start_byte for one in names)
     draft.naming = draft.text(names[0]) if len(names) == 1 and node.type == "var_spec" else ""
@@ -303,7 +309,7 @@ def declare_variables(draft: Draft, node: Node) -> None:
 
 def read_bound(draft: Draft, node: Node, count: int) -> list[str]:
     """Return the values that a spec gives its `count` names."""
-    kind, value = node.child_by_field_name("type"), node.child_by_field_name("value")
+    kind, value = node.child_by_field_id(draft.fields.type), node.child_by_field_id(draft.fields.value)
     if kind is not None:
         notation = value_of(read_type(draft, kind))
         draft.const_type = notation

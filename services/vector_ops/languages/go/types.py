@@ -42,17 +42,17 @@ def read_parameters(draft: Draft, node: Node | None, depth: int = 0) -> list[tup
     for one in node.named_children if node is not None else ():
         if one.type not in {"parameter_declaration", "variadic_parameter_declaration"}:
             continue
-        kind = read_type(draft, one.child_by_field_name("type"), depth)
+        kind = read_type(draft, one.child_by_field_id(draft.fields.type), depth)
         if one.type == "variadic_parameter_declaration":
             kind = clip_notation(f"a{kind}")
-        names = [draft.text(name) for name in one.children_by_field_name("name") if name.type in _NAMES]
+        names = [draft.text(name) for name in one.children_by_field_id(draft.fields.name) if name.type in _NAMES]
         found += [(name, kind) for name in names or [""]]
     return found
 
 
 def read_function_type(draft: Draft, node: Node) -> str:
     """Return the notation of a function by its results."""
-    return clip_notation("f" + pack_parts(read_results(draft, node.child_by_field_name("result"))))
+    return clip_notation("f" + pack_parts(read_results(draft, node.child_by_field_id(draft.fields.result))))
 
 
 def read_fields(draft: Draft, node: Node) -> list[tuple[Node, str, Node, bool]]:
@@ -60,10 +60,10 @@ def read_fields(draft: Draft, node: Node) -> list[tuple[Node, str, Node, bool]]:
     found: list[tuple[Node, str, Node, bool]] = []
     lists = [one for one in node.named_children if one.type == "field_declaration_list"]
     for one in lists[0].named_children if lists else ():
-        kind = one.child_by_field_name("type")
+        kind = one.child_by_field_id(draft.fields.type)
         if one.type != "field_declaration" or kind is None:
             continue
-        names = one.children_by_field_name("name")
+        names = one.children_by_field_id(draft.fields.name)
         found += [(name, draft.text(name), kind, False) for name in names]
         place = base_name(kind) if not names else None
         if place is not None:
@@ -91,7 +91,7 @@ def _read_name(draft: Draft, node: Node, _depth: int) -> str:
 
 
 def _read_qualified(draft: Draft, node: Node, _depth: int) -> str:
-    package, name = node.child_by_field_name("package"), node.child_by_field_name("name")
+    package, name = node.child_by_field_id(draft.fields.package), node.child_by_field_id(draft.fields.name)
     if package is None or name is None or draft.text(package) in draft.outside:
         return EXTERNAL
     return select_name(draft.text(name), f"n{draft.text(package)}")
@@ -103,8 +103,8 @@ def _read_first(draft: Draft, node: Node, depth: int) -> str:
 
 
 def _read_generic(draft: Draft, node: Node, depth: int) -> str:
-    base = read_type(draft, node.child_by_field_name("type"), depth)
-    arguments = node.child_by_field_name("type_arguments")
+    base = read_type(draft, node.child_by_field_id(draft.fields.type), depth)
+    arguments = node.child_by_field_id(draft.fields.type_arguments)
     parts = [read_type(draft, one, depth) for one in (arguments.named_children if arguments is not None else ())]
     if base == EXTERNAL:
         return _read_outside_generic(draft, node, parts)
@@ -134,8 +134,8 @@ def _read_map(draft: Draft, node: Node, depth: int) -> str:
 def _read_function(draft: Draft, node: Node, depth: int) -> str:
     if depth > _DEPTH // 2:
         return UNKNOWN
-    parameters = read_parameters(draft, node.child_by_field_name("parameters"), depth)
-    if len(parameters) == 1 and node.child_by_field_name("result") is None:
+    parameters = read_parameters(draft, node.child_by_field_id(draft.fields.parameters), depth)
+    if len(parameters) == 1 and node.child_by_field_id(draft.fields.result) is None:
         yielded = _read_yielded(draft, node, depth)
         if yielded:
             return "m" + pack_parts([*yielded, EXTERNAL, EXTERNAL][:2])
@@ -144,12 +144,12 @@ def _read_function(draft: Draft, node: Node, depth: int) -> str:
 
 def _read_yielded(draft: Draft, node: Node, depth: int) -> list[str]:
     """Return what a range over a function gives: what it hands to the function that it is given."""
-    parameters = node.child_by_field_name("parameters")
+    parameters = node.child_by_field_id(draft.fields.parameters)
     declared = [one for one in (parameters.named_children if parameters is not None else ()) if one.type != "comment"]
-    inner = declared[0].child_by_field_name("type") if declared else None
+    inner = declared[0].child_by_field_id(draft.fields.type) if declared else None
     if inner is None or inner.type != "function_type":
         return []
-    return [kind for _name, kind in read_parameters(draft, inner.child_by_field_name("parameters"), depth)]
+    return [kind for _name, kind in read_parameters(draft, inner.child_by_field_id(draft.fields.parameters), depth)]
 
 
 def _read_struct(draft: Draft, node: Node, depth: int) -> str:

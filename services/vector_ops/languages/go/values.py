@@ -37,7 +37,7 @@ def read_value(draft: Draft, node: Node | None, depth: int = 0) -> str:
 
 def read_call(draft: Draft, node: Node, at: int, depth: int = 0) -> str:
     """Return the result `at` of a call expression."""
-    function = node.child_by_field_name("function")
+    function = node.child_by_field_id(draft.fields.function)
     if function is None:
         return UNKNOWN
     if function.type == "identifier":
@@ -57,14 +57,14 @@ def _read_standard(draft: Draft, node: Node, function: Node, depth: int) -> str:
     name = draft.text(function)
     if name not in SAME_CALLS and name not in ELEMENT_CALLS:
         return EXTERNAL
-    arguments = node.child_by_field_name("arguments")
+    arguments = node.child_by_field_id(draft.fields.arguments)
     first = next(iter(arguments.named_children), None) if arguments is not None else None
     value = read_value(draft, first, depth)
     return value if name in SAME_CALLS else element_of(value)
 
 
 def _instantiate(draft: Draft, node: Node, base: str) -> str:
-    arguments = node.child_by_field_name("type_arguments")
+    arguments = node.child_by_field_id(draft.fields.type_arguments)
     if arguments is None or base in {EXTERNAL, UNKNOWN}:
         return base
     return clip_notation("g" + pack_parts([base, *(read_type(draft, one) for one in arguments.named_children)]))
@@ -76,7 +76,7 @@ def _read_builtin(draft: Draft, name: str, node: Node, depth: int) -> str:
         return EXTERNAL
     if name not in {"new", "make"} and name not in FIRST_CALLS:
         return ""
-    arguments = node.child_by_field_name("arguments")
+    arguments = node.child_by_field_id(draft.fields.arguments)
     first = arguments.named_children[0] if arguments is not None and arguments.named_children else None
     if name in FIRST_CALLS:
         return read_value(draft, first, depth)
@@ -92,10 +92,10 @@ def _read_name(draft: Draft, node: Node, _depth: int) -> str:
 
 
 def _read_selection(draft: Draft, node: Node, depth: int) -> str:
-    field = node.child_by_field_name("field")
+    field = node.child_by_field_id(draft.fields.field)
     if field is None:
         return UNKNOWN
-    return draft.select(draft.text(field), read_value(draft, node.child_by_field_name("operand"), depth))
+    return draft.select(draft.text(field), read_value(draft, node.child_by_field_id(draft.fields.operand), depth))
 
 
 def _read_call(draft: Draft, node: Node, depth: int) -> str:
@@ -103,11 +103,11 @@ def _read_call(draft: Draft, node: Node, depth: int) -> str:
 
 
 def _read_index(draft: Draft, node: Node, depth: int) -> str:
-    return element_of(read_value(draft, node.child_by_field_name("operand"), depth))
+    return element_of(read_value(draft, node.child_by_field_id(draft.fields.operand), depth))
 
 
 def _read_operand(draft: Draft, node: Node, depth: int) -> str:
-    return read_value(draft, node.child_by_field_name("operand"), depth)
+    return read_value(draft, node.child_by_field_id(draft.fields.operand), depth)
 
 
 def _read_inner(draft: Draft, node: Node, depth: int) -> str:
@@ -116,27 +116,27 @@ def _read_inner(draft: Draft, node: Node, depth: int) -> str:
 
 
 def _read_unary(draft: Draft, node: Node, depth: int) -> str:
-    operand = read_value(draft, node.child_by_field_name("operand"), depth)
+    operand = read_value(draft, node.child_by_field_id(draft.fields.operand), depth)
     return element_of(operand) if draft.source[node.start_byte : node.start_byte + 2] == b"<-" else operand
 
 
 def _read_typed(draft: Draft, node: Node, _depth: int) -> str:
-    return value_of(read_type(draft, node.child_by_field_name("type")))
+    return value_of(read_type(draft, node.child_by_field_id(draft.fields.type)))
 
 
 def _read_conversion(draft: Draft, node: Node, _depth: int) -> str:
     """Return what `F[T](x)` gives, which may be a call of a generic function as well as a conversion."""
-    kind = node.child_by_field_name("type")
+    kind = node.child_by_field_id(draft.fields.type)
     if kind is None or kind.type != "generic_type":
         return value_of(read_type(draft, kind))
-    base = kind.child_by_field_name("type")
+    base = kind.child_by_field_id(draft.fields.type)
     if base is not None and base.type == "type_identifier" and draft.text(base) in draft.names:
         return call_value(0, element_of(draft.names[draft.text(base)]))
     return call_value(0, read_type(draft, kind))
 
 
 def _read_instance(draft: Draft, node: Node, depth: int) -> str:
-    kind = node.child_by_field_name("type")
+    kind = node.child_by_field_id(draft.fields.type)
     arguments = [read_type(draft, one) for one in node.named_children[1:]]
     base = read_type(draft, kind, depth)
     return base if base in {EXTERNAL, UNKNOWN} else clip_notation("g" + pack_parts([base, *arguments]))
@@ -147,11 +147,11 @@ def _read_function(draft: Draft, node: Node, _depth: int) -> str:
 
 
 def _read_binary(draft: Draft, node: Node, depth: int) -> str:
-    operator = node.child_by_field_name("operator")
+    operator = node.child_by_field_id(draft.fields.operator)
     if operator is None or operator.type in {"==", "!=", "<", "<=", ">", ">=", "&&", "||"}:
         return EXTERNAL
-    left = read_value(draft, node.child_by_field_name("left"), depth)
-    return read_value(draft, node.child_by_field_name("right"), depth) if left == EXTERNAL else left
+    left = read_value(draft, node.child_by_field_id(draft.fields.left), depth)
+    return read_value(draft, node.child_by_field_id(draft.fields.right), depth) if left == EXTERNAL else left
 
 
 def _read_literal(_draft: Draft, _node: Node, _depth: int) -> str:

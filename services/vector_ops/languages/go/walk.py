@@ -1,61 +1,54 @@
 """One pass over the syntax tree, without recursion: handlers by kind of node, on the way in and on the way out."""
 
 from functools import cache
+from typing import NamedTuple
 
-from tree_sitter import Node, Parser, TreeCursor
+from tree_sitter import Node, Parser
 
 from services.vector_ops.languages.facts import FILE, FileFacts, Import
 from services.vector_ops.languages.go import bodies, comments, declarations, uses
 from services.vector_ops.languages.go.builds import read_constraint
-from services.vector_ops.languages.go.draft import Draft, Handler, Rule
+from services.vector_ops.languages.go.draft import Draft, Fields, Finisher, Handler
 from services.vector_ops.languages.go.gomod import CONSTRAINT
 from services.vector_ops.languages.grammars import load_grammar
 
 
 def extract_source(content: bytes) -> FileFacts:
     """Return the facts of a Go source."""
-    grammar = load_grammar("tree_sitter_go")
-    draft = Draft(content, content.isascii())
-    _walk(draft, Parser(grammar).parse(content).root_node, _load_rules())
+    rules = _load_rules()
+    draft = Draft(content, content.isascii(), rules.fields, rules.kinds)
+    _walk(draft, Parser(load_grammar("tree_sitter_go")).parse(content).root_node, rules)
     constraint = read_constraint(content)
     if constraint:
         draft.imports.append(Import(CONSTRAINT, constraint, "", FILE, 1, 1))
     return draft.finish()
 
 
-def _walk(draft: Draft, root: Node, rules: dict[int, Rule]) -> None:
-    cursor, parents, find = root.walk(), draft.parents, rules.get
+class _Rules(NamedTuple):
+    """What to do on the way into and out of nodes, by their kind; `kinds` names those that handlers ask after."""
+
+    enter: dict[int, Handler]
+    leave: dict[int, Finisher]
+    kinds: dict[int, str]
+    fields: Fields
+
+
+def _walk(draft: Draft, root: Node, rules: _Rules) -> None:
+    cursor, parents, find, find_last = root.walk(), draft.parents, rules.enter.get, rules.leave.get
     descend, advance, ascend = cursor.goto_first_child, cursor.goto_next_sibling, cursor.goto_parent
     while True:
-        rule = find(cursor.node.kind_id)  # type: ignore[union-attr]  # a cursor that was made stands on a node
-        if rule is not None:
-            _enter(draft, rule, cursor)
-        if (rule is None or rule.is_open) and descend():
-            parents.append(rule)
+        node: Node = cursor.node  # type: ignore[assignment]  # a cursor stands on a node
+        kind = node.kind_id
+        enter = find(kind)
+        if (enter is None or not enter(draft, node)) and descend():
+            parents.append(kind)
             continue
-        if rule is not None:
-            _leave(draft, rule)
         while not advance():
             if not ascend():
                 return
-            rule = parents.pop()
-            if rule is not None:
-                _leave(draft, rule)
-
-
-def _enter(draft: Draft, rule: Rule, cursor: TreeCursor) -> None:
-    node = cursor.node
-    if node is None:
-        return
-    if rule.enter is not None:
-        rule.enter(draft, node)
-    if rule.leave is not None:
-        draft.opened.append(node)
-
-
-def _leave(draft: Draft, rule: Rule) -> None:
-    if rule.leave is not None:
-        rule.leave(draft, draft.opened.pop())
+            leave = find_last(parents.pop())
+            if leave is not None:
+                leave(draft)
 
 
 def _enter_variables(draft: Draft, node: Node) -> None:
@@ -63,18 +56,24 @@ def _enter_variables(draft: Draft, node: Node) -> None:
         declarations.declare_variables(draft, node)
         if node.type == "var_spec":
             uses.refer_to_implemented(draft, node)
+        draft.defined.append((node, []))
     else:
-        uses.note_names(draft, node)
+        bodies.enter_variables(draft, node)
         draft.open_scope()
 
 
-def _leave_variables(draft: Draft, node: Node) -> None:
+def _leave_variables(draft: Draft) -> None:
     draft.close_scope()
-    if draft.frames:
-        bodies.leave_variables(draft, node)
+    bodies.leave_variables(draft)
+
+
+def _skip(_draft: Draft, _node: Node) -> bool:
+    return True
 
 
 _ENTER: dict[str, Handler] = {
+    "interpreted_string_literal": _skip,
+    "raw_string_literal": _skip,
     "package_clause": declarations.declare_package,
     "import_spec": declarations.declare_import,
     "comment": comments.note_comment,
@@ -100,11 +99,8 @@ _ENTER: dict[str, Handler] = {
     "type_identifier": uses.refer_to_type_name,
     "qualified_type": uses.refer_to_qualified,
     "keyed_element": uses.note_key,
-    "parameter_declaration": uses.note_names,
-    "variadic_parameter_declaration": uses.note_names,
-    "type_parameter_declaration": uses.note_names,
 }
-_LEAVE: dict[str, Handler] = {
+_LEAVE: dict[str, Finisher] = {
     "short_var_declaration": bodies.leave_definition,
     "receive_statement": bodies.leave_definition,
     "range_clause": bodies.leave_range,
@@ -122,25 +118,19 @@ _BLOCKS = (
     "communication_case",
 )
 _OPENED = ("function_declaration", "method_declaration", "type_spec", "type_alias", "func_literal", "type_case")
-_NAMED = uses.VALUE_PLACES | {"composite_literal"}
-_CLOSED = (
-    "comment",
-    "package_clause",
-    "import_spec",
-    "qualified_type",
-    "interpreted_string_literal",
-    "raw_string_literal",
-)
+_KINDS = uses.VALUE_PLACES | uses.NAMELESS | {"composite_literal"}
 
 
 @cache
-def _load_rules() -> dict[int, Rule]:
+def _load_rules() -> _Rules:
     grammar = load_grammar("tree_sitter_go")
     enter = _ENTER | dict.fromkeys(_BLOCKS, bodies.open_block)
     leave = _LEAVE | dict.fromkeys((*_BLOCKS, *_OPENED, "default_case"), bodies.close_block)
-    rules = {}
-    for kind in range(grammar.node_kind_count):
-        name = grammar.node_kind_for_id(kind) or ""
-        if grammar.node_kind_is_named(kind) and (name in enter or name in leave or name in _NAMED or name in _CLOSED):
-            rules[kind] = Rule(name, enter.get(name), leave.get(name), name not in _CLOSED)
-    return rules
+    numbers = [one for one in range(grammar.node_kind_count) if grammar.node_kind_is_named(one)]
+    names = [(one, grammar.node_kind_for_id(one) or "") for one in numbers]
+    return _Rules(
+        {kind: enter[name] for kind, name in names if name in enter},
+        {kind: leave[name] for kind, name in names if name in leave},
+        {kind: name for kind, name in names if name in _KINDS},
+        Fields(**{name: grammar.field_id_for_name(name) or 0 for name in Fields._fields}),
+    )
