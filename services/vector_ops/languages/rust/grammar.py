@@ -25,6 +25,8 @@ _QUERY = """
 (scoped_identifier) @path
 (type_identifier) @type (scoped_type_identifier) @type
 """
+# The library counts depth in 16 bits and takes ages beyond them.
+_MAX_DEPTH = 3_000
 _TOKENS = "(token_tree (identifier) @name)"
 _FIELDS = (
     "name", "type_parameters", "parameters", "return_type", "body", "type", "trait", "pattern", "value", "function",
@@ -51,8 +53,10 @@ class Grammar:
         return QueryCursor(self.tokens).captures(node).get("name", [])
 
     def capture(self, node: Node) -> dict[str, list[Node]]:
-        """Return the nodes of the query below `node`, by name of capture."""
-        return QueryCursor(self.query).captures(node)
+        """Return the nodes of the query below `node`, by name of capture; what is nested absurdly deep is left out."""
+        cursor = QueryCursor(self.query)
+        cursor.set_max_start_depth(_MAX_DEPTH)
+        return cursor.captures(node)
 
 
 @cache

@@ -22,6 +22,9 @@ _KINDS = {
 }
 
 
+_FUNCTIONS = frozenset({"function", "method"})
+
+
 class Place(NamedTuple):
     """A spot where names are looked up: a file, and the qualified name of what encloses it there, or nothing."""
 
@@ -38,6 +41,7 @@ class Entity(NamedTuple):
 
 
 FOREIGN_ENTITY = Entity()
+_UNASKED = Entity(name="unasked")
 
 
 @dataclass(slots=True)
@@ -51,6 +55,9 @@ class Names:
     _known: dict[tuple[Place, str, str], Entity | None] = field(default_factory=dict)
     _roots: dict[str, str] = field(default_factory=dict)
     _libraries: dict[str, str] = field(default_factory=dict)
+    _contexts: dict[Place, list[Place]] = field(default_factory=dict)
+    _functions: set[str] = field(default_factory=set)
+    """Qualified names in this file that something is declared in."""
     _depth: int = 0
 
     def __post_init__(self) -> None:
@@ -58,6 +65,7 @@ class Names:
             self._symbols[symbol.qualname].append(SymbolAt(self.file.path, at, symbol))
         for one in self.file.facts.imports:
             self._imports[one.local].append(one)
+        self._functions = {one.rpartition(".")[0] for one in (*self._symbols, *self._imports)}
 
     def symbols(self, path: str, qualname: str) -> tuple[SymbolAt, ...] | list[SymbolAt]:
         """Return the symbols of a file with this qualified name."""
@@ -73,19 +81,34 @@ class Names:
 
     def find(self, name: str, space: str, place: Place) -> Entity | None:
         """Return what a bare name means at a place, looking outwards; None when nothing here says so."""
-        inside = place.inside
-        for _ in range(MAX_HOPS):
-            found = self.find_in(name, space, Place(place.path, inside))
-            if found is not None or not inside:
+        for context in self._contexts.get(place) or self._list_contexts(place):
+            found = self.find_in(name, space, context)
+            if found is not None:
                 return found
+        return self.find_in(name, space, Place(place.path)) if space == "macro" and place.inside else None
+
+    def _list_contexts(self, place: Place) -> list[Place]:
+        """Return where bare names are looked up: the functions around a place (in this file), then its module.
+
+        Members of types are no bare names, and what is around an inline module is not seen in it.
+        """
+        found, inside = [], place.inside
+        while inside:
+            kinds = {one.symbol.kind for one in self.symbols(place.path, inside)}
+            if "module" in kinds:
+                break
+            if inside in self._functions and not kinds.isdisjoint(_FUNCTIONS) and place.path == self.file.path:
+                found.append(Place(place.path, inside))
             inside = inside.rpartition(".")[0]
-        return None
+        self._contexts[place] = [*found, Place(place.path, inside)]
+        return self._contexts[place]
 
     def find_in(self, name: str, space: str, place: Place) -> Entity | None:
         """Return what a name means right in a module: its items, its imports, its globs."""
         key = (place, name, space)
-        if key in self._known:
-            return self._known[key]
+        known = self._known.get(key, _UNASKED)
+        if known is not _UNASKED:
+            return known
         if self._depth >= MAX_HOPS:
             return None
         self._known[key] = None
@@ -200,12 +223,7 @@ class Names:
 
     def module_of(self, place: Place) -> Place:
         """Return the module that a place lies in."""
-        inside = place.inside
-        for _ in range(MAX_HOPS):
-            if not inside or any(one.symbol.kind == "module" for one in self.symbols(place.path, inside)):
-                break
-            inside = inside.rpartition(".")[0]
-        return Place(place.path, inside)
+        return (self._contexts.get(place) or self._list_contexts(place))[-1]
 
     def find_super(self, module: Place) -> Entity | None:
         """Return the module around a module."""

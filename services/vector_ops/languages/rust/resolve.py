@@ -1,7 +1,7 @@
 """Turns the references and imports of one file into edges."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.vector_ops.languages.facts import FILE, Import, Reference
 from services.vector_ops.languages.rust import standard
@@ -45,6 +45,7 @@ class Resolver:
     names: Names
     values: Values
     methods: Methods
+    _known: dict[tuple[str, str, str, Place], Found] = field(default_factory=dict)
 
     def resolve_imports(self) -> Iterator[Edge]:
         """Yield an edge for every import that leads into the repository."""
@@ -80,7 +81,10 @@ class Resolver:
         file = Place(self.file.path)
         for one in self.file.facts.references:
             place = file if one.scope == FILE else places[one.scope]
-            targets, tier = self._find(one, place)
+            key = (one.kind, one.name, one.target, place)
+            if key not in self._known:
+                self._known[key] = self._find(one, place)
+            targets, tier = self._known[key]
             kind = _KINDS[one.kind]
             for target in targets:
                 yield Edge(one.scope, target.path, target.at, kind, tier, one.line, one.column)
