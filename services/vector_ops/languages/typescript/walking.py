@@ -27,7 +27,7 @@ Walk = Callable[[Draft, tree_sitter.Node, Scope, str], None]
 def walk_file(draft: Draft, root: tree_sitter.Node) -> None:
     """Walk a whole file."""
     stack = draft.stack
-    stack.append((root, Scope(), ""))
+    _walk_statements(draft, root, Scope(), "")
     walks = _WALKS
     for _step in range(_NODES_CAP):
         if not stack:
@@ -48,7 +48,7 @@ def _walk_expression(draft: Draft, node: tree_sitter.Node, scope: Scope, expecte
     express(draft, node, scope, expected)
 
 
-def _walk_program(draft: Draft, node: tree_sitter.Node, scope: Scope, _expected: str) -> None:
+def _walk_statements(draft: Draft, node: tree_sitter.Node, scope: Scope, _expected: str) -> None:
     children = node.named_children
     declare_all(draft, children, scope)
     draft.push(children, scope)
@@ -254,7 +254,7 @@ _WALKS: dict[str, Walk] = {
     **dict.fromkeys(("jsx_opening_element", "jsx_self_closing_element"), _walk_tag),
     **dict.fromkeys(("module", "internal_module"), _walk_module),
     **dict.fromkeys(("assignment_expression", "augmented_assignment_expression"), walk_assignment),
-    "program": _walk_program,
+    "ERROR": _walk_statements,
     "statement_block": _walk_block,
     "ambient_declaration": _walk_ambient,
     "variable_declarator": _walk_declarator,
