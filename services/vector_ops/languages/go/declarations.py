@@ -123,21 +123,24 @@ def _bind_receiver(draft: Draft, node: Node) -> None:
     if kind is not None and kind.type in {"pointer_type", "parenthesized_type"} and kind.named_children:
         kind = kind.named_children[0]
     arguments = kind.child_by_field_id(draft.fields.type_arguments) if kind is not None else None
+    constraints = draft.constraints.get(_read_receiver(draft, node), [])
     for at, one in enumerate(arguments.named_children if arguments is not None else ()):
-        draft.bind(draft.text(one), f"P{at}:{EXTERNAL}")
+        constraint = constraints[at] if at < len(constraints) else EXTERNAL
+        draft.bind(draft.text(one), f"P{at}:{constraint}")
     for name, notation in read_parameters(draft, receiver):
         draft.bind(name, value_of(notation))
 
 
-def bind_type_parameters(draft: Draft, node: Node | None) -> None:
-    """Bind type parameters to their place and constraint."""
-    at = 0
+def bind_type_parameters(draft: Draft, node: Node | None) -> list[str]:
+    """Bind type parameters to their place and constraint; return the constraints."""
+    found: list[str] = []
     for one in node.named_children if node is not None else ():
         kind = one.child_by_field_id(draft.fields.type)
         constraint = read_type(draft, kind) if kind is not None else EXTERNAL
         for name in one.children_by_field_id(draft.fields.name):
-            draft.bind(draft.text(name), f"P{at}:{constraint}")
-            at += 1
+            draft.bind(draft.text(name), f"P{len(found)}:{constraint}")
+            found.append(constraint)
+    return found
 
 
 def bind_parameters(draft: Draft, node: Node) -> None:
@@ -168,8 +171,10 @@ def declare_type(draft: Draft, node: Node) -> None:
     form = {"struct_type": "struct", "interface_type": "interface"}.get(kind.type, "type")
     draft.taken.add(name.start_byte)
     draft.open_scope()
-    bind_type_parameters(draft, node.child_by_field_id(draft.fields.type_parameters))
-    underlying = "" if form != "type" else read_type(draft, kind)
+    draft.constraints[label] = bind_type_parameters(draft, node.child_by_field_id(draft.fields.type_parameters))
+    draft.naming = qualname if form == "type" else ""
+    underlying = read_type(draft, kind) if form == "type" else ""
+    draft.naming = ""
     made = Symbol(
         name=label,
         qualname=qualname,
@@ -202,6 +207,7 @@ def _declare_members(draft: Draft, qualname: str, kind: Node, owner: int) -> lis
         bases = _declare_fields(draft, qualname, kind, owner)
         declare_pending(draft, owner)
         return bases
+    declare_pending(draft, owner)
     return []
 
 

@@ -47,7 +47,8 @@ class Draft:
     """The state of one extraction.
 
     `parents`: the kinds of the nodes above the visited one, of which `kinds` names some.
-    `names` holds what local names are bound to, `taken` the places of names that are no uses, `called` the
+    `names` holds what local names are bound to, `constraints` those of the type parameters of
+    the types declared so far, `taken` the places of names that are no uses, `called` the
     ids of selections that are called, `defined` the definitions that are being read, and the names on their left.
     """
 
@@ -74,6 +75,7 @@ class Draft:
     pending: list[tuple[str, Node]] = field(default_factory=list)
     comments: list[Node] = field(default_factory=list)
     const_type: str = ""
+    constraints: dict[str, list[str]] = field(default_factory=dict)
     switches: list[tuple[str, Node]] = field(default_factory=list)
     parents: list[int] = field(default_factory=list)
 
@@ -151,12 +153,21 @@ class Draft:
     def finish(self) -> FileFacts:
         """Return the facts."""
         homes = {one.qualname: at for at, one in enumerate(self.symbols) if one.kind in TYPE_KINDS}
+        self._follow_aliases(homes)
         symbols = tuple(
             one._replace(owner=homes.get(owner, FILE)) if owner else one
             for one, owner in zip(self.symbols, self.owners, strict=True)
         )
         references = tuple(sorted(self.references, key=lambda one: (one.line, one.column)))
         return FileFacts("go", symbols, references, tuple(self.imports), self.package)
+
+    def _follow_aliases(self, homes: dict[str, int]) -> None:
+        """Give the methods that are declared on an alias of a type of the package to that type."""
+        for at, owner in enumerate(self.owners):
+            target = self.symbols[homes[owner]].type if owner in homes else ""
+            if target.startswith("=n") and target[2:].isidentifier():
+                self.owners[at] = target[2:]
+                self.symbols[at] = self.symbols[at]._replace(qualname=f"{target[2:]}.{self.symbols[at].name}")
 
 
 TYPE_KINDS = frozenset({"struct", "interface", "type"})

@@ -204,6 +204,26 @@ def test_a_type_parameter_has_the_methods_of_its_constraint():
     assert found == {("pay -> Payer.Pay", Tier.TYPED)}
 
 
+def test_the_constraint_of_a_type_holds_in_its_methods():
+    source = """
+        package shop
+        type Keyed interface { Key() string }
+        type Set[K Keyed] map[string]K
+        func (s Set[E]) Has(one E) { one.Key() }
+        func run(s Set[Mine]) { for _, one := range s { one.Key() } }
+        type Mine struct{}
+        func (Mine) Key() string { return "" }
+    """
+    found = resolve({"run.go": source}, "run.go")
+    assert found == {("Set.Has -> Keyed.Key", Tier.TYPED), ("run -> Mine.Key", Tier.TYPED)}
+
+
+def test_methods_on_an_alias_belong_to_its_type():
+    declarations = "type Row = Line\nfunc (r Row) Cost() {}\ntype Wide struct { Row }"
+    body = "input.Line.Cost(); var r Row; r.Price(); Wide{}.Cost()"
+    assert calls(body, declarations) == {"Line.Cost", "Line.Price"}
+
+
 def test_standard_generics_hand_on_the_types_they_are_given():
     imports = 'import ("iter"; "slices"; "sync"; "sync/atomic")\n'
     body = """
@@ -238,6 +258,11 @@ def test_variables_and_constants_of_the_package_have_types():
         "whole.First(); first.Price(); second.Pay(); table[0].line.Price(); table[0].more.order.First(); KindB.Name()"
     )
     assert calls(body, textwrap.dedent(declarations)) == {"Order.First", "Line.Price", "Payer.Pay", "Kind.Name"}
+
+
+def test_fields_of_anonymous_structs_inside_a_type_are_known():
+    declarations = "type Cases map[string]struct{ line Line }"
+    assert calls("all := Cases{}; for _, one := range all { one.line.Price() }", declarations) == {"Line.Price"}
 
 
 def test_calls_in_the_value_of_a_variable_belong_to_the_variable():
