@@ -211,13 +211,15 @@ class GitSource:
         files: dict[str, str] = {}
         deciding: dict[str, str] = {}
         for folder, name, entry in walk_tree(self._read_tree, self._tree_of(commit_sha), gate.enter):
+            sha = entry.sha.hex()
             path, rule = gate.judge(folder, name, entry)
             if is_choice(path) and entry.mode in PLAIN:
-                deciding[path] = entry.sha.hex()
+                deciding[path] = sha
+            rule = rule or (rules.DATA if self.is_table(path, sha) else "")
             if rule:
                 gate.left_out[rule] += 1
             else:
-                files[path] = entry.sha.hex()
+                files[path] = sha
         choices = Choices(
             {path: self.read_blob(sha) for path, sha in deciding.items() if path.rpartition("/")[2] == IGNORE_FILE},
             (path for path in deciding if path.rpartition("/")[2] != IGNORE_FILE),
@@ -225,6 +227,15 @@ class GitSource:
         if choices.digest:
             files = {path: sha for path, sha in files.items() if not gate.is_chosen_out(choices, path)}
         return Listing(files, dict(gate.left_out), choices)
+
+    def is_table(self, path: str, sha: str) -> bool:
+        """Return whether a file is data by its size. One whose size the repository does not know is not."""
+        if not rules.is_size_limited(path):
+            return False
+        try:
+            return bool(rules.find_size_rule(path, self.size_blob(sha)))
+        except BlobMissingError:
+            return False
 
     def _diff(self, old_sha: str, new_sha: str, choices: Choices) -> dict[str, str | None] | None:
         gate = _Gate()
@@ -238,7 +249,7 @@ class GitSource:
             if is_choice(path) and (path.endswith(IGNORE_FILE) or was is None or now is None):
                 return None
             if not rule and not choices.find_rule(path):
-                found[path] = now
+                found[path] = None if now is None or self.is_table(path, now) else now
         return found
 
 

@@ -89,7 +89,7 @@ sqlite sqlite3 db mdb shp shx dbf fits nc onnx pth safetensors tflite gguf p12 p
 _DATA_SUFFIXES = frozenset(_DATA.split())
 _BUILT_SUFFIXES = frozenset(("js", "mjs", "cjs", "css", "map", "html", "d.ts", "d.mts", "d.cts"))
 _DATA_LIMIT_BYTES = 64_000
-_LIMITED_SUFFIXES = frozenset(("csv", "tsv", "jsonl", "ndjson", "ipynb", "svg", "geojson", "sql", "xml", "json"))
+_LIMITED_ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".ipynb", ".svg", ".geojson", ".sql", ".xml", ".json")
 
 
 def find_path_rule(path: str) -> str:
@@ -134,11 +134,14 @@ def _is_built(folder: str, low: str, suffix: str) -> bool:
     return suffix in _BUILT_SUFFIXES or low.endswith((".d.ts", ".d.mts", ".d.cts"))
 
 
+def is_size_limited(path: str) -> bool:
+    """Return whether `find_size_rule` may say anything about the path."""
+    return path.lower().endswith(_LIMITED_ENDINGS)
+
+
 def find_size_rule(path: str, size_bytes: int) -> str:
     """Return `data` for a table, a notebook or another data format above 64,000 bytes; empty otherwise."""
-    if size_bytes <= _DATA_LIMIT_BYTES:
-        return ""
-    return DATA if path.lower().rpartition(".")[2] in _LIMITED_SUFFIXES else ""
+    return DATA if size_bytes > _DATA_LIMIT_BYTES and is_size_limited(path) else ""
 
 
 def is_secret(path: str) -> bool:

@@ -19,7 +19,7 @@ from services.vector_ops.source.folders import FolderWalk, folders_of
 from services.vector_ops.source.heads import Head
 from services.vector_ops.source.overlay import MAX_FILES, Overlay, WorktreeState
 from services.vector_ops.source.repository import GitSource
-from services.vector_ops.source.rules import find_path_rule
+from services.vector_ops.source.rules import find_path_rule, find_size_rule
 from services.vector_ops.source.watching import FolderWatch, Touched, WatchLimitError, is_text, open_watch
 
 _MAX_ROUNDS = 8
@@ -247,8 +247,10 @@ class Worktree:
         if not is_text(path) or find_path_rule(path):
             return
         base = None if self._base_choices.find_rule(path) else self._source.find_blob(base_sha, path)
+        if base is not None and self._source.is_table(path, base):
+            base = None
         file = None if self._choices.find_rule(path) else read_plain(self._root, path)
-        if file is not None and not self._is_included(path):
+        if file is not None and (find_size_rule(path, len(file.content)) or not self._is_included(path)):
             file = None
         is_same = base is None if file is None else base is not None and file.is_blob(base)
         if is_same or (file is None and self._is_elsewhere(path)):

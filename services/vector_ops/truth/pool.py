@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import NamedTuple
 
+from services.vector_ops.source.repository import BlobMissingError
 from services.vector_ops.truth.contents import MAX_FILE_BYTES, OVERSIZED, Content, Form, Forms, read_content
 from services.vector_ops.truth.ports import Source
 from services.vector_ops.truth.worker import Worker
@@ -41,7 +42,11 @@ class ContentReader:
         return read_content(self._forms.language_of(form), form, b"" if rule else self._source.read_blob(sha), rule)
 
     def _find_rule(self, sha: str) -> str:
-        return OVERSIZED if self._source.size_blob(sha) > MAX_FILE_BYTES else ""
+        try:
+            size_bytes = self._source.size_blob(sha)
+        except BlobMissingError:
+            return "missing"  # a partial clone lacks what was never checked out; the other files are indexed
+        return OVERSIZED if size_bytes > MAX_FILE_BYTES else ""
 
     def read_all(self, jobs: Sequence[Job]) -> Iterator[Content]:
         """Yield what is to be stored of each job, in order."""

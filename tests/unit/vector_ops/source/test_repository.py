@@ -1,12 +1,16 @@
 """HEAD, listings and differences of every kind of repository, and what is never read."""
 
 import shutil
+from contextlib import closing
 
 import pygit2
 import pytest
 
+from services.kernel.clock import SystemClock
+from services.vector_ops.languages.catalogue import language_name, load_language
 from services.vector_ops.protocol import UnindexableError
 from services.vector_ops.source.repository import BlobMissingError, GitSource
+from services.vector_ops.truth.store import TruthStore
 
 UNKNOWN = "ab" * 20
 
@@ -212,6 +216,16 @@ def test_a_missing_blob_is_told_from_a_repository_that_is_gone(source, desk):
         assert not isinstance(caught.value, BlobMissingError)
     with pytest.raises(UnindexableError, match="is gone"):
         source.read_head()
+
+
+def test_an_index_of_a_repository_that_lacks_a_blob_has_its_other_files(source, desk, tmp_path):
+    sha = source.list_blobs(desk.commit({"c.csv": "1\n", "d.py": "d = 1\n"}))["d.py"]
+    (desk.root / ".git/objects" / sha[:2] / sha[2:]).unlink()
+    with closing(TruthStore(tmp_path / "index.sqlite3", load_language, language_name, now=SystemClock().now)) as store:
+        store.refresh(source, wait_s=1, is_stopping=lambda: False)
+        with store.view({}, source.read_blob) as view:
+            rules = {file.path: file.skipped for file in view.list_files()}
+    assert rules == {"a.py": "", "c.csv": "", "d.py": "missing", "pkg/b.py": ""}
 
 
 def test_a_repository_that_was_cloned_again_is_another_one(source, desk, tmp_path):

@@ -109,6 +109,18 @@ def test_an_uncommitted_direngignore_takes_committed_files_out_and_gives_them_ba
     assert overlay_of(worktree, desk, head) == {".direngignore": b"", "pkg/b.py": b"b = 1\n"}
 
 
+def test_a_table_that_grows_beyond_its_limit_leaves_the_index(worktree, desk, source):
+    base = desk.commit({"rows.csv": "1,2\n"})
+    desk.put({"rows.csv": "1,2\n" * 20_000})
+    assert overlay_of(worktree, desk, base) == {"rows.csv": None}
+    grown = desk.commit()
+    assert "rows.csv" not in source.list_blobs(grown)
+    assert source.changes(base, grown) == {"rows.csv": None}
+    assert overlay_of(worktree, desk, grown) == {}
+    desk.put({"rows.csv": "3,4\n"})
+    assert overlay_of(worktree, desk, grown) == {"rows.csv": b"3,4\n"}
+
+
 def test_secrets_are_never_read(worktree, desk, source):
     desk.put({".env": "TOKEN=1", "secrets/a.py": "s = 1", "k.pem": "x", "ok.py": ""})
     assert overlay_of(worktree, desk).keys() == {"ok.py"}
