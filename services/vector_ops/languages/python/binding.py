@@ -11,14 +11,16 @@ if TYPE_CHECKING:
     from services.vector_ops.languages.python.walk import Walk
 
 _MAX_PATTERN = 200
-_SKIP_VALUES = 4
+_MAX_CHAIN = 20
 
 
 def bind_target(
     walk: "Walk", left: Node, node: Node, scope: Scope, *, annotation: Node | None = None, right: Node | None
 ) -> None:
     """Bind the left side of the statement `node` to the value on its right side, or to its annotation."""
-    while right is not None and right.type == "assignment":
+    for _ in range(_MAX_CHAIN):
+        if right is None or right.type != "assignment":
+            break
         right = right.children[-1]
     column, kind = node.start_point[1], left.type
     if annotation is not None:

@@ -219,6 +219,9 @@ class Extraction:
             values = self.names.annotated(draft.returns, draft.scope or self.walk.module)
         else:
             values = self.flows.list_returns(at)
+        if draft.kind == "method" and draft.owner != FILE:
+            own = f":{self.walk.drafting.drafts[draft.owner].qualname}()"
+            values = tuple("@" if one == own else one for one in values)
         text = _join_types(values)
         if draft.marks and any(mark.rpartition(".")[2].endswith("property") for mark in draft.marks):
             return PROPERTY + text

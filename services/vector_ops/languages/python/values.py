@@ -11,7 +11,9 @@ A value is a string:
 No values: nothing is known.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from tree_sitter import Node
@@ -27,6 +29,8 @@ MAX_VALUES = 5
 MAX_LENGTH = 200
 _MAX_SCOPES = 100
 _MAX_DEPTH = 14
+_MAX_BINDINGS = 40
+_START = attrgetter("start")
 _SELF_TYPES = frozenset({"Self", "typing.Self", "t.Self", "te.Self", "typing_extensions.Self"})
 
 
@@ -112,6 +116,9 @@ class Names:
     def _reach(self, bindings: list[Binding], start: int, *, is_here: bool) -> list[Binding]:
         """Return the bindings that may hold at `start`: one indented no deeper than `start` ends the earlier ones."""
         self.is_positional = True
+        if len(bindings) > _MAX_BINDINGS:
+            after = bisect_right(bindings, start, key=_START) if is_here else len(bindings)
+            bindings = bindings[max(0, after - _MAX_BINDINGS) : max(after, 1)]
         if is_here:
             before = [one for one in bindings if one.start <= start]
             column = self.walk.indentation(start)
