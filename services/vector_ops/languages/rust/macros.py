@@ -8,7 +8,7 @@ from tree_sitter import Node
 from services.vector_ops.languages.facts import Reference
 from services.vector_ops.languages.rust.grammar import Source
 from services.vector_ops.languages.rust.items import ItemReader
-from services.vector_ops.languages.rust.notation import UNKNOWN, add_step
+from services.vector_ops.languages.rust.notation import UNKNOWN, add_step, end_receiver
 from services.vector_ops.languages.rust.values import Describer, render_path
 from services.vector_ops.languages.rust.walk import Handler, walk
 
@@ -54,7 +54,9 @@ class MacroReader:
     def _read_tokens(self, tokens: Node) -> None:
         outer = self.describer.source
         text = outer.text[tokens.start_byte : tokens.end_byte]
-        if len(text) <= 2 or self._nesting >= _MAX_NESTING:  # noqa: PLR2004
+        # Braces may hold definitions; other tokens matter when they call something or name a path.
+        is_plain = text[:1] != b"{" and b"(" not in text[1:] and b"::" not in text
+        if is_plain or self._nesting >= _MAX_NESTING:
             return
         root = self.describer.grammar.parse(text + b";")
         if root.has_error:
@@ -98,4 +100,4 @@ class MacroReader:
             value = self.describer.scopes.find_local(name) or UNKNOWN
         for one in fields:
             value = add_step(value, f".{one}")
-        return f"{value} ."
+        return end_receiver(value)

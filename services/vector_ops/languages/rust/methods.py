@@ -7,7 +7,7 @@ from services.vector_ops.languages.rust.annotations import Types, place_of
 from services.vector_ops.languages.rust.modules import MAX_HOPS
 from services.vector_ops.languages.rust.names import Entity, Names, Place
 from services.vector_ops.languages.rust.notation import OFF, is_of_trait
-from services.vector_ops.languages.rust.types import BOUND, FOREIGN, OURS, UNKNOWN, Type, substitute
+from services.vector_ops.languages.rust.types import FOREIGN, OURS, TUPLE, UNKNOWN, Type, substitute
 from services.vector_ops.languages.world import SymbolAt
 
 _CALLABLE = frozenset({"method", "function"})
@@ -32,6 +32,18 @@ class Methods:
                 break
         return (), UNKNOWN
 
+    def is_open(self, owner: Type) -> bool:
+        """Return whether a type stands for something else that is not known: a pointer to who knows what."""
+        for _ in range(MAX_HOPS):
+            if owner.kind == OURS and owner.at is not None and not self.members(owner.at, "deref"):
+                return False
+            if owner.kind == FOREIGN and (owner.name not in standard.TRANSPARENT or not owner.args):
+                return owner.name in standard.TRANSPARENT
+            owner = self._dereference(owner)
+            if owner == UNKNOWN:
+                break
+        return True
+
     def _dereference(self, owner: Type) -> Type:
         if owner.kind == FOREIGN:
             return owner.args[0] if owner.name in standard.TRANSPARENT and owner.args else UNKNOWN
@@ -49,8 +61,8 @@ class Methods:
             )
         if owner.traits:
             return self._find_in_traits(owner.traits, name)
-        if owner.kind == FOREIGN:
-            return self._find_for_foreign(owner.name, name, place)
+        if owner.kind in {FOREIGN, TUPLE}:
+            return self._find_for_foreign(owner.name or "?", name, place)
         return ()
 
     def members(self, owner: SymbolAt, name: str) -> tuple[SymbolAt, ...]:
@@ -147,8 +159,3 @@ class Methods:
         inside, _, name = place.inside.rpartition(".")
         meant = self.names.find(name, "type", Place(place.path, inside))
         return meant is None or meant.at is None
-
-
-def is_bound(one: Type) -> bool:
-    """Return whether a type is known by its traits alone."""
-    return one.kind == BOUND

@@ -79,6 +79,11 @@ def add_step(value: str, step: str) -> str:
     return f"{value} {step}"
 
 
+def end_receiver(value: str) -> str:
+    """Return the target of a call of a method on this value."""
+    return ":() ." if value[:1] == _TUPLE else f"{value} ."
+
+
 def join_tuple(values: list[str]) -> str:
     """Return the value of a tuple that is written out; only parts of it are ever asked for."""
     return UNKNOWN if any(one[:1] == _TUPLE for one in values) else "".join(f"{_TUPLE}{one}" for one in values)

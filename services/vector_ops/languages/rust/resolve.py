@@ -10,7 +10,7 @@ from services.vector_ops.languages.rust.evaluation import Values
 from services.vector_ops.languages.rust.methods import Methods
 from services.vector_ops.languages.rust.names import FOREIGN_ENTITY, Entity, Names, Place
 from services.vector_ops.languages.rust.notation import is_of_trait, is_off
-from services.vector_ops.languages.rust.types import DOUBT, FOREIGN, TUPLE, UNKNOWN
+from services.vector_ops.languages.rust.types import DOUBT, FOREIGN, OURS, TUPLE, UNKNOWN
 from services.vector_ops.languages.world import Edge, EdgeKind, SourceFile, SymbolAt, Tier, World
 
 MAX_AMBIGUOUS = 5
@@ -180,12 +180,18 @@ class Resolver:
         if owner not in {UNKNOWN, DOUBT}:
             found, _holder = self.methods.find(owner, name, place)
             if found:
-                return self._choose(list(found), Tier.TYPED)
-            if owner.kind in {FOREIGN, TUPLE}:
+                is_exact = owner.kind not in {FOREIGN, TUPLE} or not self._is_implemented(found[0])
+                return self._choose(list(found), Tier.TYPED if is_exact else Tier.AMBIGUOUS)
+            if owner.kind == TUPLE or (owner.kind in {FOREIGN, OURS} and not self.methods.is_open(owner)):
                 return _NOTHING
-            if owner.at is not None:
-                return _NOTHING
-        return self._guess_method(name, place, may_be_sure=owner != DOUBT)
+        return self._guess_method(name, place, may_be_sure=owner == UNKNOWN)
+
+    def _is_implemented(self, method: SymbolAt) -> bool:
+        """Return whether a method is a trait's that some impl block overrides: then that may be meant."""
+        if is_of_trait(method.symbol):
+            return False
+        named = self.world.named(method.symbol.name)
+        return named is None or any(is_of_trait(one.symbol) for one in named)
 
     def _guess_method(self, name: str, place: Place, *, may_be_sure: bool) -> Found:
         """Return the methods of that name when nothing is known of the receiver."""

@@ -7,7 +7,7 @@ from tree_sitter import Node
 
 from services.vector_ops.languages.facts import Reference
 from services.vector_ops.languages.rust.items import ItemReader
-from services.vector_ops.languages.rust.notation import UNKNOWN, add_step, render_type
+from services.vector_ops.languages.rust.notation import UNKNOWN, add_step, end_receiver, render_type
 from services.vector_ops.languages.rust.patterns import list_bindings
 from services.vector_ops.languages.rust.scopes import Scope
 from services.vector_ops.languages.rust.values import Describer, render_path
@@ -125,7 +125,7 @@ class UseReader:
             name = self.describer.child(function, "field")
             if name is not None and name.type == "field_identifier":
                 value = self.describer.describe(self.describer.child(function, "value"))
-                self._refer(name, self.describer.source.read(name), "call", f"{value} .")
+                self._refer(name, self.describer.source.read(name), "call", end_receiver(value))
         elif kind == "identifier":
             text = self.describer.source.read(function)
             if text not in _NEVER_OURS and self.describer.scopes.find_local(text) is None:
