@@ -129,6 +129,8 @@ class Drafting:
             binding = Binding(how, name.start_byte, 0, inner, default, note, len(names))
             names.append(text if name.type == "identifier" else self.read(name))
             inner.bind(text, binding)
+            if how == Bound.RECEIVER:
+                inner.known[text] = (receiver,)
         return tuple(names)
 
     def define_class(self, node: Node, scope: Scope) -> int:

@@ -1,5 +1,6 @@
 """References to edges, each with how sure it is."""
 
+from operator import attrgetter
 from typing import NamedTuple
 
 from services.vector_ops.languages.facts import Reference
@@ -10,6 +11,7 @@ from services.vector_ops.languages.world import Edge, EdgeKind, SourceFile, Tier
 
 _KINDS = {"call": EdgeKind.CALL, "decorate": EdgeKind.CALL, "inherit": EdgeKind.INHERIT}
 _MAX_TARGETS = 5
+_ORDER = attrgetter("line", "column", "kind", "tier", "target_path", "target_at", "source")
 
 
 def resolve_file(file: SourceFile, world: World) -> list[Edge]:
@@ -17,14 +19,18 @@ def resolve_file(file: SourceFile, world: World) -> list[Edge]:
     resolution = Resolution(file, world)
     edges = resolution.resolve_imports()
     for reference in file.facts.references:
-        edges.extend(resolution.resolve_reference(reference))
-    best: dict[Edge, Edge] = {}
-    for edge in edges:
-        key = edge._replace(tier=Tier.EXACT)
-        known = best.get(key)
-        if known is None or edge.tier < known.tier:
-            best[key] = edge
-    return sorted(best.values(), key=lambda one: (one.line, one.column, one.kind, one.tier))
+        found = resolution.resolve_reference(reference)
+        if found:
+            edges.extend(found)
+    edges.sort(key=_ORDER)
+    best = {
+        (one.line, one.column, one.source, one.kind, one.target_path, one.target_at): one for one in reversed(edges)
+    }
+    return sorted(best.values(), key=_ORDER)
+
+
+End = tuple[str, int, EdgeKind, Tier]
+"""Where edges lead: path and place of the target, and what they are."""
 
 
 class Called(NamedTuple):
@@ -42,7 +48,7 @@ class Resolution:
         self._file = file
         self._follower = Follower(world)
         self._guesser = Guesser(file.path, world)
-        self._called: dict[str, Called] = {}
+        self._ends: dict[tuple[str, str], tuple[End, ...]] = {}
 
     def resolve_imports(self) -> list[Edge]:
         """Return an edge for each import of something of the repository."""
@@ -65,38 +71,34 @@ class Resolution:
 
     def resolve_reference(self, reference: Reference) -> list[Edge]:
         """Return the edges of one reference."""
-        kind = _KINDS.get(reference.kind, EdgeKind.USE)
-        target = reference.target
+        key = (reference.kind, reference.target)
+        ends = self._ends.get(key)
+        if ends is None or reference.target[:1] == "?":
+            ends = self._ends[key] = self._find_ends(reference)
+        if not ends:
+            return []
+        line, column, source = reference.line, reference.column, reference.scope
+        return [Edge(source, path, at, kind, tier, line, column) for path, at, kind, tier in ends]
+
+    def _find_ends(self, reference: Reference) -> tuple[End, ...]:
+        kind, target = _KINDS.get(reference.kind, EdgeKind.USE), reference.target
         if target[:1] == "?":
-            return self._guess(reference, target[1:], kind)
+            return self._guess(reference.name, target[1:], kind)
         if kind != EdgeKind.CALL:
             found = tuple(one for one in self._follower.follow(self._file.path, target) if one.form == Form.SYMBOL)
-            return self._make_edges(reference, found, kind)
+            return _make_ends(found, kind)
         called = self._find_called(target)
         if called.is_lost and ":" in target and target[-1] not in ")]":
-            return self._guess(reference, "", kind)
-        return [
-            *self._make_edges(reference, called.found, kind),
-            *self._make_edges(reference, called.held, EdgeKind.USE),
-        ]
-
-    def _make_edges(self, reference: Reference, places: Places, kind: EdgeKind) -> list[Edge]:
-        tiers = [(place, Tier.TYPED if place.is_typed else Tier.EXACT) for place in places[:_MAX_TARGETS]]
-        return [self._edge(reference, place.path, place.at, kind, tier) for place, tier in tiers]
-
-    def _edge(self, reference: Reference, path: str, at: int, kind: EdgeKind, tier: Tier) -> Edge:
-        return Edge(reference.scope, path, at, kind, tier, reference.line, reference.column)
+            return self._guess(reference.name, "", kind)
+        return (*_make_ends(called.found, kind), *_make_ends(called.held, EdgeKind.USE))
 
     def _find_called(self, target: str) -> "Called":
-        known = self._called.get(target)
-        if known is None:
-            places = self._follower.follow(self._file.path, target)
-            found: dict[Place, None] = {}
-            held: dict[Place, None] = {}
-            for place in places:
-                self._collect(place, found, held)
-            known = self._called[target] = Called(tuple(found), tuple(held), not places)
-        return known
+        places = self._follower.follow(self._file.path, target)
+        found: dict[Place, None] = {}
+        held: dict[Place, None] = {}
+        for place in places:
+            self._collect(place, found, held)
+        return Called(tuple(found), tuple(held), not places)
 
     def _collect(self, place: Place, found: dict[Place, None], held: dict[Place, None]) -> None:
         """Sort what calling a place runs.
@@ -134,9 +136,15 @@ class Resolution:
         places = self._follower.follow(self._file.path, reference.target)
         return tuple(one.path for one in places if one.form in {Form.OUTSIDE, Form.NAMESPACE} and one.path)
 
-    def _guess(self, reference: Reference, hint: str, kind: EdgeKind) -> list[Edge]:
-        tier, found = self._guesser.guess(reference.name, hint)
-        return [self._edge(reference, one.path, one.at, kind, tier) for one in found]
+    def _guess(self, name: str, hint: str, kind: EdgeKind) -> tuple[End, ...]:
+        tier, found = self._guesser.guess(name, hint)
+        return tuple((one.path, one.at, kind, tier) for one in found)
+
+
+def _make_ends(places: Places, kind: EdgeKind) -> tuple[End, ...]:
+    return tuple(
+        (place.path, place.at, kind, Tier.TYPED if place.is_typed else Tier.EXACT) for place in places[:_MAX_TARGETS]
+    )
 
 
 def _is_hook(place: Place) -> bool:

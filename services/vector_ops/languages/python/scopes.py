@@ -76,6 +76,7 @@ class Scope:
             self.names[name] = [binding]
         else:
             found.append(binding)
+            self.known.pop(name, None)
 
     def qualify(self, name: str) -> str:
         """Return the qualified name of a definition in this scope."""

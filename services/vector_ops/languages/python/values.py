@@ -94,21 +94,25 @@ class Names:
                 found = (f":{name}",) if self.walk.module.has_star_import else ()
             scope.known[name] = found
             return found
+        known = owner.known.get(name)
+        if known is not None:
+            scope.known[name] = known
+            return known
         bindings = owner.names[name]
         if len(bindings) > 1:
             bindings = self._reach(bindings, start, is_here=_is_body(owner, scope))
             if len(bindings) > 1:
                 return unite([self.read_binding(one) for one in bindings[:MAX_VALUES]])
             return self.read_binding(bindings[0])
-        return self._look_up_only(bindings[0], name, scope)
+        return self._look_up_only(bindings[0], name, scope, owner)
 
-    def _look_up_only(self, binding: Binding, name: str, scope: Scope) -> Values:
+    def _look_up_only(self, binding: Binding, name: str, scope: Scope, owner: Scope) -> Values:
         """Return what the only binding of a name gives; it is the same wherever this scope uses the name."""
         flowed, positional = self.has_flowed, self.is_positional
         self.has_flowed = self.is_positional = False
         values = self.read_binding(binding)
         if not self.has_flowed and not self._busy:
-            scope.known[name] = values
+            owner.known[name] = scope.known[name] = values
         self.has_flowed = self.has_flowed or flowed
         self.is_positional = positional
         return values
