@@ -13,9 +13,9 @@ from services.vector_ops.lexical.terms import Terms
 Scores = NDArray[np.float64]
 _RECENCY_COMMITS: Final = 100.0
 """After so many commits a change counts a third of what it counted."""
-_WORDS_COMMITS: Final = 1_500.0
+_WORDS_COMMITS: Final = 3_000.0
 _COCHANGE_COMMITS: Final = 1_000.0
-_MAX_WORD_COMMITS: Final = 200
+_WORDS_POWER: Final = 3.0
 
 
 class Partner(NamedTuple):
@@ -62,13 +62,13 @@ class Past:
         return scores
 
     def rank_words(self, terms: Terms, boosts: Scores) -> Scores:
-        """Return for each path how well the messages of the commits that touched it match, shared among their paths."""
+        """Return for each path how well the messages of the commits that touched it match; the best few decide."""
         scores = self.rank_commits(terms, boosts) * np.exp(-np.arange(self.commit_count) / _WORDS_COMMITS)
-        if self.commit_count > _MAX_WORD_COMMITS:
-            scores[scores < np.partition(scores, -_MAX_WORD_COMMITS)[-_MAX_WORD_COMMITS]] = 0
         breadth = np.bincount(self.touch_commit, minlength=self.commit_count)
-        shared = scores**2 / np.sqrt(np.maximum(breadth, 1))
-        return np.sqrt(np.bincount(self.touch_path, weights=shared[self.touch_commit], minlength=len(self.paths)))
+        shared = scores**_WORDS_POWER / np.sqrt(np.maximum(breadth, 1))
+        summed = np.bincount(self.touch_path, weights=shared[self.touch_commit], minlength=len(self.paths))
+        total: Scores = np.power(summed, 1 / _WORDS_POWER, dtype=np.float64)
+        return total
 
     def rank_partners(self, seeds: Scores) -> Scores:
         """Return for each path how often it changed together with the seeds (a weight for each path), decayed.

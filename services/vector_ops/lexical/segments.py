@@ -106,8 +106,14 @@ def _name_keys(document: Document, offset: int) -> NDArray[np.uint64]:
 
 def _pack(terms: Terms, ends: NDArray[np.uint32], values: NDArray[np.uint8], offset: int) -> NDArray[np.uint64]:
     """Return term, chunk and value in one number each, so that one sort of numbers orders them all."""
-    chunks = np.repeat(np.arange(offset, offset + len(ends), dtype=np.uint64), np.diff(ends, prepend=np.uint32(0)))
+    chunks = np.repeat(np.arange(offset, offset + len(ends), dtype=np.uint64), _sizes(ends))
     return (terms.astype(np.uint64) << _TERM_SHIFT) | (chunks << _VALUE_BITS) | values
+
+
+def _sizes(ends: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    sizes = ends.copy()
+    sizes[1:] -= ends[:-1]
+    return sizes
 
 
 def _sort_keys(parts: Iterable[NDArray[np.uint64]]) -> NDArray[np.uint64]:

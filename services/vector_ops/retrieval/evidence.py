@@ -10,7 +10,7 @@ from services.vector_ops.lexical.arrays import Corpus, Scores, weigh_rarity
 from services.vector_ops.lexical.documents import OWN_NAME, OWNER_NAME
 from services.vector_ops.lexical.terms import hash_term
 from services.vector_ops.retrieval.places import PathIndex
-from services.vector_ops.retrieval.question import Question, Route
+from services.vector_ops.retrieval.question import Question
 from services.vector_ops.retrieval.weights import Scoring
 
 _TITLE_NAME = 2.0
@@ -39,14 +39,25 @@ def gather_evidence(corpus: Corpus, index: PathIndex, question: Question, scorin
         "chunk_words": corpus.best_of_file(chunk_words),
         "names": corpus.best_of_file(chunk_names),
         "path_words": corpus.path_terms.rank(terms, boosts, scoring.path_bm25),
-        "paths": np.maximum(index.match_paths(mentions.paths), index.match_folders(mentions.folders)),
+        "paths": match_mentioned_paths(index, question),
         "frames": frames,
         "modules": index.match_modules(mentions.dotted),
     }
     chunks = {"words": chunk_words, "names": chunk_names, "frames": match_frame_names(corpus, question, frames)}
-    if question.route is not Route.ISSUE:
-        chunks["own_names"] = match_name_words(corpus, question)
-    return Evidence(files, chunks)
+    own_names, owner_names = match_name_words(corpus, question)
+    return Evidence(
+        {**files, "own_names": corpus.best_of_file(own_names)},
+        {**chunks, "own_names": own_names, "owner_names": owner_names},
+    )
+
+
+def match_mentioned_paths(index: PathIndex, question: Question) -> Scores:
+    """Return for each file how surely the text names it outside of stack traces; in the title it counts more."""
+    mentions = question.mentions
+    in_traces = {frame.path.lstrip("~") for frame in mentions.frames}
+    told = index.match_paths([path for path in mentions.paths if path not in in_traces])
+    in_title = _TITLE_NAME * index.match_paths(question.title_paths)
+    return np.maximum(np.maximum(told, in_title), index.match_folders(mentions.folders))
 
 
 def match_names(corpus: Corpus, question: Question) -> Scores:
@@ -67,13 +78,15 @@ def match_names(corpus: Corpus, question: Question) -> Scores:
     return scores
 
 
-def match_name_words(corpus: Corpus, question: Question) -> Scores:
-    """Return for each chunk how much of the question the words of its own names and its class's name cover."""
-    scores = np.zeros(len(corpus.chunk_file))
-    for (docs, _flags), boost in zip(corpus.names.find(question.terms), question.boosts.tolist(), strict=True):
-        if len(docs):
-            scores[docs] += boost * weigh_rarity(len(docs), corpus.names.count)
-    return scores
+def match_name_words(corpus: Corpus, question: Question) -> tuple[Scores, Scores]:
+    """Return for each chunk how much of the question is in the names it defines, and in the names around it."""
+    own_scores, around_scores = (np.zeros(len(corpus.chunk_file)) for _ in range(2))
+    for (docs, flags), boost in zip(corpus.names.find(question.terms), question.boosts.tolist(), strict=True):
+        for flag, scores in ((OWN_NAME, own_scores), (OWNER_NAME, around_scores)):
+            named = docs[(flags & flag) > 0]
+            if len(named):
+                scores[named] += boost * weigh_rarity(len(named), corpus.names.count)
+    return own_scores, around_scores
 
 
 def match_frame_names(corpus: Corpus, question: Question, frames: Scores) -> Scores:

@@ -13,6 +13,8 @@ from services.vector_ops.history.past import Past
 from services.vector_ops.languages.world import EdgeKind, Tier
 
 MAX_DEPTH: Final = 3
+PAST: Final = 99
+"""The step of what only past commits connect with the change."""
 MAX_SEEDS: Final = 200
 _MAX_REASONS = 5
 _MAX_EDGES = 2_000
@@ -47,6 +49,7 @@ class ImpactItem(NamedTuple):
     score: float
     tier: Tier | None
     reasons: tuple[str, ...]
+    step: int
 
 
 class _Found:
@@ -57,9 +60,17 @@ class _Found:
         self._reasons: dict[int | str, dict[str, None]] = defaultdict(dict)
         self._places: dict[int | str, tuple[str, int, SymbolRow | None]] = {}
         self._tiers: dict[int | str, Tier] = {}
+        self._steps: dict[int | str, int] = {}
 
     def add(
-        self, symbol: SymbolRow | None, place: tuple[str, int], score: float, reason: str, tier: Tier | None
+        self,
+        symbol: SymbolRow | None,
+        place: tuple[str, int],
+        score: float,
+        reason: str,
+        *,
+        tier: Tier | None,
+        step: int,
     ) -> None:
         key = symbol.id if symbol is not None else place[0]
         if reason in self._reasons[key]:
@@ -67,13 +78,15 @@ class _Found:
         self._missed[key] *= 1 - min(score, 1.0)
         self._reasons[key][reason] = None
         self._places.setdefault(key, (*place, symbol))
+        self._steps[key] = min(step, self._steps.get(key, step))
         if tier is not None:
             self._tiers[key] = min(tier, self._tiers.get(key, tier))
 
     def list_items(self) -> Iterator[ImpactItem]:
         for key, (path, line, symbol) in self._places.items():
             reasons = tuple(self._reasons[key])[:_MAX_REASONS]
-            yield ImpactItem(path, line, symbol, round(1 - self._missed[key], 4), self._tiers.get(key), reasons)
+            score = round(1 - self._missed[key], 4)
+            yield ImpactItem(path, line, symbol, score, self._tiers.get(key), reasons, self._steps[key])
 
 
 def impact_set(view: IndexView, past: Past | None, rows: Sequence[SymbolRow], limit: int = 50) -> list[ImpactItem]:
@@ -117,7 +130,7 @@ def _follow_users(view: IndexView, seeds: dict[int, SymbolRow], found: _Found) -
                 continue
             score = frontier[edge.target_id] * _KIND_SCORES[edge.kind] * _TRUST[edge.tier]
             reason = _explain(edge, source, known[edge.target_id], depth)
-            found.add(source, (edge.path, edge.line), score, reason, edge.tier)
+            found.add(source, (edge.path, edge.line), score, reason, tier=edge.tier, step=depth)
             reached[edge.source_id] = max(reached[edge.source_id], score)
         best = sorted(reached.items(), key=lambda one: (-one[1], one[0]))[:_MAX_FRONTIER]
         frontier = {one: score * _DEPTH_DECAY for one, score in best if known[one].kind != "file"}
@@ -147,7 +160,8 @@ def _add_overriders(view: IndexView, seeds: Sequence[SymbolRow], found: _Found) 
             for heir in heirs.values():
                 for one in view.list_symbols(heir.path):
                     if one.qualname == f"{heir.qualname}.{name}":
-                        found.add(one, (one.path, one.line), _OVERRIDE_SCORE, f"overrides {seed.qualname}", Tier.TYPED)
+                        place, reason = (one.path, one.line), f"overrides {seed.qualname}"
+                        found.add(one, place, _OVERRIDE_SCORE, reason, tier=Tier.TYPED, step=1)
             frontier = sorted(heirs)[:_MAX_FRONTIER]
 
 
@@ -160,7 +174,9 @@ def _add_importers(view: IndexView, seeds: Sequence[SymbolRow], found: _Found) -
         source = sources.get(edge.source_id)
         if source is not None and source.path != files[edge.target_id].path:
             reason = f"imports {files[edge.target_id].path}"
-            found.add(source, (edge.path, edge.line), _IMPORTER_SCORE * _TRUST[edge.tier], reason, edge.tier)
+            found.add(
+                source, (edge.path, edge.line), _IMPORTER_SCORE * _TRUST[edge.tier], reason, tier=edge.tier, step=2
+            )
 
 
 def _add_partners(view: IndexView, past: Past, paths: Sequence[str], found: _Found) -> None:
@@ -170,4 +186,4 @@ def _add_partners(view: IndexView, past: Past, paths: Sequence[str], found: _Fou
             row = view.file_symbol(partner.path)
             if row is not None:
                 reason = f"changed together in {partner.together} of {partner.changes} commits"
-                found.add(row, (partner.path, 1), _PARTNER_SCORE * partner.score, reason, None)
+                found.add(row, (partner.path, 1), _PARTNER_SCORE * partner.score, reason, tier=None, step=PAST)

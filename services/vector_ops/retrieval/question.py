@@ -41,6 +41,7 @@ class Question:
     boosts: Scores
     mentions: Mentions
     title_names: frozenset[str]
+    title_paths: tuple[str, ...]
     wants_tests: bool
     wants_docs: bool
 
@@ -59,8 +60,9 @@ def parse_question(text: str, zone_weights: Mapping[str, float]) -> Question:
         np.array([weight for _term, weight in weighted], np.float64),
         mentions,
         frozenset(find_identifiers(title)),
-        bool(_TESTS.search(title if route is Route.ISSUE else text)),
-        bool(_DOCS.search(title if route is Route.ISSUE else text)),
+        find_mentions(title).paths,
+        route is not Route.ISSUE and bool(_TESTS.search(text)),
+        route is not Route.ISSUE and bool(_DOCS.search(text)),
     )
 
 

@@ -35,6 +35,23 @@ class Ranking(NamedTuple):
     functions: tuple[RankedPlace, ...]
 
 
+class SymbolReader:
+    """The symbols of the files that one answer mentions, each file read once."""
+
+    def __init__(self, view: IndexView) -> None:
+        self._view = view
+        self._symbols: dict[str, list[SymbolRow]] = {}
+
+    def find(self, path: str, at: int) -> SymbolRow | None:
+        """Return a symbol by its place in its file."""
+        if at == FILE:
+            return None
+        if path not in self._symbols:
+            self._symbols[path] = self._view.list_symbols(path)
+        symbols = self._symbols[path]
+        return symbols[at] if at < len(symbols) else None
+
+
 class Weighed(NamedTuple):
     """Summands by signal, and their sum."""
 
@@ -74,17 +91,17 @@ def _sort_ties(items: list[int], scores: Scores, corpus: Corpus, files: Sequence
 
 
 def list_files(
-    view: IndexView, corpus: Corpus, files: Weighed, functions: Weighed, limit: int
+    symbols: SymbolReader, corpus: Corpus, files: Weighed, functions: Weighed, limit: int
 ) -> Iterable[RankedPlace]:
     """Yield the best files, each at its best chunk."""
     best = _sort_ties(_take_best(files.total, limit), files.total, corpus)[:limit]
     for file in best:
-        chunks = np.flatnonzero(corpus.chunk_file == file)
-        chunk = int(chunks[np.argmax(functions.total[chunks])])
-        yield _place(view, corpus, chunk, float(files.total[file]), _parts_of(files, file))
+        begin, end = np.searchsorted(corpus.chunk_file, (file, file + 1)).tolist()
+        chunk = begin + int(np.argmax(functions.total[begin:end]))
+        yield _place(symbols, corpus, chunk, float(files.total[file]), _parts_of(files, file))
 
 
-def list_functions(view: IndexView, corpus: Corpus, functions: Weighed, limit: int) -> Iterable[RankedPlace]:
+def list_functions(symbols: SymbolReader, corpus: Corpus, functions: Weighed, limit: int) -> Iterable[RankedPlace]:
     """Yield the best functions and classes, each once."""
     scores = np.where(corpus.at != FILE, functions.total, 0.0)
     chunks = _sort_ties(_take_best(scores, 4 * limit), scores, corpus, corpus.chunk_file.tolist())
@@ -93,17 +110,16 @@ def list_functions(view: IndexView, corpus: Corpus, functions: Weighed, limit: i
         key = int(corpus.chunk_file[chunk]), int(corpus.at[chunk])
         if key not in seen and len(seen) < limit:
             seen.add(key)
-            yield _place(view, corpus, chunk, float(scores[chunk]), _parts_of(functions, chunk))
+            yield _place(symbols, corpus, chunk, float(scores[chunk]), _parts_of(functions, chunk))
 
 
 def _parts_of(weighed: Weighed, item: int) -> dict[str, float]:
     return {name: round(float(part[item]), 4) for name, part in weighed.parts.items() if part[item] > 0}
 
 
-def _place(view: IndexView, corpus: Corpus, chunk: int, score: float, parts: Mapping[str, float]) -> RankedPlace:
+def _place(symbols: SymbolReader, corpus: Corpus, chunk: int, score: float, parts: Mapping[str, float]) -> RankedPlace:
     path, at = corpus.paths[corpus.chunk_file[chunk]], int(corpus.at[chunk])
-    symbols = view.list_symbols(path) if at != FILE else []
-    symbol = symbols[at] if at < len(symbols) and at != FILE else None
+    symbol = symbols.find(path, at)
     start, end = int(corpus.start_line[chunk]), int(corpus.end_line[chunk])
     if symbol is not None:
         start, end = symbol.start_line, symbol.end_line

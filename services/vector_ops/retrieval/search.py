@@ -6,7 +6,7 @@ the question asks for them (ADR-0020). Nothing here starts a model.
 
 import threading
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -18,7 +18,15 @@ from services.vector_ops.retrieval.naming import find_named
 from services.vector_ops.retrieval.path_kinds import PathKind, classify_path
 from services.vector_ops.retrieval.places import PathIndex
 from services.vector_ops.retrieval.question import Question, Route, parse_question
-from services.vector_ops.retrieval.ranked import Ranking, Weighed, list_files, list_functions, name_first, weigh
+from services.vector_ops.retrieval.ranked import (
+    Ranking,
+    SymbolReader,
+    Weighed,
+    list_files,
+    list_functions,
+    name_first,
+    weigh,
+)
 from services.vector_ops.retrieval.weights import Scoring, load_scoring
 
 _DENSE_CANDIDATES = 200
@@ -30,6 +38,15 @@ class Dense(Protocol):
     def rank_chunks(self, view: IndexView, text: str, count: int) -> Sequence[tuple[str, int, int, float]]:
         """Return the `count` nearest chunks, best first: path, first line, last line, score."""
         ...
+
+
+class Gathered(NamedTuple):
+    """One question over one corpus: its signals, and how much each file counts at all (0: it is gone)."""
+
+    corpus: Corpus
+    question: Question
+    evidence: Evidence
+    demotion: Scores
 
 
 class _Prepared:
@@ -70,21 +87,28 @@ class Searcher:
         self, view: IndexView, text: str, *, past: Past | None = None, dense: Dense | None = None, limit: int = 50
     ) -> Ranking:
         """Return the places that a text is about, at most `limit` files and as many functions; any text will do."""
+        found = self.gather(view, text, past=past, dense=dense)
+        corpus, question = found.corpus, found.question
+        files, functions = self._weigh(found)
+        symbols = SymbolReader(view)
+        ranked = Ranking(
+            question.route,
+            tuple(list_files(symbols, corpus, files, functions, limit)),
+            tuple(list_functions(symbols, corpus, functions, limit)),
+        )
+        if question.route is not Route.NAME:
+            return ranked
+        return name_first(ranked, find_named(view, text, limit), limit)
+
+    def gather(self, view: IndexView, text: str, *, past: Past | None = None, dense: Dense | None = None) -> Gathered:
+        """Return what speaks for each place, before it is weighed: what `search` starts from, and evaluation too."""
         prepared = self._prepare(view)
         question = parse_question(text, self._scoring.zones)
         evidence = gather_evidence(prepared.corpus, prepared.index, question, self._scoring)
         evidence = _add_past(evidence, prepared, question, past)
         if dense is not None and "dense" in self._scoring.routes[question.route].functions:
             evidence = _add_dense(evidence, prepared, dense.rank_chunks(view, text, _DENSE_CANDIDATES))
-        files, functions = self._weigh(prepared, question, evidence)
-        ranked = Ranking(
-            question.route,
-            tuple(list_files(view, prepared.corpus, files, functions, limit)),
-            tuple(list_functions(view, prepared.corpus, functions, limit)),
-        )
-        if question.route is not Route.NAME:
-            return ranked
-        return name_first(ranked, find_named(view, text, limit), limit)
+        return Gathered(prepared.corpus, question, evidence, self._demote(prepared, question))
 
     def _prepare(self, view: IndexView) -> _Prepared:
         with self._lock:
@@ -93,13 +117,12 @@ class Searcher:
                 self._prepared = _Prepared(corpus)
             return self._prepared
 
-    def _weigh(self, prepared: _Prepared, question: Question, evidence: Evidence) -> tuple[Weighed, Weighed]:
-        route = self._scoring.routes[question.route]
-        demotion = self._demote(prepared, question)
-        files = weigh(evidence.files, route.files, demotion)
-        chunk_file = prepared.corpus.chunk_file
-        chunks = {**evidence.chunks, "file": files.total[chunk_file]}
-        return files, weigh(chunks, route.functions, demotion[chunk_file])
+    def _weigh(self, found: Gathered) -> tuple[Weighed, Weighed]:
+        route = self._scoring.routes[found.question.route]
+        files = weigh(found.evidence.files, route.files, found.demotion)
+        chunk_file = found.corpus.chunk_file
+        chunks = {**found.evidence.chunks, "file": files.total[chunk_file]}
+        return files, weigh(chunks, route.functions, found.demotion[chunk_file])
 
     def _demote(self, prepared: _Prepared, question: Question) -> Scores:
         kinds = dict(self._scoring.kinds)
@@ -125,6 +148,9 @@ def _add_past(evidence: Evidence, prepared: _Prepared, question: Question, past:
     ):
         signals[name] = np.zeros(len(prepared.corpus.paths))
         signals[name][places[is_there]] = scores[is_there]
+    # A file that nothing in the question points at is not an answer because it changed lately.
+    pointed_at = np.sum([*evidence.files.values(), signals["messages"]], axis=0) > 0
+    signals["recency"] *= pointed_at
     return Evidence({**evidence.files, **signals}, evidence.chunks)
 
 
