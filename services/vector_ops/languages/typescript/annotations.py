@@ -17,11 +17,12 @@ from services.vector_ops.languages.typescript.scopes import Scope, find_type, fi
 _DEPTH_CAP = 7
 _LENGTH_CAP = 700
 _MEMBERS_CAP = 24
-_KEPT_GLOBALS = frozenset(
+_KEPT = (
     "Promise PromiseLike Array ReadonlyArray Set Map ReadonlyMap ReadonlySet WeakMap Record Iterable Iterator "
     "AsyncIterable Generator AsyncGenerator IterableIterator AsyncIterableIterator Partial Required Readonly Omit Pick "
-    "NonNullable Awaited ReturnType InstanceType Extract Exclude Parameters WeakRef".split()
+    "NonNullable Awaited ReturnType InstanceType Extract Exclude Parameters WeakRef"
 )
+_KEPT_GLOBALS = frozenset(_KEPT.split())
 _UNKNOWN = frozenset({"any", "unknown", "object"})
 Spell = Callable[[tree_sitter.Node, Scope, int], str]
 

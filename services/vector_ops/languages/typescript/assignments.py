@@ -9,6 +9,7 @@ from services.vector_ops.languages.typescript.imports import export_assigned
 from services.vector_ops.languages.typescript.scopes import Scope, find_value
 
 _FUNCTIONS = frozenset({"arrow_function", "function_expression", "generator_function"})
+_TARGET_CAP = 80
 
 
 def walk_assignment(draft: Draft, node: tree_sitter.Node, scope: Scope, _expected: str) -> None:
@@ -37,12 +38,12 @@ def _assign_member(
     name = left.children[-1]
     key = draft.read(name)
     target = left.children[0]
-    text = draft.read(target) if target.end_byte - target.start_byte < 100 else ""
+    text = draft.read(target) if target.end_byte - target.start_byte < _TARGET_CAP else ""
     if text == "module" and key == "exports" and not find_value(scope, "module"):
         _export_whole(draft, node, right, scope)
         return
     if text in {"exports", "module.exports"} and not find_value(scope, "exports"):
-        _define(draft, node, name, right, scope, FILE, key)
+        _define(draft, node, name, right, scope, owner=FILE, key=key)
         if right.type == "identifier":
             export_assigned(draft, key, draft.read(right), right, scope)
         return
@@ -50,11 +51,11 @@ def _assign_member(
     if owner is None:
         notation = express(draft, target, scope)
         is_known = notation not in {"?", "%"}
-        express(draft, right, scope, f"{notation}.{key}" if is_known and len(notation) < 60 else "")
+        express(draft, right, scope, f"{notation}.{key}" if is_known and len(notation) < _TARGET_CAP else "")
         return
     held = draft.members.get((owner, key))
     if held is None:
-        _define(draft, node, name, right, scope, owner, key)
+        _define(draft, node, name, right, scope, owner=owner, key=key)
         return
     symbol = draft.symbols[held]
     expected = f"«{symbol.type}»" if symbol.type and "`" not in symbol.type else ""
@@ -80,12 +81,13 @@ def _define(
     name: tree_sitter.Node,
     right: tree_sitter.Node,
     scope: Scope,
+    *,
     owner: int,
     key: str,
 ) -> None:
     is_function = right.type in _FUNCTIONS
     kind = ("method" if owner != FILE else "function") if is_function else "attribute" if owner != FILE else "constant"
-    own = draft.add_symbol("class" if right.type == "class" else kind, name, node, scope, None, key, owner)
+    own = draft.add_symbol("class" if right.type == "class" else kind, name, node, scope, name=key, owner=owner)
     if is_function or right.type in {"class", "object"}:
         draft.declared[right.id] = own
     inner = Scope(scope)
@@ -109,7 +111,7 @@ def _export_whole(draft: Draft, node: tree_sitter.Node, right: tree_sitter.Node,
         for one in right.named_children:
             if one.type == "shorthand_property_identifier":
                 export_assigned(draft, draft.read(one), draft.read(one), one, scope)
-    own = draft.add_symbol("constant", right, node, scope, None, "export=", FILE)
+    own = draft.add_symbol("constant", right, node, scope, name="export=", owner=FILE)
     draft.declared[right.id] = own
     notation = express(draft, right, scope)
     if notation != f"#{own}":

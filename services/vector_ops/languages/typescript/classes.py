@@ -24,7 +24,7 @@ def walk_class(draft: Draft, node: tree_sitter.Node, scope: Scope, _expected: st
     at = draft.declared.get(node.id)
     if at is None:
         name = node.child_by_field_name("name")
-        at = draft.add_symbol("class", name or node, node, scope, None, "" if name is not None else "<class>")
+        at = draft.add_symbol("class", name or node, node, scope, name="" if name is not None else "<class>")
     inner = open_type_parameters(node, scope)
     if inner is scope:
         inner = Scope(scope)
@@ -133,7 +133,7 @@ def _walk_method(draft: Draft, node: tree_sitter.Node, scope: Scope, at: int, do
         return
     kind = "attribute" if "get" in words or "set" in words else "method"
     instead = held if held is not None and draft.symbols[held].is_signature else None
-    own = draft.add_symbol(kind, name, node, scope, doc, text, at, instead)
+    own = draft.add_symbol(kind, name, node, scope, doc, name=text, owner=at, instead=instead)
     symbol = draft.symbols[own]
     symbol.is_getter = "get" in words
     symbol.is_signature = node.type == "method_signature"
@@ -176,7 +176,7 @@ def _declare_properties(draft: Draft, node: tree_sitter.Node, scope: Scope, at: 
         name = one.child_by_field_name("pattern")
         is_member = any(two.type in {"accessibility_modifier", "readonly"} for two in one.children)
         if name is not None and is_member and name.type == "identifier":
-            own = draft.add_symbol("attribute", name, one, scope, None, "", at)
+            own = draft.add_symbol("attribute", name, one, scope, owner=at)
             draft.symbols[own].type = spell_type(one.child_by_field_name("type"), scope)
 
 
@@ -186,7 +186,9 @@ def _walk_field(draft: Draft, node: tree_sitter.Node, scope: Scope, at: int, doc
         return
     annotation, value = node.child_by_field_name("type"), node.child_by_field_name("value")
     is_function = value is not None and value.type in _FUNCTIONS
-    own = draft.add_symbol("method" if is_function else "attribute", name, node, scope, doc, _read_key(draft, name))
+    own = draft.add_symbol(
+        "method" if is_function else "attribute", name, node, scope, doc, name=_read_key(draft, name)
+    )
     symbol = draft.symbols[own]
     draft.push([one for one in node.named_children if one.type in {"decorator", "type_annotation"}], scope)
     if annotation is not None:
@@ -242,7 +244,7 @@ def walk_object_type(draft: Draft, body: tree_sitter.Node, scope: Scope, at: int
             _walk_method(draft, one, scope, at, doc)
         elif one.type == "property_signature" and name is not None:
             annotation = one.child_by_field_name("type")
-            own = draft.add_symbol("attribute", name, one, scope, doc, _read_key(draft, name))
+            own = draft.add_symbol("attribute", name, one, scope, doc, name=_read_key(draft, name))
             draft.symbols[own].type = spell_type(annotation, scope)
             draft.push([annotation] if annotation is not None else [], scope)
         elif one.type in {"call_signature", "construct_signature"} and size < _SIGNATURES_CAP:
@@ -282,4 +284,4 @@ def walk_enum(draft: Draft, node: tree_sitter.Node, scope: Scope, _expected: str
     for one in body.named_children:
         name = one.child_by_field_name("name") if one.type == "enum_assignment" else one
         if name is not None and name.type in {"property_identifier", "string"}:
-            draft.add_symbol("variant", name, one, scope, None, _read_key(draft, name), at)
+            draft.add_symbol("variant", name, one, scope, name=_read_key(draft, name), owner=at)

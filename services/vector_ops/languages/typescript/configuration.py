@@ -11,6 +11,7 @@ _COMMENT = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
 _TRAILING = re.compile(r",(\s*[}\]])")
 _ENTRIES = ("source", "types", "typings", "module", "main", "browser")
 _TARGETS_CAP = 400
+_CONDITIONS_CAP = 12
 _DEPTH_CAP = 6
 
 
@@ -55,7 +56,7 @@ def _read_targets(label: str, value: object) -> list[str]:
         return [f"{note}=.={value}"]
     if not isinstance(value, dict):
         return []
-    is_map = all(isinstance(key, str) and key[:1] in ".#@" or key.isidentifier() is False for key in value)
+    is_map = all(key[:1] in ".#@" or not key.isidentifier() for key in value)
     pairs = list(value.items()) if is_map or label == "imports" else [(".", value)]
     found: list[str] = []
     for key, one in pairs[:_TARGETS_CAP]:
@@ -66,7 +67,7 @@ def _read_targets(label: str, value: object) -> list[str]:
 def _list_targets(value: object) -> list[str]:
     found: list[str] = []
     todo: list[tuple[object, int]] = [(value, 0)]
-    while todo and len(found) < 12:
+    while todo and len(found) < _CONDITIONS_CAP:
         one, depth = todo.pop()
         if isinstance(one, str):
             found.append(one)
@@ -78,11 +79,10 @@ def _list_targets(value: object) -> list[str]:
 
 
 def _read_compiler(held: dict[str, object]) -> list[str]:
-    notes = []
+    notes: list[str] = []
     extended = held.get("extends")
-    for one in extended if isinstance(extended, list) else [extended]:
-        if isinstance(one, str):
-            notes.append(f"extends={one}")
+    several = extended if isinstance(extended, list) else [extended]
+    notes.extend(f"extends={one}" for one in several if isinstance(one, str))
     options = held.get("compilerOptions")
     if not isinstance(options, dict):
         return notes

@@ -10,6 +10,7 @@ from services.vector_ops.languages.typescript.imports import declare_export, dec
 from services.vector_ops.languages.typescript.scopes import Scope
 
 _FUNCTIONS = frozenset({"arrow_function", "function_expression", "generator_function"})
+_BOUND_CAP = 200
 _CLASSES = frozenset({"class"})
 Declare = Callable[[Draft, tree_sitter.Node, Scope, tree_sitter.Node | None, tree_sitter.Node], None]
 
@@ -37,13 +38,13 @@ def declare_one(
 def _declare_function(
     draft: Draft, node: tree_sitter.Node, scope: Scope, doc: tree_sitter.Node | None, whole: tree_sitter.Node
 ) -> None:
-    _declare_named(draft, node, scope, doc, whole, "function")
+    _declare_named(draft, node, scope, doc, whole, kind="function")
 
 
 def _declare_signature(
     draft: Draft, node: tree_sitter.Node, scope: Scope, doc: tree_sitter.Node | None, whole: tree_sitter.Node
 ) -> None:
-    _declare_named(draft, node, scope, doc, whole, "function")
+    _declare_named(draft, node, scope, doc, whole, kind="function")
     at = draft.declared.get(node.id)
     if at is not None:
         draft.symbols[at].is_signature = True
@@ -52,29 +53,35 @@ def _declare_signature(
 def _declare_class(
     draft: Draft, node: tree_sitter.Node, scope: Scope, doc: tree_sitter.Node | None, whole: tree_sitter.Node
 ) -> None:
-    _declare_named(draft, node, scope, doc, whole, "class")
+    _declare_named(draft, node, scope, doc, whole, kind="class")
 
 
 def _declare_enum(
     draft: Draft, node: tree_sitter.Node, scope: Scope, doc: tree_sitter.Node | None, whole: tree_sitter.Node
 ) -> None:
-    _declare_named(draft, node, scope, doc, whole, "enum")
+    _declare_named(draft, node, scope, doc, whole, kind="enum")
 
 
 def _declare_named(
-    draft: Draft, node: tree_sitter.Node, scope: Scope, doc: tree_sitter.Node | None, whole: tree_sitter.Node, kind: str
+    draft: Draft,
+    node: tree_sitter.Node,
+    scope: Scope,
+    doc: tree_sitter.Node | None,
+    whole: tree_sitter.Node,
+    *,
+    kind: str,
 ) -> None:
     name = node.child_by_field_name("name")
     if name is None:
         if whole is not node and whole.type == "export_statement":
-            draft.declared[node.id] = draft.add_symbol(kind, node, whole, scope, doc, "default")
+            draft.declared[node.id] = draft.add_symbol(kind, node, whole, scope, doc, name="default")
         return
     held = scope.names.get(draft.read(name), "")
     instead = int(held[1:]) if held[:1] == "#" and draft.symbols[int(held[1:])].is_signature else None
     if instead is not None and node.type == "function_signature":
         draft.declared[node.id] = instead
         return
-    at = draft.add_symbol(kind, name, whole, scope, doc, "", None, instead)
+    at = draft.add_symbol(kind, name, whole, scope, doc, instead=instead)
     draft.declared[node.id] = at
     scope.names[draft.read(name)] = f"#{at}"
 
@@ -99,7 +106,7 @@ def _declare_module(
     if name is None or name.type == "string":
         return
     text = draft.read(name)
-    at = draft.add_symbol("module", name, whole, scope, doc, text)
+    at = draft.add_symbol("module", name, whole, scope, doc, name=text)
     draft.declared[node.id] = at
     scope.names.setdefault(text.partition(".")[0], f"#{at}")
 
@@ -136,7 +143,7 @@ def _declare_variables(
         if module and scope.is_top:
             _bind_required(draft, name, module, member, scope)
         elif name.type == "identifier":
-            _declare_variable(draft, name, value, one, scope, doc, whole, is_constant)
+            _declare_variable(draft, name, value, one, scope, doc=doc, whole=whole, is_constant=is_constant)
         else:
             for bound, _path in list_bound(draft, name):
                 _bind_value(draft, bound, scope, whole, "constant" if is_constant else "variable")
@@ -148,6 +155,7 @@ def _declare_variable(
     value: tree_sitter.Node | None,
     declarator: tree_sitter.Node,
     scope: Scope,
+    *,
     doc: tree_sitter.Node | None,
     whole: tree_sitter.Node,
     is_constant: bool,
@@ -159,7 +167,7 @@ def _declare_variable(
         draft.declared[declarator.id] = at
         scope.names[draft.read(name)] = f"#{at}"
         return
-    at = _bind_value(draft, name, scope, whole, "constant" if is_constant else "variable", doc)
+    at = _bind_value(draft, name, scope, whole, "constant" if is_constant else "variable", doc=doc)
     inner = _find_object(value)
     if inner is not None:
         if at < 0:
@@ -189,6 +197,7 @@ def _bind_value(
     scope: Scope,
     whole: tree_sitter.Node,
     kind: str,
+    *,
     doc: tree_sitter.Node | None = None,
 ) -> int:
     """Bind a variable: a symbol at the top of the file, else a local; return the symbol or -1."""
@@ -221,25 +230,30 @@ def list_bound(draft: Draft, pattern: tree_sitter.Node) -> list[tuple[tree_sitte
     """Return the names that a pattern binds, each with the steps that lead there from the whole value."""
     found: list[tuple[tree_sitter.Node, str]] = []
     todo: list[tuple[tree_sitter.Node, str]] = [(pattern, "")]
-    while todo and len(found) < 200:
+    while todo and len(found) < _BOUND_CAP:
         node, path = todo.pop()
         kind = node.type
         if kind in {"identifier", "shorthand_property_identifier_pattern"}:
             found.append((node, path if kind == "identifier" else f"{path}.{draft.read(node)}"))
-        elif kind == "pair_pattern":
-            key, value = node.child_by_field_name("key"), node.child_by_field_name("value")
-            if key is not None and value is not None:
-                todo.append((value, f"{path}.{draft.read(key)}" if key.type == "property_identifier" else "?"))
-        elif kind in {"object_assignment_pattern", "assignment_pattern"}:
-            left = node.child_by_field_name("left")
-            todo.extend([(left, path)] if left is not None else [])
         elif kind == "array_pattern":
             todo.extend(_list_elements(node, path))
-        elif kind == "rest_pattern":
-            todo.extend((child, "?") for child in node.named_children)
-        elif kind == "object_pattern":
-            todo.extend((child, path) for child in reversed(node.named_children))
+        elif kind in {"rest_pattern", "object_pattern"}:
+            inner = path if kind == "object_pattern" else "?"
+            todo.extend((child, inner) for child in reversed(node.named_children))
+        else:
+            todo.extend(_open_pattern(draft, node, path))
     return found
+
+
+def _open_pattern(draft: Draft, node: tree_sitter.Node, path: str) -> list[tuple[tree_sitter.Node, str]]:
+    """Return what `key: pattern` and `pattern = default` hold."""
+    if node.type == "pair_pattern":
+        key, value = node.child_by_field_name("key"), node.child_by_field_name("value")
+        if key is None or value is None:
+            return []
+        return [(value, f"{path}.{draft.read(key)}" if key.type == "property_identifier" else "?")]
+    left = node.child_by_field_name("left") if node.type.endswith("assignment_pattern") else None
+    return [(left, path)] if left is not None else []
 
 
 def _list_elements(node: tree_sitter.Node, path: str) -> list[tuple[tree_sitter.Node, str]]:

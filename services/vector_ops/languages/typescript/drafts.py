@@ -90,6 +90,7 @@ class Draft:
         whole: tree_sitter.Node,
         scope: Scope,
         doc: tree_sitter.Node | None = None,
+        *,
         name: str = "",
         owner: int | None = None,
         instead: int | None = None,

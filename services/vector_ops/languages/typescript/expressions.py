@@ -17,6 +17,8 @@ from services.vector_ops.languages.typescript.scopes import Scope, find_value
 
 _LENGTH_CAP = 160
 _DEPTH_CAP = 24
+_ASSIGNED_CAP = 3
+_PAIR = 2
 _LITERALS = frozenset(
     {"string", "template_string", "number", "regex", "true", "false", "null", "undefined", "update_expression"}
     | {"unary_expression", "binary_expression", "jsx_element", "jsx_self_closing_element"}
@@ -70,15 +72,17 @@ def _express_head(draft: Draft, node: tree_sitter.Node, scope: Scope, expected: 
     if special is not None and depth < _DEPTH_CAP:
         return special(draft, node, scope, expected, depth + 1)
     draft.stack.append((node, scope, expected))
-    if kind == "object" or kind == "class":
+    if kind in {"object", "class"}:
         at = draft.declared.get(node.id)
         return "?" if at is None else f"#{at}"
+    if kind == "array":
+        return "«%Array<?>»"
     return "%" if kind in _LITERALS else "?"
 
 
 def _express_cast(draft: Draft, node: tree_sitter.Node, scope: Scope, _expected: str, depth: int) -> str:
     parts = node.named_children
-    if len(parts) < 2:
+    if len(parts) < _PAIR:
         return express(draft, parts[0], scope, "", depth) if parts else "?"
     value, cast = (parts[1], parts[0]) if node.type == "type_assertion" else (parts[0], parts[1])
     draft.push([cast], scope)
@@ -118,7 +122,11 @@ def _express_ternary(draft: Draft, node: tree_sitter.Node, scope: Scope, expecte
 def _express_assignment(draft: Draft, node: tree_sitter.Node, scope: Scope, _expected: str, depth: int) -> str:
     draft.stack.append((node, scope, ""))
     right = node.child_by_field_name("right")
-    return "?" if right is None or depth > 3 or right.type != "identifier" else express(draft, right, scope, "", depth)
+    return (
+        "?"
+        if right is None or depth > _ASSIGNED_CAP or right.type != "identifier"
+        else express(draft, right, scope, "", depth)
+    )
 
 
 def _step_member(draft: Draft, link: tree_sitter.Node, value: str, _scope: Scope) -> str:
@@ -160,7 +168,7 @@ def _step_call(draft: Draft, link: tree_sitter.Node, value: str, scope: Scope) -
     if value[0] == "%":
         push_arguments(draft, arguments, scope, "")
         return "%it" if is_test else "?" if tells_nothing(value) else "%"
-    return _add_call(draft, "call", called, arguments, value, scope)
+    return _add_call(draft, called, arguments, value, scope, kind="call")
 
 
 def _step_new(draft: Draft, link: tree_sitter.Node, value: str, scope: Scope) -> str:
@@ -171,7 +179,7 @@ def _step_new(draft: Draft, link: tree_sitter.Node, value: str, scope: Scope) ->
     if value[0] == "%":
         push_arguments(draft, arguments, scope, "")
         return "%"
-    made = _add_call(draft, "new", unwrap(called) if called is not None else link, arguments, value, scope)
+    made = _add_call(draft, unwrap(called) if called is not None else link, arguments, value, scope, kind="new")
     if kept is None or value[0] in "@$&*?«'":
         return made
     spelt = ",".join(spell_type(one, scope, 3) for one in kept.named_children)
@@ -180,7 +188,7 @@ def _step_new(draft: Draft, link: tree_sitter.Node, value: str, scope: Scope) ->
 
 
 def _add_call(
-    draft: Draft, kind: str, called: tree_sitter.Node, arguments: tree_sitter.Node | None, value: str, scope: Scope
+    draft: Draft, called: tree_sitter.Node, arguments: tree_sitter.Node | None, value: str, scope: Scope, *, kind: str
 ) -> str:
     """Add the reference of a call and return what it gives."""
     if called.type == "member_expression":
@@ -230,13 +238,13 @@ def _express_module(draft: Draft, arguments: tree_sitter.Node, scope: Scope, val
 def _declare_test(draft: Draft, arguments: tree_sitter.Node, scope: Scope) -> None:
     """Make a symbol of `it("does this", () => ...)`: runners select tests by that title."""
     named = [one for one in arguments.named_children if one.type != "comment"]
-    if len(named) < 2 or named[0].type not in {"string", "template_string"}:
+    if len(named) < _PAIR or named[0].type not in {"string", "template_string"}:
         return
     for one in named[1:]:
         if one.type in {"arrow_function", "function_expression"}:
             title = " ".join(draft.read(named[0])[1:-1].replace(".", " ").split())[:120]
             if title:
-                at = draft.add_symbol("function", named[0], one, scope, None, title)
+                at = draft.add_symbol("function", named[0], one, scope, name=title)
                 draft.symbols[at].is_test = True
                 draft.symbols[at].signature = f"test({draft.read(named[0])[:150]})"
                 draft.declared[one.id] = at

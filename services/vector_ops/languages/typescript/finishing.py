@@ -54,7 +54,7 @@ def _finish_type(draft: Draft, one: Drafted) -> str:
     if one.kind == "class":
         return one.generics
     if one.type:
-        body = one.type if "`" not in one.type or one.kind == "type" else one.type
+        body = one.type
     elif one.is_getter:
         body = _result_of(draft, one)
     elif one.overloads:

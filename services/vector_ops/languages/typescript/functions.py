@@ -13,6 +13,7 @@ from services.vector_ops.languages.typescript.drafts import Draft
 from services.vector_ops.languages.typescript.expressions import express, unwrap
 from services.vector_ops.languages.typescript.scopes import Scope
 
+_EXPECTED_CAP = 90
 _PARAMETERS = frozenset({"required_parameter", "optional_parameter"})
 _OWN_THIS = frozenset({"function_declaration", "generator_function_declaration", "function_expression"})
 
@@ -31,13 +32,13 @@ def walk_function(draft: Draft, node: tree_sitter.Node, scope: Scope, expected: 
         inner.prefix = scope.prefix or ("<callback>" if inner.symbol < 0 else "")
         inner.returns = []
     else:
-        _describe(draft, node, at, inner, parameters, result)
+        _describe(draft, node, at, inner, parameters=parameters, result=result)
         inner.symbol, inner.prefix = at, ""
         inner.returns = draft.symbols[at].returns
         draft.symbols[at].is_async = is_async or any(one.type == "async" for one in node.children[1:4])
     if node.type in _OWN_THIS and node.id not in draft.keeps_this:
         inner.this = "?"
-    inner.result = _result_of(result, inner, expected, is_async)
+    inner.result = _result_of(result, inner, expected, is_async=is_async)
     if result is not None:
         draft.push([result], inner)
     single = node.child_by_field_name("parameter")
@@ -53,6 +54,7 @@ def _describe(
     node: tree_sitter.Node,
     at: int,
     inner: Scope,
+    *,
     parameters: tree_sitter.Node | None,
     result: tree_sitter.Node | None,
 ) -> None:
@@ -64,13 +66,13 @@ def _describe(
         drafted.result = f"={spell_type(result, inner)}"
 
 
-def _result_of(result: tree_sitter.Node | None, scope: Scope, expected: str, is_async: bool) -> str:
+def _result_of(result: tree_sitter.Node | None, scope: Scope, expected: str, *, is_async: bool) -> str:
     """Return the notation of what `return` wants: as declared, or as the surroundings want it."""
     wait = "~" if is_async else ""
     if result is not None:
         spelt = spell_type(result, scope)
         return f"«{spelt}»{wait}" if spelt not in {"?", "%"} and "`" not in spelt else ""
-    return f"{expected}(){wait}" if expected and len(expected) < 80 else ""
+    return f"{expected}(){wait}" if expected and len(expected) < _EXPECTED_CAP else ""
 
 
 def _walk_body(draft: Draft, node: tree_sitter.Node, inner: Scope) -> None:
@@ -110,7 +112,7 @@ def bind_parameters(draft: Draft, parameters: tree_sitter.Node, inner: Scope, ex
             pattern, annotation, value = one, None, None
             if one.type == "assignment_pattern":
                 pattern, value = one.child_by_field_name("left"), one.child_by_field_name("right")
-        wanted = f"{expected}>{at}" if expected and len(expected) < 100 else ""
+        wanted = f"{expected}>{at}" if expected and len(expected) < _EXPECTED_CAP else ""
         notation = _value_of(draft, annotation, value, inner, wanted)
         if pattern is not None:
             _bind_pattern(draft, pattern, inner, notation)
@@ -134,7 +136,7 @@ def _value_of(
         return "%"
     if annotation is not None and default == "?":
         return "?"
-    return default if default not in {"?"} and not wanted else wanted or "?"
+    return default if default != "?" and not wanted else wanted or "?"
 
 
 def _bind_pattern(draft: Draft, pattern: tree_sitter.Node, inner: Scope, notation: str) -> None:

@@ -21,17 +21,22 @@ def declare_import(
     source = node.child_by_field_name("source")
     clause = next((one for one in node.named_children if one.type in {"import_clause", "import_require_clause"}), None)
     if clause is not None and clause.type == "import_require_clause":
-        source = clause.child_by_field_name("source")
-        if source is not None:
-            _bind(draft, clause.named_children[0], _read_string(draft, source), "export=", scope)
-        return
-    if source is None:
-        return
-    module = _read_string(draft, source)
-    if clause is None:
+        _bind_equal(draft, clause, scope)
+    elif source is not None and clause is None:
         line, column = draft.place(source)
-        draft.imports.append(Import("", module, "", scope.symbol, line, column))
-        return
+        draft.imports.append(Import("", _read_string(draft, source), "", scope.symbol, line, column))
+    elif source is not None and clause is not None:
+        _bind_clause(draft, clause, _read_string(draft, source), scope)
+
+
+def _bind_equal(draft: Draft, clause: tree_sitter.Node, scope: Scope) -> None:
+    """Bind `import name = require("module")`."""
+    source = clause.child_by_field_name("source")
+    if source is not None:
+        _bind(draft, clause.named_children[0], _read_string(draft, source), "export=", scope)
+
+
+def _bind_clause(draft: Draft, clause: tree_sitter.Node, module: str, scope: Scope) -> None:
     for one in clause.named_children:
         if one.type == "identifier":
             _bind(draft, one, module, "default", scope)
@@ -45,7 +50,7 @@ def _bind_named(draft: Draft, imports: tree_sitter.Node, module: str, scope: Sco
     for one in imports.named_children:
         name = one.child_by_field_name("name") if one.type == "import_specifier" else None
         if name is not None:
-            _bind(draft, one.child_by_field_name("alias") or name, module, _read_name(draft, name), scope, name)
+            _bind(draft, one.child_by_field_name("alias") or name, module, _read_name(draft, name), scope, placed=name)
 
 
 def _bind(
@@ -54,6 +59,7 @@ def _bind(
     module: str,
     name: str,
     scope: Scope,
+    *,
     placed: tree_sitter.Node | None = None,
 ) -> None:
     local = draft.read(bound)
@@ -82,11 +88,11 @@ def declare_export(
         declare_one(draft, held, scope, doc, node)
         name = held.child_by_field_name("name")
         if name is not None and any(one.type == "default" for one in node.children):
-            _export(draft, "default", "", draft.read(name), name, scope)
+            _export(draft, "default", "", draft.read(name), name, scope=scope)
     elif value is not None:
-        _export_value(draft, node, value, scope, doc, declare_one)
+        _export_value(draft, node, value, scope, doc, declare_one=declare_one)
     elif module and any(one.type == "*" for one in node.children):
-        _export(draft, "*", module, "*", node, scope)
+        _export(draft, "*", module, "*", node, scope=scope)
     else:
         _export_clauses(draft, node, module, scope)
 
@@ -97,18 +103,19 @@ def _export_value(
     value: tree_sitter.Node,
     scope: Scope,
     doc: tree_sitter.Node | None,
+    *,
     declare_one: DeclareOne,
 ) -> None:
     """Note `export default value`."""
     if value.type == "identifier":
-        _export(draft, "default", "", draft.read(value), value, scope)
+        _export(draft, "default", "", draft.read(value), value, scope=scope)
     elif value.type in _VALUES:
         declare_one(draft, value, scope, doc, node)
         name = value.child_by_field_name("name")
         if name is not None:
-            _export(draft, "default", "", draft.read(name), name, scope)
+            _export(draft, "default", "", draft.read(name), name, scope=scope)
     else:
-        at = draft.add_symbol("constant", value, node, scope, doc, "default")
+        at = draft.add_symbol("constant", value, node, scope, doc, name="default")
         draft.declared[value.id] = at
         draft.declared[node.id] = at
 
@@ -116,25 +123,27 @@ def _export_value(
 def _export_clauses(draft: Draft, node: tree_sitter.Node, module: str, scope: Scope) -> None:
     for clause in node.named_children:
         if clause.type == "namespace_export" and clause.named_child_count:
-            _export(draft, _read_name(draft, clause.named_children[0]), module, "", clause.named_children[0], scope)
+            _export(
+                draft, _read_name(draft, clause.named_children[0]), module, "", clause.named_children[0], scope=scope
+            )
         elif clause.type == "identifier":
-            _export(draft, "export=", "", draft.read(clause), clause, scope)
+            _export(draft, "export=", "", draft.read(clause), clause, scope=scope)
         elif clause.type == "export_clause":
             for one in clause.named_children:
                 name = one.child_by_field_name("name") if one.type == "export_specifier" else None
                 if name is not None:
                     alias = one.child_by_field_name("alias") or name
-                    _export(draft, _read_name(draft, alias), module, _read_name(draft, name), name, scope)
+                    _export(draft, _read_name(draft, alias), module, _read_name(draft, name), name, scope=scope)
 
 
-def _export(draft: Draft, local: str, module: str, name: str, node: tree_sitter.Node, scope: Scope) -> None:
+def _export(draft: Draft, local: str, module: str, name: str, node: tree_sitter.Node, *, scope: Scope) -> None:
     line, column = draft.place(node)
     draft.imports.append(Import(local, module, name, scope.symbol, line, column, True))
 
 
 def export_assigned(draft: Draft, local: str, name: str, node: tree_sitter.Node, scope: Scope) -> None:
     """Note `exports.local = name` or `module.exports = name` (local: `export=`)."""
-    _export(draft, local, "", name, node, scope)
+    _export(draft, local, "", name, node, scope=scope)
 
 
 def read_require(draft: Draft, value: tree_sitter.Node | None, scope: Scope) -> tuple[str, str]:

@@ -1,8 +1,8 @@
 """Where a module is, by the name that an import gives it.
 
-Relative paths as bundlers, TypeScript and Node find them; `paths` and `baseUrl` of the nearest tsconfig; packages of the
-same repository by the `name` of their package.json, its `exports` and entries, whose built files are taken back to the
-sources (`dist/x.js` -> `src/x.ts`).
+Relative paths as bundlers, TypeScript and Node find them; `paths` and `baseUrl` of the nearest tsconfig; packages of
+the same repository by the `name` of their package.json, its `exports` and entries, whose built files are taken
+back to the sources (`dist/x.js` -> `src/x.ts`).
 """
 
 import posixpath
@@ -54,16 +54,13 @@ class Modules:
         stem, ending = posixpath.splitext(base)
         if ending in _ENDINGS and exists(base):
             return base
-        for other in _SOURCES_OF.get(ending, ()):
-            if exists(stem + other):
-                return stem + other
-        for other in _ENDINGS:
-            if exists(base + other):
-                return base + other
         prefix = f"{base}/" if base else ""
-        for other in _ENDINGS:
-            if exists(f"{prefix}index{other}"):
-                return f"{prefix}index{other}"
+        tried = [stem + other for other in _SOURCES_OF.get(ending, ())]
+        tried += [base + other for other in _ENDINGS]
+        tried += [f"{prefix}index{other}" for other in _ENDINGS]
+        for path in tried:
+            if exists(path):
+                return path
         return self._enter(base) if exists(f"{prefix}package.json") else ""
 
     def _locate_alias(self, folder: str, module: str) -> str:

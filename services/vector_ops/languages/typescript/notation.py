@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-_TOKEN = re.compile(r"=>|\.\.\.|`[^`]*`|\{\}|[()\[\]{}<>,:|@=]|[^()\[\]{}<>,:|@=``]+")
+_SIGN = re.compile(r"=>|\.\.\.|`[^`]*`|\{\}|[()\[\]{}<>,:|@=]|[^()\[\]{}<>,:|@=``]+")
 _STEP = re.compile(r"\.[^.()!\[\]~>^]+|\(\)|!|\[\d*\]|~|>\d+|\^")
 _HEAD = re.compile(r"«[^»]*»|'[^']*'|[^.()!\[\]~>^]+")
 _DEPTH_CAP = 24
@@ -36,13 +36,13 @@ UNKNOWN = Node("name", "?")
 
 class _Reader:
     def __init__(self, text: str) -> None:
-        self.tokens = _TOKEN.findall(text)
-        self.tokens.append("")
+        self.signs = _SIGN.findall(text)
+        self.signs.append("")
         self.at = 0
         self.depth = 0
 
-    def accept(self, token: str) -> bool:
-        if self.tokens[self.at] == token:
+    def accept(self, sign: str) -> bool:
+        if self.signs[self.at] == sign:
             self.at += 1
             return True
         return False
@@ -50,7 +50,7 @@ class _Reader:
     def read_type(self) -> Node:
         self.depth += 1
         if self.depth > _DEPTH_CAP:
-            self.at = len(self.tokens) - 1
+            self.at = len(self.signs) - 1
             return UNKNOWN
         parts = [self.read_one()]
         while self.accept("|"):
@@ -59,29 +59,29 @@ class _Reader:
         return parts[0] if len(parts) == 1 else Node("union", "", tuple(parts))
 
     def read_one(self) -> Node:
-        token = self.tokens[self.at]
-        if token:
+        sign = self.signs[self.at]
+        if sign:
             self.at += 1
-        if token == "(":
+        if sign == "(":
             node = self.read_function()
-        elif token == "[":
+        elif sign == "[":
             node = Node("tuple", "", self.read_list("]"))
-        elif token == "{":
+        elif sign == "{":
             node = self.read_object()
-        elif token[:1] == "`":
-            node = Node("chain", token[1:-1])
+        elif sign[:1] == "`":
+            node = Node("chain", sign[1:-1])
         elif self.accept("<"):
-            node = Node("name", token, self.read_list(">"))
+            node = Node("name", sign, self.read_list(">"))
         else:
-            node = Node("name", token or "?")
+            node = Node("name", sign or "?")
         while self.accept("@"):
-            node = Node("member", self.tokens[self.at], (node,))
-            self.at += self.tokens[self.at] != ""
+            node = Node("member", self.signs[self.at], (node,))
+            self.at += self.signs[self.at] != ""
         return node
 
     def read_list(self, end: str) -> tuple[Node, ...]:
         found = []
-        while not self.accept(end) and self.tokens[self.at]:
+        while not self.accept(end) and self.signs[self.at]:
             self.accept("...")
             found.append(self.read_type())
             self.accept(",")
@@ -89,7 +89,7 @@ class _Reader:
 
     def read_function(self) -> Node:
         found, is_rest = [], False
-        while not self.accept("=>") and self.tokens[self.at]:
+        while not self.accept("=>") and self.signs[self.at]:
             is_rest = self.accept("...") or is_rest
             found.append(self.read_type())
             self.accept(",")
@@ -99,8 +99,8 @@ class _Reader:
 
     def read_object(self) -> Node:
         keys, parts = [], []
-        while not self.accept("}") and self.tokens[self.at]:
-            keys.append(self.tokens[self.at])
+        while not self.accept("}") and self.signs[self.at]:
+            keys.append(self.signs[self.at])
             self.at += 1
             self.accept(":")
             parts.append(self.read_type())
@@ -109,8 +109,8 @@ class _Reader:
 
     def read_generics(self) -> tuple[Generic, ...]:
         found = []
-        while not self.accept(">") and self.tokens[self.at]:
-            name = self.tokens[self.at]
+        while not self.accept(">") and self.signs[self.at]:
+            name = self.signs[self.at]
             self.at += 1
             constraint = self.read_type() if self.accept(":") else None
             default = self.read_type() if self.accept("=") else None
@@ -128,7 +128,7 @@ def read_declared(text: str) -> tuple[tuple[Generic, ...], Node | None]:
     """Return the type parameters and the type of a symbol; no type when it has none."""
     reader = _Reader(text)
     generics = reader.read_generics() if reader.accept("<") else ()
-    return generics, reader.read_type() if reader.tokens[reader.at] else None
+    return generics, reader.read_type() if reader.signs[reader.at] else None
 
 
 def split_chain(chain: str) -> tuple[str, list[str]]:

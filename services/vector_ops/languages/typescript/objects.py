@@ -23,9 +23,9 @@ def walk_object(draft: Draft, node: tree_sitter.Node, scope: Scope, expected: st
             doc = one
             continue
         if one.type == "method_definition":
-            _walk_method(draft, one, inner, at, expected, doc)
+            _walk_method(draft, one, inner, expected, doc)
         elif one.type == "pair":
-            _walk_pair(draft, one, inner, at, expected, doc)
+            _walk_pair(draft, one, inner, at, expected, doc=doc)
         elif one.type == "shorthand_property_identifier":
             _walk_shorthand(draft, one, inner, at)
         else:
@@ -39,7 +39,7 @@ def _read_key(draft: Draft, name: tree_sitter.Node) -> str:
 
 
 def _walk_method(
-    draft: Draft, node: tree_sitter.Node, scope: Scope, at: int | None, expected: str, doc: tree_sitter.Node | None
+    draft: Draft, node: tree_sitter.Node, scope: Scope, expected: str, doc: tree_sitter.Node | None
 ) -> None:
     name = node.child_by_field_name("name")
     if name is None:
@@ -47,14 +47,14 @@ def _walk_method(
     if name.type == "computed_property_name":
         draft.push([name], scope)
     key = _read_key(draft, name)
-    own = draft.add_symbol("method", name, node, scope, doc, key)
+    own = draft.add_symbol("method", name, node, scope, doc, name=key)
     draft.symbols[own].is_getter = any(one.type == "get" for one in node.children[:3])
     draft.declared[node.id] = own
     draft.stack.append((node, scope, f"{expected}.{key}" if expected and key.isidentifier() else ""))
 
 
 def _walk_pair(
-    draft: Draft, node: tree_sitter.Node, scope: Scope, at: int | None, expected: str, doc: tree_sitter.Node | None
+    draft: Draft, node: tree_sitter.Node, scope: Scope, at: int | None, expected: str, *, doc: tree_sitter.Node | None
 ) -> None:
     name, value = node.child_by_field_name("key"), node.child_by_field_name("value")
     if name is None or value is None:
@@ -67,7 +67,7 @@ def _walk_pair(
     if (at is None and not is_function) or name.type not in {"property_identifier", "string"}:
         draft.stack.append((value, scope, wanted))
         return
-    own = draft.add_symbol("method" if is_function else "attribute", name, node, scope, doc, key)
+    own = draft.add_symbol("method" if is_function else "attribute", name, node, scope, doc, name=key)
     draft.declared[value.id] = own
     if is_function or value.type == "class":
         draft.stack.append((value, scope, wanted))

@@ -6,10 +6,12 @@ from services.vector_ops.languages.typescript.shapes import OUTSIDE, Compound, F
 PASSING = frozenset({"Partial", "Required", "Readonly", "Omit", "Pick", "NonNullable", "Extract", "Exclude"})
 PROMISES = frozenset({"Promise", "PromiseLike", "Awaited"})
 _PAIRED = frozenset({"Map", "ReadonlyMap", "WeakMap"})
-_ITERABLES = frozenset(
+_ITERATED = (
     "Array ReadonlyArray Set ReadonlySet Iterable Iterator AsyncIterable Generator AsyncGenerator IterableIterator "
-    "AsyncIterableIterator".split()
+    "AsyncIterableIterator"
 )
+_ITERABLES = frozenset(_ITERATED.split())
+_PAIR = 2
 _SAME = frozenset({"filter", "slice", "concat", "reverse", "sort", "splice", "toSorted", "toReversed"})
 _ELEMENT = frozenset({"find", "findLast", "pop", "shift", "at", "get", "reduce"})
 _EACH = frozenset({"forEach", "map", "filter", "find", "findIndex", "findLast", "some", "every", "flatMap"})
@@ -22,7 +24,7 @@ def element_of(shape: Outside | Compound, at: int | None) -> tuple[Node, ...]:
         return parts if at is None else parts[at : at + 1]
     if shape.name in _ITERABLES:
         return shape.arguments[:1]
-    if shape.name in _PAIRED and len(shape.arguments) == 2:
+    if shape.name in _PAIRED and len(shape.arguments) == _PAIR:
         return (Node("tuple", "", shape.arguments),)
     if shape.name == "Record":
         return shape.arguments[1:2]
@@ -44,13 +46,11 @@ def result_of(shape: Outside) -> tuple[Shape, ...] | Node:
         return (Outside(owner, shape.arguments, shape.context),)
     if method in {"then", "catch", "finally"} and owner in PROMISES:
         return (Outside("Promise", (UNKNOWN,) if method == "then" else shape.arguments, shape.context),)
-    if method == "map":
-        return ()
     if method in _ELEMENT:
         return shape.arguments[-1] if owner in _PAIRED else shape.arguments[0]
-    if method in {"values", "keys", "entries"} and owner in (_PAIRED | _ITERABLES):
-        return (Outside("Iterable", shape.arguments[-1:], shape.context),) if method == "values" else ()
-    return OUTSIDE
+    if method == "values" and owner in (_PAIRED | _ITERABLES):
+        return (Outside("Iterable", shape.arguments[-1:], shape.context),)
+    return () if method in {"map", "keys", "entries"} else OUTSIDE
 
 
 def parameters_of(shape: Outside) -> Shapes:

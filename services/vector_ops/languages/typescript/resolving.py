@@ -19,7 +19,7 @@ def resolve_file(file: SourceFile, world: World) -> list[Edge]:
     edges: list[Edge] = []
     for at, reference in enumerate(file.facts.references):
         kind = reference.kind
-        if kind == "require" or kind == "import":
+        if kind in {"require", "import"}:
             _add_module(edges, file, evaluator, reference)
             continue
         shapes = evaluator.resolve(at)

@@ -38,12 +38,15 @@ def find_value(scope: Scope | None, name: str) -> str:
 
 
 def find_type(scope: Scope | None, name: str) -> str:
-    """Return what the name is bound to as a type, or nothing: then it is a global."""
+    """Return what the name is bound to as a type, or nothing: then it is a global.
+
+    What is bound at the top of the file stays a name: types are read from other files too.
+    """
     while scope is not None:
         found = scope.types.get(name)
         if found is None:
             found = scope.names.get(name)
         if found is not None:
-            return found
+            return name if scope.parent is None and found[0] == "#" else found
         scope = scope.parent
     return ""

@@ -76,7 +76,7 @@ def key_of(shape: Shape) -> tuple[object, ...]:
 
 def limit_shapes(shapes: list[Shape]) -> Shapes:
     """Return the different ones among these, a few at most."""
-    if len(shapes) < 2:
+    if len(shapes) <= 1:
         return tuple(shapes)
     found: dict[tuple[object, ...], Shape] = {}
     for one in shapes:
