@@ -72,7 +72,8 @@ class Hit(_Frozen):
     """One place in the code. `line`, `end_line`, `column` count from 1; `score` is unitless, higher is better.
 
     `parts` are the summands of the score by signal (only when the query asked to explain). `section` and `citation`
-    belong to `context_pack`: vector, snippet, summary or citation, and the id by which the text cites this place.
+    belong to `context_pack`: vector, snippet, summary or citation, and the id by which the text cites this place; in an
+    `impact_set` the section is direct, indirect, or history (files that only changed together).
     """
 
     path: str
@@ -88,6 +89,11 @@ class Hit(_Frozen):
     parts: dict[str, float] = Field(default_factory=dict)
     section: str = ""
     citation: str = ""
+
+    @property
+    def is_direct(self) -> bool:
+        """Return whether a place of an impact set leans on the symbol itself."""
+        return self.section in {"", "direct"}
 
 
 class IndexAnswer(_Frozen):

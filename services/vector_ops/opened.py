@@ -134,7 +134,7 @@ class OpenIndex:
         with self._reading, self._view() as (view, work):
             graph = FallbackGraph(self._graph, view) if self._graph else ViewGraph(view)
             lines = self._kept.lines.over(view)
-            ranking = Ranker(view, graph, lines, Derivations(self._kept.searcher, self._history, self._dense))
+            ranking = Ranker(view, lines, Derivations(self._kept.searcher, self._history, self._dense))
             reading = Reading(
                 view=view,
                 graph=graph,
@@ -217,7 +217,10 @@ class OpenIndex:
     def _mine(self, source: GitSource, commit_sha: str, is_stopping: Callable[[], bool]) -> None:
         before = -1
         while not is_stopping():
-            progress = self._history.refresh(source.repository, commit_sha, budget_s=_SLICE_S, is_stopping=is_stopping)
+            with source.reading():
+                progress = self._history.refresh(
+                    source.repository, commit_sha, budget_s=_SLICE_S, is_stopping=is_stopping
+                )
             if progress.is_complete or progress.mined == before:
                 return
             before = progress.mined

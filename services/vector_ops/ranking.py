@@ -1,22 +1,27 @@
 """What ranks by words, vectors and history, over one view."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.vector_ops.answers.meaning import find_meaning
 from services.vector_ops.answers.packing import Piece, Theme
-from services.vector_ops.answers.places import SCORES, TIERS, Lines
+from services.vector_ops.answers.places import Lines
+from services.vector_ops.answers.reach import collect_impact
 from services.vector_ops.core.view import IndexView, SymbolRow
-from services.vector_ops.core.words import query_terms
-from services.vector_ops.graph.port import GraphStore
 from services.vector_ops.history.history import History
 from services.vector_ops.history.past import Past
-from services.vector_ops.languages.world import EdgeKind
+from services.vector_ops.lexical.terms import find_identifiers, split_identifier
 from services.vector_ops.models import Hit
+from services.vector_ops.retrieval.impact import impact_set
 from services.vector_ops.retrieval.ranked import RankedPlace, Ranking
 from services.vector_ops.retrieval.search import Searcher
+from services.vector_ops.retrieval.themes import group_themes
 from services.vector_ops.vectors.dense import DenseHit, DenseIndex
 from services.vector_ops.vectors.embedder import EmbedderUnusableError, VectorsUnavailableError
+
+_THEMED = 40
+_MAX_THEME = 12
+_MOST_IMPACT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +36,8 @@ class Derivations:
 class Ranker:
     """Satisfies `core.answering.Retrieval` over one view; notes what its answers were made from."""
 
-    def __init__(self, view: IndexView, graph: GraphStore, lines: Lines, derived: Derivations) -> None:
+    def __init__(self, view: IndexView, lines: Lines, derived: Derivations) -> None:
         self._view = view
-        self._graph = graph
         self._lines = lines
         self._derived = derived
         self.dense_pending: int | None = None
@@ -59,26 +63,26 @@ class Ranker:
         ]
 
     def find_themes(self, text: str) -> Sequence[Theme]:
-        return []
+        places = self._search(text, _THEMED).files
+        docs = {place.path: place.symbol.doc for place in reversed(places) if place.symbol is not None}
+        return [
+            Theme(f"{one.name} ({one.reason})", ", ".join(_describe(path, docs) for path in one.paths[:_MAX_THEME]))
+            for one in group_themes(places, self._read_past())
+        ]
 
     def find_terms(self, text: str) -> frozenset[str]:
-        return frozenset(query_terms(text))
+        return frozenset(term for word in find_identifiers(text) for term in split_identifier(word))
 
     def find_impact(self, text: str, limit: int) -> tuple[list[Hit], bool]:
         meaning = find_meaning(self._view, text).without_namesakes()
-        ids = [one.id for one in (*meaning.symbols, *meaning.files)]
-        found = self._graph.dependents(ids, tuple(EdgeKind), 1, limit + 1)
-        hits = [
-            Hit(path=one.path, line=one.line, column=one.column, symbol=one.qualname, kind=one.kind, snippet="",
-                score=2.0, reason=f"defines {one.qualname}")
-            for one in meaning.symbols
-        ]  # fmt: skip
-        hits += [
-            Hit(path=one.symbol.path, line=one.symbol.line, column=one.symbol.column, symbol=one.symbol.qualname,
-                kind=one.symbol.kind, snippet=one.symbol.signature, tier=TIERS[one.tier], score=SCORES[one.tier])
-            for one in found
-        ]  # fmt: skip
-        return hits[:limit], len(hits) > limit
+        seeds = (*meaning.symbols, *meaning.files)
+        items = impact_set(self._view, self._read_past(), seeds, _MOST_IMPACT)
+        files = collect_impact(self._lines, seeds, items, self._is_test)
+        return files[:limit], len(files) > limit or len(items) >= _MOST_IMPACT
+
+    def _is_test(self, path: str) -> bool:
+        file = self._view.find_file(path)
+        return file is not None and file.is_test
 
     def rank_chunks(self, _view: IndexView, text: str, count: int) -> list[DenseHit]:
         """Return the nearest chunks; nothing, and a warning, where vectors cannot be had now."""
@@ -117,3 +121,8 @@ class Ranker:
     def _symbol_at(self, path: str, line: int) -> SymbolRow | None:
         rows = [row for row in self._view.list_symbols(path) if row.start_line <= line <= row.end_line]
         return max(rows, key=lambda row: row.start_line, default=None)
+
+
+def _describe(path: str, docs: Mapping[str, str]) -> str:
+    doc = docs.get(path, "")
+    return f"{path} ({doc[:80]})" if doc else path

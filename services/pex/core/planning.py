@@ -159,7 +159,8 @@ class Planner:
 
     async def _find_files(self, repo: str, hit: Hit) -> tuple[str, ...]:
         answer = await self._index.find_impact(repo, hit.symbol)
-        used = (place.path for place in answer.hits if not _only_imports_module(place))
+        # A rename leaves alone what does not lean on the symbol itself.
+        used = (place.path for place in answer.hits if place.is_direct)
         return tuple(sorted({hit.path, *used}))[:MAX_FILES_NAMED]
 
 
@@ -227,11 +228,6 @@ def _ask_which(old: str, new: str, hits: list[Hit], then: str) -> Planning:
     return Planning(
         question=Question(text=f"{old} has {len(hits)} definitions: {places}. Which?", options=tuple(options))
     )
-
-
-def _only_imports_module(place: Hit) -> bool:
-    """Return whether a place is in the impact set for its import of the module alone: a rename leaves it as it is."""
-    return place.tier is None and place.reason.removeprefix("test that ").startswith("imports the module ")
 
 
 def _say_tests(found: Matched) -> str:

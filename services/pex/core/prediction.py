@@ -70,7 +70,8 @@ class Predictor:
 
     async def _find_impact(self, repo: str, symbol: str) -> tuple[Hit, ...]:
         try:
-            return (await self._index.find_impact(repo, symbol)).hits
+            hits = (await self._index.find_impact(repo, symbol)).hits
+            return tuple(hit for hit in hits if hit.is_direct)
         except SymbolNotFoundError:
             return ()
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from services.vector_ops.answers.file_graph import FileGraph
 from services.vector_ops.core.view import IndexView, SymbolRow
-from services.vector_ops.core.words import split_identifier
 from services.vector_ops.languages.world import EdgeKind
+from services.vector_ops.lexical.terms import split_identifier
 from services.vector_ops.models import Hit
 
 CHARACTERS_PER_TOKEN = 4

@@ -209,7 +209,7 @@ async def test_database_refuses_a_blank_rationale(world):
 
 async def test_file_that_only_imports_the_module_is_not_expected_to_change(world):
     importer = make_hit("shop/main.py", 1, "<module>", "file").model_copy(
-        update={"snippet": "import load_config", "reason": "imports the module shop/config"}
+        update={"snippet": "import load_config", "reason": "imports shop/config.py", "section": "indirect"}
     )
     world.index.references.append(importer)
     delegation = await world.pex.delegate(ENGINEER, ask())

@@ -2,6 +2,7 @@
 
 import pytest
 
+from services.vector_ops.languages.world import NAMED_CAP
 from services.vector_ops.protocol import SymbolNotFoundError
 
 SHOP = {
@@ -51,9 +52,18 @@ async def test_a_namesake_in_another_module_keeps_its_own_callers(shop):
     assert await shop.callers("unrelated.total") == {"shop/unrelated.py:9": "exact"}
 
 
-async def test_methods_are_found_by_the_type_of_the_receiver_and_by_a_unique_name_else(shop):
+async def test_methods_are_found_by_the_type_of_the_receiver_and_doubtfully_by_a_common_name_else(shop):
     callers = await shop.callers("Cart.sum")
-    assert callers == {"shop/report.py:6": "typed", "shop/report.py:9": "typed", "shop/report.py:7": "unique-name"}
+    assert callers == {"shop/report.py:6": "typed", "shop/report.py:9": "typed", "shop/report.py:7": "ambiguous"}
+
+
+async def test_a_name_that_only_one_definition_has_and_no_built_in_type_is_taken_for_it(index):
+    index.tree.commit(
+        {"a.py": "class Cart:\n    def checkout_all(self): ...\n", "b.py": "def f(x):\n    x.checkout_all()\n"}
+    )
+    (hit,) = (await index.ask("who_calls", "Cart.checkout_all")).hits
+    assert (hit.path, hit.tier.value) == ("b.py", "unique-name")
+    assert "only one definition fits" in hit.reason
 
 
 async def test_an_inherited_method_is_called_through_the_subclass(shop):
@@ -143,8 +153,8 @@ async def test_the_impact_set_names_each_file_once_with_its_reasons(shop):
     }
     assert "defines total" in hits["shop/pricing.py"]
     assert "imports total" in hits["shop/__init__.py"]
-    assert "calls it in 2 places" in hits["shop/report.py"]
-    assert hits["tests/test_pricing.py"].startswith("test that calls it in 1 place")
+    assert "report calls total" in hits["shop/report.py"]
+    assert hits["tests/test_pricing.py"].startswith("test_total tests total")
 
 
 async def test_definitions_are_found_by_name_by_class_by_module_and_through_a_package(shop):
@@ -163,7 +173,7 @@ async def test_an_unknown_symbol_is_refused_with_near_names(shop):
 
 
 async def test_a_name_with_many_definitions_drops_unknown_receivers_and_says_that_the_list_is_cut(index):
-    classes = "".join(f"class A{number}:\n    def go(self): ...\n" for number in range(7))
+    classes = "".join(f"class A{number}:\n    def go(self): ...\n" for number in range(NAMED_CAP + 2))
     index.tree.commit({"a.py": classes + "A0().go()\n", "b.py": "def f(x):\n    x.go()\n"})
     answer = await index.ask("who_calls", "A0.go")
     assert [(hit.path, hit.tier.value) for hit in answer.hits] == [("a.py", "typed")]

@@ -134,7 +134,7 @@ def test_a_value_of_a_builtin_type_is_no_reference():
 
 
 def test_a_call_on_something_unknown_keeps_the_name_of_the_receiver():
-    assert targets("def f(client):\n    client.go()\n    client.last.go()\n") == ["?client", "?last"]
+    assert targets("def f(client):\n    client.go()\n    client.last.go()\n") == ["?client", "?.last"]
 
 
 def test_super_is_looked_up_from_the_bases():

@@ -196,6 +196,36 @@ def test_methods_of_builtin_types_and_of_tests_are_not_guessed_as_unique():
     assert edges(files) == ["b.py:2 -> a.py:A.append ambiguous"]
 
 
+def test_a_plain_word_is_no_proof_unless_the_file_knows_the_class():
+    files = {
+        "a.py": "class Machine:\n    def enable(self): ...\n",
+        "b.py": "def f(x):\n    x.enable()\n",
+        "c.py": "from a import Machine\ndef f(x):\n    x.enable()\n",
+    }
+    assert edges(files) == [
+        "b.py:2 -> a.py:Machine.enable ambiguous",
+        "c.py:3 -> a.py:Machine.enable unique_name",
+    ]
+
+
+def test_a_fixture_fills_the_parameter_of_its_name():
+    files = {
+        "app.py": "class App:\n    def get(self): ...\nclass Other:\n    def get(self): ...\n",
+        "tests/conftest.py": "from app import App\n@fixture\ndef client():\n    yield App()\n",
+        "tests/unit/test_app.py": "def test_app(client):\n    client.get()\n",
+        "use.py": "def run(client):\n    client.get()\n",
+    }
+    assert [one for one in edges(files) if "App.get" in one] == [
+        "tests/unit/test_app.py:2 -> app.py:App.get typed",
+        "use.py:2 -> app.py:App.get ambiguous",
+    ]
+
+
+def test_super_never_leads_to_the_class_itself():
+    files = {"a.py": "class A: ...\nclass B(A):\n    def go_on(self):\n        super(B, self).go_on()\n"}
+    assert edges(files) == []
+
+
 def test_overloads_lead_to_the_first_declaration():
     source = "@overload\ndef f(x: int) -> int: ...\n@overload\ndef f(x: str) -> str: ...\ndef f(x): return x\nf(1)\n"
     facts = LANGUAGE.extract(".py", source.encode())

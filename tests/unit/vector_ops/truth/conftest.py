@@ -5,16 +5,7 @@ import pytest
 from services.vector_ops.source.repository import GitSource
 from services.vector_ops.truth.store import TruthStore
 from tests.fakes.sources import SourceTree
-from tests.unit.vector_ops.truth.plain import PLAIN, SPEAKS
-
-
-def load_language(name):
-    return {"plain": PLAIN, "speaks": SPEAKS}[name]
-
-
-def language_name(path):
-    suffix = path.rpartition(".")[2]
-    return {"pl": "plain", "sp": "speaks"}.get(suffix, "")
+from tests.unit.vector_ops.truth.plain import language_name, load_language
 
 
 def open_store(path):

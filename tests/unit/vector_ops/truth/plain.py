@@ -1,6 +1,7 @@
 """A language of one statement a line; small, but it asks every question that resolution may ask.
 
-`def Owner.name`, `use module` (its names by tail), `from unit name`, `call name`, `call Owner.name`, `into folder`.
+`def Owner.name`, `use module` (its names by tail, or a path), `call name`, `call Owner.name`, `note name` (calls of it lead
+nowhere), and on the first line `pack unit`.
 The family `plain` looks names up in the file; `speaks` in the folder, like a package.
 """
 
@@ -36,10 +37,16 @@ class PlainLanguage:
                 imports.append(Import(rest, rest, "", FILE, line, 5))
             elif verb == "note":
                 notes.append(rest)
-        return FileFacts(self.name, tuple(symbols), tuple(references), tuple(imports), notes=tuple(notes))
+        return FileFacts(
+            self.name, tuple(symbols), tuple(references), tuple(imports), self._pack(content), tuple(notes)
+        )
+
+    def _pack(self, content):
+        line = content.decode().partition("\n")[0]
+        return line.removeprefix("pack ") if line.startswith("pack ") else ""
 
     def unit_of(self, path, facts):
-        return path.rpartition("/")[0] if self.is_packaged else path
+        return facts.package or path.rpartition("/")[0] if self.is_packaged else path
 
     def tails_of(self, path, facts):
         stem = path.rpartition(".")[0]
@@ -58,8 +65,9 @@ class PlainLanguage:
         return sorted(set(edges), key=lambda edge: (edge.line, edge.column, edge.target_path, edge.target_at))
 
     def _follow_import(self, entry, world):
-        for path in world.modules(entry.module):
-            if world.exists(path):
+        is_path = entry.module.endswith(".pl")
+        for path in (entry.module,) if is_path else world.modules(entry.module):
+            if not is_path or world.exists(path):
                 yield Edge(FILE, path, FILE, EdgeKind.IMPORT, Tier.EXACT, entry.line, entry.column)
 
     def _find(self, file, name, world):
@@ -75,7 +83,7 @@ class PlainLanguage:
         return found[:3], Tier.UNIQUE_NAME if len(found) == 1 else Tier.AMBIGUOUS
 
     def _is_set(self, file, name, world):
-        settings = [world.facts(path) for path in world.paths_in(file.unit) if path.endswith("settings.pl")]
+        settings = [world.facts(path) for path in world.paths_in(file.unit) if path.endswith("settings.sp")]
         return any(name in facts.notes for facts in settings)
 
     def _find_bound(self, file, name, world):
@@ -95,3 +103,11 @@ class PlainLanguage:
 
 PLAIN = PlainLanguage("plain", is_packaged=False)
 SPEAKS = PlainLanguage("speaks", is_packaged=True)
+
+
+def load_language(name):
+    return {"plain": PLAIN, "speaks": SPEAKS}[name]
+
+
+def language_name(path):
+    return {"pl": "plain", "sp": "speaks"}.get(path.rpartition(".")[2], "")

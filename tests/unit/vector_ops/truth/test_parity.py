@@ -6,8 +6,8 @@ import pytest
 
 from tests.unit.vector_ops.truth.conftest import open_store, read_rows
 
-NAMES = ["alpha", "beta", "gamma", "Owner.alpha", "Owner.beta", "Owner", "delta", "Other.alpha"]
-PATHS = ["a.pl", "b.pl", "pkg/a.pl", "pkg/c.pl", "pkg/settings.pl", "pkg/x.sp", "pkg/y.sp", "z.sp", "README", "q/w.sp"]
+NAMES = ["alpha", "beta", "gamma", "Owner.alpha", "Owner.beta", "Owner", "delta", "Other.alpha", "x", "x.beta"]
+PATHS = ["a.pl", "b.pl", "pkg/a.pl", "pkg/c.pl", "pkg/settings.sp", "pkg/x.sp", "pkg/y.sp", "z.sp", "README", "q/w.sp"]
 
 
 def make_line(draw):
@@ -35,6 +35,8 @@ def edit_files(draw, files):
             del files[path]
         elif path in files and draw.random() < 0.2:
             files[draw.choice(PATHS)] = files.pop(path)
+        elif draw.random() < 0.15:
+            files[path] = "def alpha\n" * draw.randrange(16, 22)
         else:
             files[path] = edit_text(draw, files[path]) if path in files else make_text(draw)
 
@@ -56,14 +58,14 @@ def build_clean(tmp_path, source, number):
     return rows, count
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_increments_and_overlays_hold_the_rows_of_a_clean_build(tmp_path, tree, source, store, seed):
     draw = random.Random(seed)
     files = {"README": "text\n"}
     tree.commit(files)
     store.refresh(source, wait_s=1)
     committed = dict(files)
-    for number in range(40):
+    for number in range(30):
         edit_files(draw, files)
         write_tree(tree, files)
         overlay = {
