@@ -54,7 +54,7 @@ def result_of(shape: Outside) -> tuple[Shape, ...] | Node:
 
 
 def parameters_of(shape: Outside) -> Shapes:
-    """Return the type of the callback that a method of something outside takes."""
+    """Return the type of a method of something outside that takes a callback."""
     owner, _, method = shape.name.partition(".")
     if not shape.arguments:
         return OUTSIDE
@@ -70,4 +70,5 @@ def parameters_of(shape: Outside) -> Shapes:
         taken = (shape.arguments[0], shape.arguments[0])
     else:
         return OUTSIDE
-    return (Function(Node("function", "", (*taken, UNKNOWN)), shape.context),)
+    callback = Node("function", "", (*taken, UNKNOWN))
+    return (Function(Node("function", "", (callback, UNKNOWN)), shape.context),)
