@@ -42,8 +42,7 @@ COMMON_METHODS = frozenset(
     assertRaises assertIn assertIs assertIsNone assertIsInstance assertNotEqual assertIsNot assertNotIn assertLess
     assertGreater assertRaisesRegex assertIsNotNone addCleanup skipTest fail setattr delattr setenv delenv chdir
     syspath_prepend __init__ __call__ __enter__ __exit__ __iter__ __next__ __len__ __getitem__ __setitem__ __repr__
-    __str__ __eq__ __hash__ __new__ __contains__ __getattr__ __setattr__ mean sum min max astype reshape flatten ravel
-    transpose tolist item all any argmax argmin cumsum std var dot commit rollback execute executemany cursor
+    __str__ __eq__ __hash__ __new__ __contains__ __getattr__ __setattr__ commit rollback execute executemany cursor
     """.split()  # noqa: SIM905 - words in lines read better
 )
 """Methods of builtin types and of much-used classes of the standard library: they tell little of their receiver."""

@@ -6,7 +6,7 @@ from tree_sitter import Node
 
 from services.vector_ops.languages.facts import FILE
 from services.vector_ops.languages.python.annotations import PLAIN, Values
-from services.vector_ops.languages.python.scopes import Draft, Scope
+from services.vector_ops.languages.python.scopes import UNKNOWN, Draft, Scope
 from services.vector_ops.languages.python.syntax import child_at, field
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ _MAX_ROUNDS = 4
 _MAX_PENDING = 20_000
 _HINT_LENGTH = 40
 _CALLERS = frozenset({"!map", "!filter", "!sorted", "!min", "!max"})
-UNKNOWN = "?"
-"""Starts the target of a call on something of which nothing is known; the last name of the receiver follows."""
 
 
 class Pending:
@@ -89,8 +87,9 @@ class Calls:
             self._evaluator.evaluate(spot.node, spot.scope)
 
     def _refer_unknown(self, node: Node, scope: Scope, text: str) -> None:
-        *_others, owner, name = text.split(".")
-        self._of.refer_at(name, scope, node, len(name), UNKNOWN + owner[:_HINT_LENGTH])
+        *others, owner, name = text.split(".")
+        mark = f"{UNKNOWN}." if others else UNKNOWN
+        self._of.refer_at(name, scope, node, len(name), mark + owner[:_HINT_LENGTH])
 
     def _refer_plain(self, node: Node, scope: Scope, value: str, rest: str) -> bool:
         """Refer to what is reached from one value by names alone; return whether it was that plain."""
@@ -254,13 +253,14 @@ def _last_name(value: str) -> str:
 
 def _hint_of(node: Node) -> str:
     owner = child_at(node, 0)
+    mark = UNKNOWN if owner is not None and owner.type == "identifier" else f"{UNKNOWN}."
     while owner is not None and owner.type in {"call", "subscript"}:
         owner = child_at(owner, 0)
     if owner is not None and owner.type == "attribute":
         owner = child_at(owner, owner.named_child_count - 1)
     if owner is None or owner.type != "identifier" or owner.text is None:
         return UNKNOWN
-    return UNKNOWN + owner.text.decode("utf-8", "replace")[:_HINT_LENGTH]
+    return mark + owner.text.decode("utf-8", "replace")[:_HINT_LENGTH]
 
 
 def symbol_of(scope: Scope) -> int:

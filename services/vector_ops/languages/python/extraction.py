@@ -6,9 +6,9 @@ from tree_sitter import Node
 
 from services.vector_ops.languages.facts import FILE, FileFacts, Reference, Symbol
 from services.vector_ops.languages.python.annotations import PLAIN, Values
-from services.vector_ops.languages.python.calling import UNKNOWN, Calls, is_mention, symbol_of
+from services.vector_ops.languages.python.calling import Calls, is_mention, symbol_of
 from services.vector_ops.languages.python.expressions import Evaluator
-from services.vector_ops.languages.python.scopes import Bound, Draft, Scope, Spot
+from services.vector_ops.languages.python.scopes import UNKNOWN, Bound, Draft, Scope, Spot
 from services.vector_ops.languages.python.values import Names, unite
 from services.vector_ops.languages.python.walk import Walk
 

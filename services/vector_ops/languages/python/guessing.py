@@ -2,9 +2,10 @@
 
 from services.vector_ops.languages.python.builtin_names import COMMON_METHODS
 from services.vector_ops.languages.python.modules import is_test_path
-from services.vector_ops.languages.world import SymbolAt, Tier, World
+from services.vector_ops.languages.world import SourceFile, SymbolAt, Tier, World
 
 _MAX_GUESSES = 5
+_LONG_NAME = 12
 Guess = tuple[Tier, tuple[SymbolAt, ...]]
 _NOTHING: Guess = (Tier.AMBIGUOUS, ())
 
@@ -12,10 +13,12 @@ _NOTHING: Guess = (Tier.AMBIGUOUS, ())
 class Guesser:
     """Guesses for the calls of one file."""
 
-    def __init__(self, path: str, world: World) -> None:
-        self._path = path
+    def __init__(self, file: SourceFile, world: World) -> None:
+        self._path = file.path
         self._world = world
-        self._is_test = is_test_path(path)
+        self._is_test = is_test_path(file.path)
+        self._file = file
+        self._visible: frozenset[str] | None = None
         self._known: dict[tuple[str, str], Guess] = {}
 
     def guess(self, name: str, hint: str) -> Guess:
@@ -38,9 +41,17 @@ class Guesser:
         meant = [one for one in methods if hint and _owner_of(one).lower() == hint.replace("_", "").lower()]
         if len(meant) == 1:
             return Tier.UNIQUE_NAME, (meant[0],)
-        if len(methods) == 1 and name not in COMMON_METHODS:
+        if len(methods) == 1 and name not in COMMON_METHODS and (_is_telling(name) or self._is_visible(methods[0])):
             return Tier.UNIQUE_NAME, (methods[0],)
         return Tier.AMBIGUOUS, tuple(sorted(methods, key=self._distance)[:_MAX_GUESSES])
+
+    def _is_visible(self, one: SymbolAt) -> bool:
+        """Return whether this file defines or imports the class of a method."""
+        if self._visible is None:
+            facts = self._file.facts
+            names = (entry.local for entry in facts.imports)
+            self._visible = frozenset((*names, *(symbol.name for symbol in facts.symbols if symbol.kind == "class")))
+        return _owner_of(one) in self._visible
 
     def _list_methods(self, candidates: tuple[SymbolAt, ...]) -> list[SymbolAt]:
         """Return one candidate a class; code outside the tests does not call into them."""
@@ -57,6 +68,11 @@ class Guesser:
                 break
             shared += 1
         return (one.path != self._path, -shared, one.path, one.at)
+
+
+def _is_telling(name: str) -> bool:
+    """Return whether a name is of several words, so that a class elsewhere hardly has it by chance."""
+    return "_" in name.strip("_") or len(name) >= _LONG_NAME or not name.islower()
 
 
 def _owner_of(one: SymbolAt) -> str:

@@ -4,14 +4,16 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from services.vector_ops.languages.facts import Reference
+from services.vector_ops.languages.python.fixtures import Fixtures
 from services.vector_ops.languages.python.following import Follower, is_value, target_of
 from services.vector_ops.languages.python.guessing import Guesser
 from services.vector_ops.languages.python.places import Form, Place, Places
+from services.vector_ops.languages.python.scopes import UNKNOWN
 from services.vector_ops.languages.world import Edge, EdgeKind, SourceFile, Tier, World
 
 _KINDS = {"call": EdgeKind.CALL, "decorate": EdgeKind.CALL, "inherit": EdgeKind.INHERIT}
 _MAX_TARGETS = 5
-_ORDER = attrgetter("line", "column", "kind", "tier", "target_path", "target_at", "source")
+_ORDER = attrgetter("line", "column", "kind", "tier")
 
 
 def resolve_file(file: SourceFile, world: World) -> list[Edge]:
@@ -23,10 +25,10 @@ def resolve_file(file: SourceFile, world: World) -> list[Edge]:
         if found:
             edges.extend(found)
     edges.sort(key=_ORDER)
-    best = {
-        (one.line, one.column, one.source, one.kind, one.target_path, one.target_at): one for one in reversed(edges)
-    }
-    return sorted(best.values(), key=_ORDER)
+    best: dict[tuple[int, int, int, EdgeKind, str, int], Edge] = {}
+    for one in edges:
+        best.setdefault((one.line, one.column, one.source, one.kind, one.target_path, one.target_at), one)
+    return list(best.values())
 
 
 End = tuple[str, int, EdgeKind, Tier]
@@ -47,7 +49,8 @@ class Resolution:
     def __init__(self, file: SourceFile, world: World) -> None:
         self._file = file
         self._follower = Follower(world)
-        self._guesser = Guesser(file.path, world)
+        self._guesser = Guesser(file, world)
+        self._fixtures = Fixtures(file, world, self._follower)
         self._ends: dict[tuple[str, str], tuple[End, ...]] = {}
 
     def resolve_imports(self) -> list[Edge]:
@@ -73,7 +76,7 @@ class Resolution:
         """Return the edges of one reference."""
         key = (reference.kind, reference.target)
         ends = self._ends.get(key)
-        if ends is None or reference.target[:1] == "?":
+        if ends is None or reference.target[:1] == UNKNOWN:
             ends = self._ends[key] = self._find_ends(reference)
         if not ends:
             return []
@@ -82,13 +85,14 @@ class Resolution:
 
     def _find_ends(self, reference: Reference) -> tuple[End, ...]:
         kind, target = _KINDS.get(reference.kind, EdgeKind.USE), reference.target
-        if target[:1] == "?":
-            return self._guess(reference.name, target[1:], kind)
+        if target[:1] == UNKNOWN:
+            given = _make_ends(self._fixtures.find_method(reference), kind)
+            return given or self._guess(reference.name, target[1:].lstrip("."), kind)
         if kind != EdgeKind.CALL:
             found = tuple(one for one in self._follower.follow(self._file.path, target) if one.form == Form.SYMBOL)
             return _make_ends(found, kind)
         called = self._find_called(target)
-        if called.is_lost and ":" in target and target[-1] not in ")]":
+        if called.is_lost and ":" in target and target[-1] not in ")]" and "^" not in target:
             return self._guess(reference.name, "", kind)
         return (*_make_ends(called.found, kind), *_make_ends(called.held, EdgeKind.USE))
 
@@ -131,7 +135,7 @@ class Resolution:
 
     def list_outside(self, reference: Reference) -> tuple[str, ...]:
         """Return the dotted names of what a reference leads to outside of the repository."""
-        if reference.target[:1] == "?":
+        if reference.target[:1] == UNKNOWN:
             return ()
         places = self._follower.follow(self._file.path, reference.target)
         return tuple(one.path for one in places if one.form in {Form.OUTSIDE, Form.NAMESPACE} and one.path)

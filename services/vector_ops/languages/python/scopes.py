@@ -8,6 +8,9 @@ from tree_sitter import Node
 
 from services.vector_ops.languages.facts import FILE
 
+UNKNOWN = "?"
+"""Starts the target of a call on something unknown; its last name follows, after a dot when it is no bare name."""
+
 
 class Bound(IntEnum):
     """What a binding binds its name to."""
