@@ -129,6 +129,7 @@ class RefreshDaemon:
         self._source: GitSource | None = None
         self._complaint = ""
         self._tending: threading.Thread | None = None
+        self._tended = ""
         # A signal handler may interrupt any line of this thread, so it must take no lock (threading.Event would): it
         # sets a flag and writes to a pipe on which the loop sleeps.
         self._wake_read, self._wake_write = os.pipe()
@@ -192,7 +193,7 @@ class RefreshDaemon:
                 code = 0
                 self._complaint = ""
                 if not self._options.is_once:
-                    self._tend()
+                    self._tend(known)
             except PlatformError as error:
                 code = 0 if self.has_stopped() else 1
                 if not self._explain(error):
@@ -232,19 +233,24 @@ class RefreshDaemon:
         except UnindexableError:
             return ""
 
-    def _tend(self) -> None:
-        """Do what queries would otherwise wait for, unless that is still under way."""
-        if self._tending is None or not self._tending.is_alive():
-            self._tending = threading.Thread(target=self._tend_now, name="tending")
+    def _tend(self, commit_sha: str) -> None:
+        """Do what queries would otherwise wait for, unless that is done, or still under way."""
+        is_busy = self._tending is not None and self._tending.is_alive()
+        if not is_busy and commit_sha != self._tended:
+            self._tending = threading.Thread(target=self._tend_now, args=(commit_sha,), name="tending")
             self._tending.start()
 
-    def _tend_now(self) -> None:
+    def _tend_now(self, commit_sha: str) -> None:
         try:
             faults = self._service.tend_now(str(self._options.repo))
+        except UnindexableError:
+            return  # the next check says so
         except PlatformError as error:
             faults = {"the work behind the queries": error.detail}
         for part, fault in faults.items():
             sys.stderr.write(f"{part}: {fault}\n")
+        if not faults:
+            self._tended = commit_sha
 
 
 def main(arguments: list[str] | None = None) -> int:

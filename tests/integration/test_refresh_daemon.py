@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,73 @@ def test_it_follows_new_commits_and_sigterm_stops_it_cleanly(tree, environment, 
         rest, errors = process.communicate(timeout=LIMIT_S)
     assert (process.returncode, errors) == (0, "")
     assert set(rest.splitlines()) <= {"fresh"}
+
+
+@contextmanager
+def following(tree, environment, index_dir, *arguments):
+    """Run the daemon on a repository; it is stopped when the block ends, if it has not ended before."""
+    command = [sys.executable, SCRIPT, "--index-dir", index_dir, *arguments]
+    with subprocess.Popen(
+        command, env=environment, cwd=tree.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "stale -> refreshed\n"
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def await_refresh(process):
+    assert any(process.stdout.readline() == "stale -> refreshed\n" for _ in range(10_000))
+
+
+def test_it_sees_a_commit_long_before_its_interval_is_over(tree, environment, tmp_path):
+    with following(tree, environment, tmp_path / "index", "--check-interval", "86400") as process:
+        for number in range(3):
+            sha = tree.commit({"b.py": f"b = {number}\n"})
+            assert process.stdout.readline() == "stale -> refreshed\n"
+            assert json.loads((tmp_path / "index/metadata.json").read_text())["commit_sha"] == sha
+        process.terminate()
+        assert process.communicate(timeout=LIMIT_S) == ("", "")
+        assert process.returncode == 0
+
+
+def test_it_outlives_a_branch_without_a_commit_and_complains_once(tree, environment, tmp_path):
+    with following(tree, environment, tmp_path / "index", "--check-interval", "0.05") as process:
+        (tree.root / ".git/HEAD").write_text("ref: refs/heads/new\n")
+        assert process.stderr.readline().endswith("has no commit yet; commit something first\n")
+        tree.commit({"b.py": "b = 1\n"})
+        await_refresh(process)
+        process.terminate()
+        assert process.communicate(timeout=LIMIT_S)[1] == ""
+        assert process.returncode == 0
+
+
+def test_it_ends_with_one_line_when_the_repository_is_gone(tree, environment, tmp_path):
+    with following(tree, environment, tmp_path / "index", "--check-interval", "0.05") as process:
+        tree.root.rename(tmp_path / "elsewhere")
+        _out, errors = process.communicate(timeout=LIMIT_S)
+        assert (process.returncode, errors.count("\n")) == (1, 1), errors
+
+
+def test_two_daemons_on_one_index_both_follow_it(tree, environment, tmp_path):
+    command = [sys.executable, SCRIPT, "--index-dir", tmp_path / "index", "--once"]
+    run(command, environment, tree.root)
+    tree.commit({"b.py": "b = 1\n"})
+    options = {"env": environment, "cwd": tree.root, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen([*command[:-1], "--check-interval", "0.05"], **options) for _ in range(2)]
+    for process in both:
+        assert process.stdout.readline() in {"stale -> refreshed\n", "fresh\n"}
+    sha = tree.commit({f"m{number}.py": "def f(): ...\n" for number in range(50)})
+    for process in both:
+        for _ in range(30):
+            process.stdout.readline()
+        process.terminate()
+    for process in both:
+        assert process.communicate(timeout=LIMIT_S)[1] == ""
+        assert process.returncode == 0
+    assert run(command, environment, tree.root).stdout == "fresh\n"
+    assert json.loads((tmp_path / "index/metadata.json").read_text())["commit_sha"] == sha
 
 
 def test_kill_9_in_the_middle_of_a_refresh_leaves_an_index_that_the_next_one_completes(tree, environment, tmp_path):

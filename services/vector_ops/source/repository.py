@@ -84,10 +84,8 @@ class GitSource:
 
     def reopen(self) -> None:
         """Open the repository again: libgit2 reads some settings only then."""
-        with self._reading():
-            fresh = _open(str(self.root))
-        self._repository.free()
-        self._repository = fresh
+        with self.reading():
+            self._repository = _open(str(self.root))
 
     def close(self) -> None:
         """Give back the files that libgit2 keeps open."""
@@ -99,7 +97,7 @@ class GitSource:
 
     def read_head(self) -> Head:
         """Return HEAD and when it came to name its commit; raise UnindexableError when there is no commit."""
-        with self._reading():
+        with self.reading():
             sha = self._head_files.read_sha() or self._find_head()
             if self._times is None or self._times[0] != sha:
                 commit = self._repository[sha].peel(pygit2.Commit)
@@ -130,7 +128,7 @@ class GitSource:
     def list_tree(self, commit_sha: str) -> Listing:
         """Return the same with the count of what was left out, by rule, and the repository's own choices."""
         if self._listing is None or self._listing[0] != commit_sha:
-            with self._reading():
+            with self.reading():
                 self._listing = (commit_sha, self._list(commit_sha))
             _CHOICES.put(commit_sha, self._listing[1].choices)
         return self._listing[1]
@@ -144,7 +142,7 @@ class GitSource:
         if not self._has_commit(old_sha):
             return None
         choices = self.read_choices(old_sha)
-        with self._reading():
+        with self.reading():
             found = self._diff(old_sha, new_sha, choices)
         if found is not None:
             _CHOICES.put(new_sha, choices)
@@ -192,7 +190,8 @@ class GitSource:
             return False
 
     @contextmanager
-    def _reading(self) -> Iterator[None]:
+    def reading(self) -> Iterator[None]:
+        """While the block reads `repository`, turn what libgit2 raises into UnindexableError, one clear line."""
         try:
             yield
         except (pygit2.GitError, KeyError, ValueError, OSError) as error:
