@@ -47,7 +47,8 @@ class Reader:
             )
             yield StoredView(self._layers, snapshot, read_blob)
         finally:
-            self.connection.execute("COMMIT" if is_kept else "ROLLBACK")
+            if self.connection.in_transaction:
+                self.connection.execute("COMMIT" if is_kept else "ROLLBACK")
             if not is_kept:
                 self._overlay.forget()
 

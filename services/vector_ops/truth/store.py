@@ -20,6 +20,11 @@ from services.vector_ops.truth.reading import Reader
 from services.vector_ops.truth.view import ReadBlob, StoredView
 from services.vector_ops.truth.writing import Writer, read_state
 
+_IDLE = 3
+"""Readers that are kept although their overlays have nothing in common with the one that is wanted."""
+
+_MAX_IDLE = 6
+
 LOG = logging.getLogger("direng.vector_ops")
 
 
@@ -57,14 +62,19 @@ class TruthStore:
 
     def peek_state(self) -> State | None:
         """Return what the index was built from; None when there is no usable index."""
-        if not self._path.exists() or find_fault(self._path):
+        inode = read_inode(self._path)
+        with self._reading:
+            is_open = any(reader.inode == inode for reader in self._readers)
+        if inode is None or (not is_open and find_fault(self._path)):
             return None
         try:
-            reader = self._take_reader({})
+            reader = self._take_reader(None)
         except sqlite3.DatabaseError:
             return None
         try:
             return read_state(reader.connection)
+        except sqlite3.DatabaseError:
+            return None
         finally:
             self._give_back(reader)
 
@@ -146,22 +156,27 @@ class TruthStore:
                 self._set_aside(f"it cannot be read ({error})")
             raise IndexUnwritableError(f"the index {self._path} cannot be read: {error}; ask again") from error
 
-    def _take_reader(self, overlay: Mapping[str, bytes | None]) -> Reader:
-        """Return an idle reader, rather one whose overlay is alike; a new one when there is none."""
+    def _take_reader(self, overlay: Mapping[str, bytes | None] | None) -> Reader:
+        """Return an idle reader with an overlay that is alike (None: any); a new one when there is none."""
         inode = read_inode(self._path)
         with self._reading:
             stale = [reader for reader in self._readers if reader.inode != inode]
             self._readers = [reader for reader in self._readers if reader.inode == inode]
-            alike = max(self._readers, key=lambda reader: reader.likeness(overlay), default=None)
-            if alike is not None:
-                self._readers.remove(alike)
+            best = max(self._readers, key=lambda reader: reader.likeness(overlay or {}), default=None)
+            if best is not None and overlay is not None and best.likeness(overlay) < 0 and len(self._readers) < _IDLE:
+                best = None
+            if best is not None:
+                self._readers.remove(best)
         for reader in stale:
             reader.close()
-        return alike if alike is not None else Reader(self._path, self._forms)
+        return best if best is not None else Reader(self._path, self._forms)
 
     def _give_back(self, reader: Reader) -> None:
         with self._reading:
             self._readers.append(reader)
+            surplus = self._readers.pop(0) if len(self._readers) > _MAX_IDLE else None
+        if surplus is not None:
+            surplus.close()
 
     def close(self) -> None:
         """Close the connections."""

@@ -80,7 +80,8 @@ class Writer:
             yield
         except BaseException:
             self._dependents = None
-            self._connection.execute("ROLLBACK")
+            if self._connection.in_transaction:  # a full disk has rolled it back already
+                self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
 

@@ -1,7 +1,7 @@
 """A language of one statement a line; small, but it asks every question that resolution may ask.
 
-`def Owner.name`, `use module` (its names by tail, or a path), `call name`, `call Owner.name`, `note name` (calls of it lead
-nowhere), and on the first line `pack unit`.
+`def Owner.name`, `use module` (its names by tail, or a path), `call name`, `call Owner.name`, `note name` (calls of it
+lead nowhere), and on the first line `pack unit`.
 The family `plain` looks names up in the file; `speaks` in the folder, like a package.
 """
 
@@ -23,13 +23,14 @@ class PlainLanguage:
         pass
 
     def extract(self, suffix, content):
-        symbols, references, imports, notes = [], [], [], []
+        symbols, references, imports, notes, places = [], [], [], [], {}
         for line, text in enumerate(content.decode().splitlines(), start=1):
             verb, _, rest = text.partition(" ")
             scope = len(symbols) - 1
             if verb == "def":
                 name = rest.rpartition(".")[2]
-                owner = next((at for at, one in enumerate(symbols) if one.qualname == rest.rpartition(".")[0]), FILE)
+                owner = places.get(rest.rpartition(".")[0], FILE)
+                places.setdefault(rest, len(symbols))
                 symbols.append(Symbol(name, rest, "function", line, 5, line, line, owner, signature=rest))
             elif verb == "call":
                 references.append(Reference(rest, "call", scope, line, 6))
