@@ -44,7 +44,7 @@ class Calls(Types):
         if not isinstance(shape, Value) or hops > _HOPS_CAP or self._depth > DEPTH_CAP:
             return ()
         if shape.one.symbol.kind == "class":
-            return OUTSIDE
+            return self.construct((shape,))
         self._depth += 1
         held = without(self.unfold(shape), shape)
         found = [one for two in held for one in self._call(two, hops + 1)]

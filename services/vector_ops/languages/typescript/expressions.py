@@ -64,10 +64,8 @@ def _express_head(draft: Draft, node: tree_sitter.Node, scope: Scope, expected: 
     if kind == "identifier":
         name = draft.read(node)
         return find_value(scope, name) or f"%{name}"
-    if kind == "this":
-        return scope.this
-    if kind == "super":
-        return f"{scope.this}^"
+    if kind in {"this", "super"}:
+        return scope.this if kind == "this" else f"{scope.this}^"
     special = _HEADS.get(kind)
     if special is not None and depth < _DEPTH_CAP:
         return special(draft, node, scope, expected, depth + 1)
@@ -75,9 +73,7 @@ def _express_head(draft: Draft, node: tree_sitter.Node, scope: Scope, expected: 
     if kind in {"object", "class"}:
         at = draft.declared.get(node.id)
         return "?" if at is None else f"#{at}"
-    if kind == "array":
-        return "«%Array<?>»"
-    return "%" if kind in _LITERALS else "?"
+    return "«%Array<?>»" if kind == "array" else "%" if kind in _LITERALS else "?"
 
 
 def _express_cast(draft: Draft, node: tree_sitter.Node, scope: Scope, _expected: str, depth: int) -> str:

@@ -147,10 +147,11 @@ class Modules:
             found = self._find_source(home, target) if key == "entry" else ""
             if found:
                 return found
-        return self._complete_index(_join(home, "src")) or self._complete_index(home)
+        names = [note.partition("=")[2].rpartition("/")[2] for note in (facts.notes if facts else ())[:1]]
+        return self._complete_index(_join(home, "src"), names) or self._complete_index(home, names)
 
-    def _complete_index(self, folder: str) -> str:
-        names = ("index", "main", "mod")
+    def _complete_index(self, folder: str, extra: list[str]) -> str:
+        names = ["index", "main", "mod", *extra, *(name.capitalize() for name in extra)]
         found = (f"{_join(folder, name)}{ending}" for name in names for ending in _ENDINGS)
         return next((path for path in found if self._world.exists(path)), "")
 

@@ -24,7 +24,7 @@ def resolve_file(file: SourceFile, world: World) -> list[Edge]:
             continue
         shapes = evaluator.resolve(at)
         if shapes:
-            edges.extend(_list_edges(reference, shapes))
+            edges.extend(_list_edges(reference, shapes, evaluator))
         elif kind == "call" and reference.target[-1:] == ".":
             edges.extend(_guess(file, world, reference))
     _add_imports(edges, file, evaluator)
@@ -34,11 +34,12 @@ def resolve_file(file: SourceFile, world: World) -> list[Edge]:
     )
 
 
-def _list_edges(reference: Reference, shapes: Shapes) -> Iterable[Edge]:
+def _list_edges(reference: Reference, shapes: Shapes, evaluator: Evaluator) -> Iterable[Edge]:
     kind = _KINDS.get(reference.kind, EdgeKind.USE)
     tier = Tier.TYPED if "." in reference.target or reference.target[:1] in "$@*&" else Tier.EXACT
-    for shape in shapes:
-        if isinstance(shape, (Value, Instance)):
+    for held in shapes:
+        shape = evaluator.follow_alias(held) if kind == EdgeKind.CALL and isinstance(held, Value) else held
+        if isinstance(shape, Value) or (isinstance(shape, Instance) and reference.target[-1:] == "^"):
             one = shape.one
             yield Edge(reference.scope, one.path, one.at, kind, tier, reference.line, reference.column)
         if kind != EdgeKind.CALL:

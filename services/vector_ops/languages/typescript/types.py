@@ -189,6 +189,17 @@ class Types(ABC):
         context = Context(value.one.path, value.context.generics, value.context.this)
         return self.find_type(node, context)
 
+    def follow_alias(self, value: Value) -> Value:
+        """Return the function or class that a property only names (`{ run }`, `{ run: start }`); else the value."""
+        node = self.read_declared(value.one)[1] if value.one.symbol.kind == "attribute" else None
+        if node is None or node.sort != "chain":
+            return value
+        held = self.find_chain(node.name, Context(value.one.path))
+        called = [
+            one for one in held if isinstance(one, Value) and one.one.symbol.kind in {"function", "class", "method"}
+        ]
+        return called[0] if called else value
+
     def _has_members(self, value: Value) -> bool:
         symbol = value.one.symbol
         is_plain = symbol.kind in {"constant", "variable", "attribute"} and not symbol.type
