@@ -1,10 +1,11 @@
 """Applying changed files to the tables: facts first, then the edges of exactly those files whose answers changed."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from services.vector_ops.languages.facts import FileFacts
+from services.vector_ops.truth.collector import free_cycles
 from services.vector_ops.truth.contents import Content, Form, Forms
 from services.vector_ops.truth.dependents import Dependents
 from services.vector_ops.truth.layers import Layers, StoredFile
@@ -68,8 +69,7 @@ class Applier:
 
     def apply(self, wanted: Mapping[str, str | None], again: Iterable[StoredFile] = ()) -> Outcome:
         """Make every path hold the blob that is wanted (None: no file); resolve `again` besides."""
-        planned = [self._plan(path, wanted[path]) for path in sorted(wanted)]
-        changes = [change for change in planned if change is not None]
+        changes = list(self._plan_all(wanted))
         names = _list_names(changes)
         common = self._find_common(names)
         changed = {file_id for change in changes if (file_id := self._write(change)) is not None}
@@ -81,6 +81,13 @@ class Applier:
         resolved = changed | self._dependents.find(dirty)
         touched = self._resolve(resolved, changed) | {change.path for change in changes}
         return Outcome(self._parsed, len(resolved), touched, _count_added(changes, self._edges_added))
+
+    def _plan_all(self, wanted: Mapping[str, str | None]) -> Iterator[Change]:
+        for number, path in enumerate(sorted(wanted)):
+            change = self._plan(path, wanted[path])
+            free_cycles(number)
+            if change is not None:
+                yield change
 
     def _plan(self, path: str, sha: str | None) -> Change | None:
         """Return what is to be written for a path, its content read and stored; None when it is there already."""
@@ -148,7 +155,8 @@ class Applier:
         find_id = make_find_id(self._layers)
         worlds: dict[str, StoredWorld] = {}
         touched = set()
-        for file_id in sorted(file_ids):
+        for number, file_id in enumerate(sorted(file_ids)):
+            free_cycles(number)
             file = self._layers.find_file_id(file_id)
             if file is None:
                 continue

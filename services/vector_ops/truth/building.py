@@ -1,10 +1,8 @@
 """Building an index from nothing, into a new file that takes its place when it is complete."""
 
-import gc
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +10,7 @@ from typing import NamedTuple
 from services.vector_ops.languages.facts import FileFacts
 from services.vector_ops.languages.memory import MemoryWorld
 from services.vector_ops.truth.applying import plan_file
+from services.vector_ops.truth.collector import free_cycles, paused_collector
 from services.vector_ops.truth.contents import Content, Forms
 from services.vector_ops.truth.index_file import connect_for_building, remove_journal
 from services.vector_ops.truth.outline import Outline
@@ -21,8 +20,6 @@ from services.vector_ops.truth.resolution import resolve_file
 from services.vector_ops.truth.rows import EDGE_VALUES, SYMBOL_VALUES, Row, symbol_rows
 from services.vector_ops.truth.schema import APPLICATION_ID, SCHEMA_VERSION, indexes_of, tables_of
 from services.vector_ops.truth.tables import NewFile
-
-_COLLECT_EVERY = 32
 
 
 class Built(NamedTuple):
@@ -63,7 +60,7 @@ class Builder:
         contents = self._read_contents(list(jobs))
         for number, path in enumerate(paths):
             self._add_file(path, wanted[path], contents)
-            _collect_now_and_then(number)
+            free_cycles(number)
         self._insert_files()
         resolved, edges = self._insert_edges()
         self._connection.execute("COMMIT")
@@ -119,7 +116,7 @@ class Builder:
             execute(f"INSERT INTO edge VALUES {EDGE_VALUES}", rows)  # noqa: S608
             execute("INSERT INTO dep VALUES (?, ?)", ((at, packed),))
             resolved, edges = resolved + 1, edges + len(rows)
-            _collect_now_and_then(at)
+            free_cycles(at)
         return resolved, edges
 
     def _find_id(self, path: str, at: int) -> int | None:
@@ -137,10 +134,12 @@ def build_file(
     connection = connect_for_building(fresh)
     try:
         fresh.chmod(0o600)
-        with pause_collector():
+        with paused_collector():
             built = make(connection).build(wanted)
         write_state(connection, replace(state, totals=built.totals))
-        connection.execute("INSERT OR REPLACE INTO meta VALUES ('lineage', ?)", (lineage,))
+        connection.executemany(
+            "INSERT INTO meta VALUES (?, ?)", (("lineage", lineage), ("changes_since", str(state.epoch)))
+        )
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     except BaseException:
@@ -160,24 +159,6 @@ def _put_in_place(fresh: Path, path: Path) -> None:
         os.close(handle)
     remove_journal(path)
     fresh.replace(path)
-
-
-def _collect_now_and_then(number: int) -> None:
-    """Free the cycles that reading files left; what survives is not walked over again while the collector pauses."""
-    if number % _COLLECT_EVERY == 0:
-        gc.collect(0)
-
-
-@contextmanager
-def pause_collector() -> Iterator[None]:
-    """Keep the cycle collector from walking over millions of facts again and again; they form no cycles."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def write_state(connection: sqlite3.Connection, state: State) -> None:

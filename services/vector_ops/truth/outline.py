@@ -130,6 +130,8 @@ class OutlineCache:
 
     def put(self, key: tuple[str, str], outline: Outline) -> None:
         """Keep an outline."""
+        if key in self._outlines:
+            return
         self._outlines[key] = outline
         self._symbols += 1 + len(outline.facts.symbols)
         if self._symbols > self._max_symbols:

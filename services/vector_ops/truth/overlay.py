@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from hashlib import blake2b, sha1
 
 from services.vector_ops.truth.applying import Applier
+from services.vector_ops.truth.collector import paused_collector
 from services.vector_ops.truth.contents import MAX_FILE_BYTES, OVERSIZED, Content, Form, Forms, read_content
 from services.vector_ops.truth.dependents import Dependents, read_dependents
 from services.vector_ops.truth.layers import Layers
@@ -90,7 +91,8 @@ class Overlay:
             return read_content(self._forms.language_of(form), form, content, rule)
 
         applier = Applier(self._layers, self._tables, self._forms, self._dependents, read, lambda: False)
-        outcome = applier.apply(changes)
+        with paused_collector():
+            outcome = applier.apply(changes)
         self._shas = shas
         self.touched |= outcome.touched
         listed = "\0".join(f"{path}\0{sha}" for path, sha in sorted(shas.items()))

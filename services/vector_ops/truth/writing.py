@@ -7,7 +7,8 @@ from datetime import datetime
 from pathlib import Path
 
 from services.vector_ops.truth.applying import Applier, Outcome
-from services.vector_ops.truth.building import pause_collector, write_state
+from services.vector_ops.truth.building import write_state
+from services.vector_ops.truth.collector import paused_collector
 from services.vector_ops.truth.contents import Forms
 from services.vector_ops.truth.dependents import Dependents, read_dependents
 from services.vector_ops.truth.index_file import connect, migrate, read_inode
@@ -61,7 +62,7 @@ class Writer:
             if state is not None and state.commit_sha == head.commit_sha and not wanted:
                 return Applied("fresh", state, 0, 0)
             epoch = 1 if state is None else state.epoch + 1
-            with pause_collector():
+            with paused_collector():
                 outcome = self._apply(source, wanted, state, is_stopping)
             totals = outcome.added if state is None else state.totals.add(outcome.added)
             state = State(head.commit_sha, head.commit_time, now(), epoch, totals)
@@ -117,7 +118,6 @@ class Writer:
         self._connection.executemany(
             "INSERT OR IGNORE INTO change VALUES (?, ?)", [(epoch, path) for path in outcome.touched]
         )
-        self._connection.execute("INSERT OR IGNORE INTO meta VALUES ('changes_since', ?)", (str(epoch - 1),))
 
     def _tidy(self, epoch: int) -> None:
         """Forget the oldest unused contents and the oldest changes beyond what is kept."""
