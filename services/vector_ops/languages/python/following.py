@@ -114,8 +114,7 @@ class Follower:
         """Return a member that a class itself defines."""
         if place.symbol is None:
             return None
-        unit = self._world.unit(place.path)
-        found = pick_definition(self._world.symbols(unit, f"{place.symbol.qualname}.{name}"))
+        found = pick_definition(self._world.symbols(place.path, f"{place.symbol.qualname}.{name}"))
         return Place(Form.SYMBOL, found.path, found.at, found.symbol) if found is not None else None
 
     def _container_member(self, place: Place, name: str) -> Places:
@@ -252,10 +251,10 @@ class Follower:
         return found
 
     def _find_anew(self, path: str, name: str) -> Places:
-        own = pick_definition(self._world.symbols(self._world.unit(path), name))
+        own = pick_definition(self._world.symbols(path, name))
         if own is not None and (own.symbol.kind != "constant" or own.symbol.type not in {"", "!"}):
             return (Place(Form.SYMBOL, own.path, own.at, own.symbol),)
-        for _path, entry in reversed(self._world.bindings(self._world.unit(path), name)):
+        for _path, entry in reversed(self._world.bindings(path, name)):
             found = self.follow(path, target_of(entry))
             if found and not (own is not None and found[0].form == Form.OUTSIDE):
                 return found
@@ -268,7 +267,7 @@ class Follower:
         if name.startswith("_"):
             return ()
         found: Places = ()
-        for _path, entry in reversed(self._world.bindings(self._world.unit(path), "*")):
+        for _path, entry in reversed(self._world.bindings(path, "*")):
             home = self.imports.find_module(entry.module, path)
             found = self.find_in_module(home, name) if home is not None else (OUTSIDE,)
             if found and found[0].form != Form.OUTSIDE:

@@ -43,6 +43,9 @@ class Guesser:
             return Tier.UNIQUE_NAME, (meant[0],)
         if len(methods) == 1 and name not in COMMON_METHODS and (_is_telling(name) or self._is_visible(methods[0])):
             return Tier.UNIQUE_NAME, (methods[0],)
+        if len(methods) > _MAX_GUESSES or name in COMMON_METHODS:
+            # A name that many classes have, or that builtin types have too, says something only of a known class.
+            methods = meant or [one for one in methods if self._is_visible(one)]
         return Tier.AMBIGUOUS, tuple(sorted(methods, key=self._distance)[:_MAX_GUESSES])
 
     def _is_visible(self, one: SymbolAt) -> bool:

@@ -171,12 +171,19 @@ def test_a_hook_of_a_class_is_called_and_what_it_holds_is_used():
     assert "a.py:5 -> a.py:X typed" in edges(files, (EdgeKind.USE,))
 
 
-def test_several_methods_of_a_name_are_ambiguous_nearest_first_and_few():
-    files = {f"p{number}/a.py": "class A:\n    def go_on(self): ...\n" for number in range(8)}
+def test_several_methods_of_a_name_are_ambiguous_nearest_first():
+    files = {f"p{number}/a.py": "class A:\n    def go_on(self): ...\n" for number in range(5)}
     files["p3/use.py"] = "def f(x):\n    x.go_on()\n"
     found = edges(files)
     assert found[0] == "p3/use.py:2 -> p3/a.py:A.go_on ambiguous"
     assert len(found) == 5
+
+
+def test_of_very_many_methods_of_a_name_only_those_of_known_classes_are_named():
+    files = {f"p{number}/a.py": f"class A{number}:\n    def go_on(self): ...\n" for number in range(8)}
+    files["p3/use.py"] = "from p5.a import A5\ndef f(x):\n    x.go_on()\n"
+    files["q.py"] = "def f(x):\n    x.go_on()\n"
+    assert edges(files) == ["p3/use.py:3 -> p5/a.py:A5.go_on ambiguous"]
 
 
 def test_a_receiver_called_like_a_class_is_taken_for_one_of_it():
@@ -187,13 +194,13 @@ def test_a_receiver_called_like_a_class_is_taken_for_one_of_it():
     assert edges(files) == ["b.py:2 -> a.py:Client.go_on unique_name"]
 
 
-def test_methods_of_builtin_types_and_of_tests_are_not_guessed_as_unique():
+def test_methods_of_builtin_types_and_of_tests_are_not_guessed():
     files = {
-        "a.py": "class A:\n    def append(self, x): ...\n",
+        "a.py": "class A:\n    def append(self, x): ...\ndef f(x):\n    x.append(1)\n",
         "tests/test_a.py": "class TestA:\n    def special(self): ...\n",
         "b.py": "def f(x):\n    x.append(1)\n    x.special()\n",
     }
-    assert edges(files) == ["b.py:2 -> a.py:A.append ambiguous"]
+    assert edges(files) == ["a.py:4 -> a.py:A.append ambiguous"]
 
 
 def test_a_plain_word_is_no_proof_unless_the_file_knows_the_class():
@@ -210,14 +217,14 @@ def test_a_plain_word_is_no_proof_unless_the_file_knows_the_class():
 
 def test_a_fixture_fills_the_parameter_of_its_name():
     files = {
-        "app.py": "class App:\n    def get(self): ...\nclass Other:\n    def get(self): ...\n",
+        "app.py": "class App:\n    def go_on(self): ...\nclass Other:\n    def go_on(self): ...\n",
         "tests/conftest.py": "from app import App\n@fixture\ndef client():\n    yield App()\n",
-        "tests/unit/test_app.py": "def test_app(client):\n    client.get()\n",
-        "use.py": "def run(client):\n    client.get()\n",
+        "tests/unit/test_app.py": "def test_app(client):\n    client.go_on()\n",
+        "use.py": "def run(client):\n    client.go_on()\n",
     }
-    assert [one for one in edges(files) if "App.get" in one] == [
-        "tests/unit/test_app.py:2 -> app.py:App.get typed",
-        "use.py:2 -> app.py:App.get ambiguous",
+    assert [one for one in edges(files) if "App.go_on" in one] == [
+        "tests/unit/test_app.py:2 -> app.py:App.go_on typed",
+        "use.py:2 -> app.py:App.go_on ambiguous",
     ]
 
 
