@@ -6,7 +6,7 @@ from services.vector_ops.languages.rust import foreign, standard
 from services.vector_ops.languages.rust.annotations import Types, place_of
 from services.vector_ops.languages.rust.methods import Methods
 from services.vector_ops.languages.rust.names import FOREIGN_ENTITY, Entity, Names, Place
-from services.vector_ops.languages.rust.notation import unnest
+from services.vector_ops.languages.rust.notation import is_off, split_tuple, unnest
 from services.vector_ops.languages.rust.types import (
     DOUBT,
     FOREIGN,
@@ -24,6 +24,7 @@ from services.vector_ops.languages.rust.types import (
 from services.vector_ops.languages.world import SymbolAt
 
 _MAX_STEPS = 60
+_MAX_MACROS = 4
 
 
 @dataclass(slots=True)
@@ -34,6 +35,7 @@ class Values:
     types: Types
     methods: Methods
     _known: dict[tuple[str, Place], Type] = field(default_factory=dict)
+    _depth: int = 0
 
     def evaluate(self, value: str, place: Place, given: Type = UNKNOWN) -> Type:
         """Return the type of a value described at a place; `given` is what the closure is given that it stands in."""
@@ -67,11 +69,36 @@ class Values:
     def _evaluate_base(self, base: str, place: Place) -> Type:
         if base[0] == ":":
             return substitute(self.types.evaluate(base[1:], place), ())
+        if base[-1] == "!":
+            return self._of_macro(base[1:-1], place)
         if base[0] == "@":
             return self._of_item(self.find_path(base[1:], "value", place), base[1:], place)
         if base[0] == "%":
             return self._match(UNKNOWN, base[1:], place)
         return UNKNOWN
+
+    def _of_macro(self, path: str, place: Place) -> Type:
+        """Return the type of what a macro gives, by its first rule."""
+        found = self.find_macro(path, place)
+        if found is None or not found.symbol.type or self._depth >= _MAX_MACROS:
+            return DOUBT
+        self._depth += 1
+        parts = split_tuple(found.symbol.type)
+        made = [self.evaluate(one, Place(found.path)) for one in parts]
+        self._depth -= 1
+        return Type(TUPLE, args=tuple(made)) if len(parts) > 1 else made[0]
+
+    def find_macro(self, path: str, place: Place) -> SymbolAt | None:
+        """Return the macro of that path: by scopes and imports, else the only one of that name."""
+        *segments, name = path.split("::")
+        entity = self.names.find_path([*segments, name], "macro", place) if segments else None
+        if entity is None or entity.at is None:
+            entity = self.names.find(name, "macro", place)
+        if entity is not None and entity.at is not None:
+            return entity.at
+        named = [one for one in self.names.world.named(name) or () if one.symbol.kind == "macro"]
+        kept = [one for one in named if not is_off(one.symbol)]
+        return kept[0] if len(kept) == 1 else None
 
     def _match(self, one: Type, path: str, place: Place) -> Type:
         """Return the payload of the constructor `path` that a value of type `one` matches."""

@@ -31,7 +31,7 @@ _TOKENS = "(token_tree (identifier) @name)"
 _FIELDS = (
     "name", "type_parameters", "parameters", "return_type", "body", "type", "trait", "pattern", "value", "function",
     "arguments", "field", "path", "macro", "type_arguments", "argument", "list", "alias", "bounds", "left",
-    "consequence", "condition",
+    "consequence", "condition", "right",
 )  # fmt: skip
 
 

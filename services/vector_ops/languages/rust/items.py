@@ -20,6 +20,7 @@ _ATTRIBUTE = re.compile(r"#!?\[\s*(?:unsafe\s*\()?\s*([\w:]+)")
 _PATH = re.compile(r'path\s*=\s*"([^"]+)"')
 _HEAD = re.compile(r"([A-Za-z_]\w*)(?:<.*)?$", re.DOTALL)
 _POINTER = re.compile(r"^(?:(?:\w+::)*(?:Arc|Rc|Box|Pin)<)+(?=\w+(?:<.*)?>)")
+_MAX_MACRO_BYTES = 2_000
 _RUNNERS = frozenset({"test", "rstest", "test_case", "bench", "quickcheck", "proptest", "wasm_bindgen_test", "gtest"})
 
 
@@ -238,11 +239,19 @@ class ItemReader:
         self._open(node, draft, {}).is_function = True
 
     def read_macro_rules(self, node: Node) -> None:
-        """Read the definition of a macro; its rules are no code yet."""
-        attributes, row = self._take_attributes(node)
-        draft = self._define(node, "macro", (attributes, row))
-        if draft is not None and any("macro_export" in one for one in attributes):
-            draft.type = "export"
+        """Read the definition of a macro: of its rules, the value that the first gives when it is an expression."""
+        draft = self._define(node, "macro")
+        rule = next((one for one in node.named_children if one.type == "macro_rule"), None)
+        body = self.describer.child(rule, "right") if rule is not None else None
+        if draft is None or body is None or body.end_byte - body.start_byte > _MAX_MACRO_BYTES:
+            return
+        outer = self._source
+        text = b"{" + outer.text[body.start_byte + 1 : body.end_byte - 1].replace(b"$", b"") + b"}"
+        root = self.describer.grammar.parse(text)
+        if not root.has_error and root.named_child_count:
+            self.describer.source = Source(text, outer.is_ascii)
+            draft.type = self.describer.describe_body(root.named_child(0))
+            self.describer.source = outer
 
     def read_use(self, node: Node) -> None:
         """Read the names that a `use` binds."""

@@ -145,16 +145,19 @@ class Methods:
         if owner == "?":
             return () if name in standard.COMMON_METHODS else self.find_extension(name, place)
         named = self.names.world.named(f"{owner}.{name}") or ()
-        found = [
-            one
-            for one in named
-            if one.symbol.kind == "method" and is_of_trait(one.symbol) and self._is_for_foreign(one)
-        ]
+        found = [one for one in named if self._is_for_foreign(one) and self._is_usable(one, place)]
         if found or name in standard.COMMON_METHODS:
             return tuple(found)
         return self.find_extension(name, place)
 
+    def _is_usable(self, method: SymbolAt, place: Place) -> bool:
+        """Return whether the trait whose impl block a method stands in can be used at a place."""
+        traits = self.types.evaluate(method.symbol.bases[0], place_of(method)).traits
+        return any(self.is_in_scope(trait, place) for trait in traits)
+
     def _is_for_foreign(self, method: SymbolAt) -> bool:
+        if method.symbol.kind != "method" or not is_of_trait(method.symbol):
+            return False
         place = place_of(method)
         inside, _, name = place.inside.rpartition(".")
         meant = self.names.find(name, "type", Place(place.path, inside))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from services.vector_ops.languages.facts import Import
+from services.vector_ops.languages.rust import standard
 from services.vector_ops.languages.rust.modules import (
     MAX_HOPS,
     find_child,
@@ -55,6 +56,7 @@ class Names:
     _known: dict[tuple[Place, str, str], Entity | None] = field(default_factory=dict)
     _roots: dict[str, str] = field(default_factory=dict)
     _libraries: dict[str, str] = field(default_factory=dict)
+    _globs: dict[Place, list[Entity]] = field(default_factory=dict)
     _contexts: dict[Place, list[Place]] = field(default_factory=dict)
     _functions: set[str] = field(default_factory=set)
     """Qualified names in this file that something is declared in."""
@@ -81,6 +83,9 @@ class Names:
 
     def find(self, name: str, space: str, place: Place) -> Entity | None:
         """Return what a bare name means at a place, looking outwards; None when nothing here says so."""
+        if name in standard.PRELUDE:
+            written = name in self._symbols or name in self._imports
+            return self.find_in(name, space, Place(place.path)) if written else FOREIGN_ENTITY
         for context in self._contexts.get(place) or self._list_contexts(place):
             found = self.find_in(name, space, context)
             if found is not None:
@@ -131,22 +136,27 @@ class Names:
             foreign = found or foreign
         if foreign is not None:
             return foreign
-        for entry in self.imports(place.path, f"{prefix}*"):
-            found = self._search_glob(entry, name, space, place)
+        for target in self._list_globs(place):
+            found = self._step(target, name, space)
             if found is not None:
                 return found
         return None
 
-    def _search_glob(self, entry: Import, name: str, space: str, place: Place) -> Entity | None:
-        module, _, last = entry.module.rpartition("::")
-        target = self._follow(module, last, "type", place)
-        if target is None:
-            return None
-        if target.place is not None:
-            return self.find_in(name, space, target.place)
-        if target.at is not None:
-            return self._find_member(target.at, name, space)
-        return None
+    def _list_globs(self, place: Place) -> list[Entity]:
+        """Return what is imported whole into a module; nothing while that is being found out."""
+        known = self._globs.get(place)
+        if known is not None:
+            return known
+        self._globs[place] = []
+        prefix = f"{place.inside}." if place.inside else ""
+        found: list[Entity] = []
+        for entry in self.imports(place.path, f"{prefix}*"):
+            module, _, last = entry.module.rpartition("::")
+            target = self._follow(module, last, "type", place)
+            if target is not None and target != FOREIGN_ENTITY:
+                found.append(target)
+        self._globs[place] = found
+        return found
 
     def _find_member(self, owner: SymbolAt, name: str, space: str) -> Entity | None:
         for one in self.symbols(owner.path, f"{owner.symbol.qualname}.{name}"):
@@ -187,6 +197,7 @@ class Names:
         return entity
 
     def _step(self, entity: Entity, segment: str, space: str) -> Entity | None:
+        """Return what a name means in a module or in a type."""
         if entity.place is not None:
             if segment == "self":
                 return entity

@@ -42,7 +42,7 @@ def render_type(text: str, names: Mapping[str, str]) -> str:
         text = _AS.sub(">", text)
     if "dyn" in text or "impl" in text:
         text = _OPAQUE.sub("~", text)
-    text = _SPACE.sub("", text)
+    text = _SPACE.sub("", text).removeprefix("::")
     if ";" in text:
         text = _ARRAY.sub("]", text)
     if names:
@@ -87,6 +87,11 @@ def end_receiver(value: str) -> str:
 def join_tuple(values: list[str]) -> str:
     """Return the value of a tuple that is written out; only parts of it are ever asked for."""
     return UNKNOWN if any(one[:1] == _TUPLE for one in values) else "".join(f"{_TUPLE}{one}" for one in values)
+
+
+def split_tuple(value: str) -> list[str]:
+    """Return the parts of a tuple that is written out, or the value alone."""
+    return value.split(_TUPLE)[1:] if value[:1] == _TUPLE else [value]
 
 
 def nest(value: str) -> str:

@@ -1,5 +1,11 @@
 """The standard library by name: what its methods give back, and which names are too common to trust."""
 
+PRELUDE = frozenset(
+    """bool char str u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f32 f64 Vec String Option Box Some None Ok
+    Err Fn FnMut FnOnce Send Sync Copy Clone Drop Sized ToString ToOwned Iterator IntoIterator AsRef""".split()  # noqa: SIM905
+)
+"""Names that are everywhere: nobody gives them another meaning but by writing it down in the same module."""
+
 TRANSPARENT = frozenset(
     {"Box", "Rc", "Arc", "Ref", "RefMut", "MutexGuard", "RwLockReadGuard", "RwLockWriteGuard", "Cow", "Pin", "Lazy",
      "LazyLock", "ManuallyDrop", "OwnedMutexGuard", "Guard", "CachePadded", "AssertUnwindSafe", "Future", "IntoFuture",

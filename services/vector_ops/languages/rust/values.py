@@ -10,6 +10,7 @@ from services.vector_ops.languages.rust.scopes import ScopeStack
 
 _MAX_STEPS = 40
 _MAX_NESTED = 3
+_MAX_WRAPPED = 8
 _LITERALS = {
     "string_literal": ":str",
     "raw_string_literal": ":str",
@@ -82,6 +83,25 @@ class Describer:
         if kind in _PASSED:
             return "", _last_named(node)
         return self._describe_base(node, kind)
+
+    def describe_body(self, node: Node) -> str:
+        """Return the value of a block: what its last expression gives, seen with the locals before it."""
+        scope = self.scopes.open_block(1 << 60)
+        if self.scopes.top is not scope:
+            return UNKNOWN
+        for _ in range(_MAX_WRAPPED):
+            if node.type in {"block", "expression_statement"} and node.named_child_count:
+                self._bind_plainly(node, scope.locals)
+                node = node.named_child(node.named_child_count - 1)
+        found = self.describe(node)
+        self.scopes.close_last()
+        return "" if found == UNKNOWN else found
+
+    def _bind_plainly(self, block: Node, names: dict[str, str]) -> None:
+        for one in block.named_children[:-1]:
+            pattern = self.child(one, "pattern") if one.type == "let_declaration" else None
+            if pattern is not None and pattern.type == "identifier":
+                names[self.source.read(pattern)] = self.describe(self.child(one, "value"))
 
     def _join(self, base: str, steps: list[str]) -> str:
         for step in reversed(steps):
@@ -167,7 +187,8 @@ class Describer:
         if kind == "type_cast_expression":
             return f":{render_type(self._read_field(node, 'type'), self.scopes.top.names)}", None
         if kind == "macro_invocation":
-            return _MACROS.get(self._read_field(node, "macro").rpartition("::")[2], UNKNOWN), None
+            name = self._read_field(node, "macro")
+            return _MACROS.get(name.rpartition("::")[2], f"@{name}!"), None
         if kind == "if_expression":
             return "", self.child(node, "consequence")
         if kind == "match_expression":
