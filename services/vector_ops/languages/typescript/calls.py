@@ -66,7 +66,7 @@ class Calls(Types):
             if isinstance(shape, Outside):
                 found.append(OUTSIDE[0])
             elif isinstance(shape, Value) and shape.one.symbol.kind in {"class", "function"}:
-                found.append(Instance(shape.one, Context(shape.one.path, self.bind_generics(shape))))
+                found.append(self.make_instance(shape))
             elif isinstance(shape, Value) and shape.one.symbol.kind in {"interface", "type"}:
                 continue
             else:

@@ -9,6 +9,12 @@ import tree_sitter
 from services.vector_ops.languages.facts import FILE, Import, Reference
 from services.vector_ops.languages.typescript.scopes import Scope
 
+LEAVES = frozenset(
+    {"comment", "string", "number", "regex", "property_identifier", "predefined_type", "this", "super", "true"}
+    | {"false", "null", "undefined", "import_statement", "hash_bang_line", "this_type", "literal_type", "jsx_text"}
+    | {"string_fragment", "escape_sequence", "accessibility_modifier", "statement_identifier"}
+)
+"""Kinds of nodes in which nothing is found."""
 _SIGNATURE_CAP = 200
 _DOC_CAP = 300
 _TEXT_CAP = 1200
@@ -76,7 +82,7 @@ class Draft:
 
     def push(self, nodes: Sequence[tree_sitter.Node], scope: Scope) -> None:
         """Have nodes walked later, in their order."""
-        self.stack.extend([(node, scope, "") for node in reversed(nodes)])
+        self.stack.extend([(node, scope, "") for node in reversed(nodes) if node.type not in LEAVES])
 
     def add_local(self, notation: str = "?") -> str:
         """Return the binding of a new local variable."""

@@ -27,6 +27,7 @@ from services.vector_ops.languages.world import SourceFile, SymbolAt, World
 
 DEPTH_CAP = 60
 _HOPS_CAP = 24
+_WHOLE_CAP = 40
 _VARIABLES = frozenset({"constant", "variable", "attribute"})
 _TYPE_KINDS = frozenset({"class", "interface", "type", "enum"})
 
@@ -43,6 +44,8 @@ class Types(ABC):
         self._open: set[tuple[str, int]] = set()
         self._declared: dict[str, tuple[tuple[Generic, ...], Node | None]] = {}
         self._types: dict[str, Node] = {}
+        self._known: dict[tuple[int, str, int, int], tuple[Shapes, Node, Context]] = {}
+        self._made: dict[tuple[str, int], Instance] = {}
 
     @abstractmethod
     def find_chain(self, chain: str, context: Context) -> Shapes:
@@ -76,12 +79,18 @@ class Types(ABC):
 
     def find_type(self, node: Node, context: Context) -> Shapes:
         """Return what a value of this type is."""
+        key = (id(node), context.path, id(context.generics), id(context.this))
+        known = self._known.get(key)
+        if known is not None:
+            return known[0]
         self._fuel -= 1
         if self._depth > DEPTH_CAP or self._fuel < 0:
             return ()
         self._depth += 1
         found = self._find_type(node, context)
         self._depth -= 1
+        if not self._open and self._fuel >= 0 and self._depth < _WHOLE_CAP:
+            self._known[key] = (found, node, context)
         return found
 
     def _find_type(self, node: Node, context: Context) -> Shapes:
@@ -165,6 +174,16 @@ class Types(ABC):
             else:
                 bound.pop(one.name, None)
         return bound
+
+    def make_instance(self, value: Value) -> Instance:
+        """Return a new object of a class, its type parameters by their defaults."""
+        key = (value.one.path, value.one.at)
+        if value.context.generics is not None:
+            return Instance(value.one, Context(value.one.path, self.bind_generics(value)))
+        made = self._made.get(key)
+        if made is None:
+            made = self._made[key] = Instance(value.one, Context(value.one.path, self.bind_generics(value)))
+        return made
 
     def settle(self, shapes: Shapes) -> Shapes:
         """Return what variables among these shapes hold; classes and functions stay: they may have members."""

@@ -14,7 +14,7 @@ from services.vector_ops.languages.typescript.classes import (
     walk_type_alias,
 )
 from services.vector_ops.languages.typescript.declarations import declare_all, list_bound
-from services.vector_ops.languages.typescript.drafts import Draft
+from services.vector_ops.languages.typescript.drafts import LEAVES, Draft
 from services.vector_ops.languages.typescript.expressions import express
 from services.vector_ops.languages.typescript.functions import walk_function, walk_result
 from services.vector_ops.languages.typescript.objects import walk_object
@@ -28,7 +28,7 @@ def walk_file(draft: Draft, root: tree_sitter.Node) -> None:
     """Walk a whole file."""
     stack = draft.stack
     _walk_statements(draft, root, Scope(), "")
-    walks = _WALKS
+    walks, leaves = _WALKS, LEAVES
     for _step in range(_NODES_CAP):
         if not stack:
             return
@@ -36,12 +36,21 @@ def walk_file(draft: Draft, root: tree_sitter.Node) -> None:
         walk = walks.get(node.type)
         if walk is not None:
             walk(draft, node, scope, expected)
-        elif node.child_count:
-            stack.extend([(child, scope, "") for child in reversed(node.named_children)])
+        else:
+            stack.extend([(child, scope, "") for child in reversed(node.named_children) if child.type not in leaves])
 
 
 def _walk_nothing(_draft: Draft, _node: tree_sitter.Node, _scope: Scope, _expected: str) -> None:
     return
+
+
+def _walk_only(draft: Draft, node: tree_sitter.Node, scope: Scope, _expected: str) -> None:
+    """Walk a statement that is one expression."""
+    child = node.named_children[0] if node.named_child_count else None
+    if child is not None and child.type in _EXPRESSIONS:
+        express(draft, child, scope)
+    else:
+        draft.push(node.named_children, scope)
 
 
 def _walk_expression(draft: Draft, node: tree_sitter.Node, scope: Scope, expected: str) -> None:
@@ -241,12 +250,9 @@ _EXPRESSION_KINDS = (
     "type_assertion",
     "ternary_expression",
 )
-_LEAVES = frozenset(
-    {"comment", "string", "number", "regex", "property_identifier", "predefined_type", "this", "super", "true"}
-    | {"false", "null", "undefined", "import_statement", "hash_bang_line", "this_type", "literal_type", "jsx_text"}
-)
+_EXPRESSIONS = frozenset(_EXPRESSION_KINDS)
 _WALKS: dict[str, Walk] = {
-    **dict.fromkeys(_LEAVES, _walk_nothing),
+    **dict.fromkeys(LEAVES, _walk_nothing),
     **dict.fromkeys(_EXPRESSION_KINDS, _walk_expression),
     **dict.fromkeys(_FUNCTION_KINDS, walk_function),
     **dict.fromkeys(("class_declaration", "abstract_class_declaration", "class"), walk_class),
@@ -255,6 +261,7 @@ _WALKS: dict[str, Walk] = {
     **dict.fromkeys(("module", "internal_module"), _walk_module),
     **dict.fromkeys(("assignment_expression", "augmented_assignment_expression"), walk_assignment),
     "ERROR": _walk_statements,
+    "expression_statement": _walk_only,
     "statement_block": _walk_block,
     "ambient_declaration": _walk_ambient,
     "variable_declarator": _walk_declarator,
