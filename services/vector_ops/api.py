@@ -84,14 +84,10 @@ def _add_more_routes(app: FastAPI, service: WholeVectorOps) -> None:
         numbers = count(1)
         return await stream_events(service.follow(caller, repo), lambda _snapshot: next(numbers))
 
+    # No session is kept, so there is none to follow (GET) or to end (DELETE): the router answers 405 to those.
     @app.post("/mcp")
     async def mcp(caller: CallerOf) -> Response:
         return _McpResponse(service, caller)
-
-    @app.get("/mcp")
-    @app.delete("/mcp")
-    async def refuse_mcp_session() -> Response:
-        return Response(status_code=405, headers={"Allow": "POST"})  # no session is kept, so there is none to follow
 
 
 class _CallerAsks:

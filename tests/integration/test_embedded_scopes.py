@@ -19,7 +19,7 @@ from services.pas.protocol import Pas
 from services.pex.protocol import Pex
 from services.plms.protocol import Plms
 from services.topology import Wiring, embedded
-from services.vector_ops.protocol import VectorOps
+from services.vector_ops.protocol import WholeVectorOps
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -30,7 +30,7 @@ PROTOCOLS = {
     ServiceName.PEX: Pex,
     ServiceName.DIRENG: DirEng,
     ServiceName.BROKER: Broker,
-    ServiceName.VECTOR_OPS: VectorOps,
+    ServiceName.VECTOR_OPS: WholeVectorOps,
 }
 
 
@@ -44,8 +44,8 @@ def takes_caller(signature):
     return "caller" in signature.parameters
 
 
-OTHER_FORMS = {(ServiceName.BROKER, "complete_chat")}
-"""Endpoints that are another form of a method: OpenAI's chat completions are `complete` and `stream`."""
+OTHER_FORMS = {(ServiceName.BROKER, "complete_chat"), (ServiceName.VECTOR_OPS, "mcp")}
+"""Endpoints that are another form of methods: OpenAI's chat completions, MCP's tools."""
 
 METHODS = [
     pytest.param(service, name, signature, id=f"{service} {name}")
