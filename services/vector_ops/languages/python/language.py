@@ -13,7 +13,7 @@ class Python:
 
     name = "python"
     family = "python"
-    version = 1
+    version = 2
     suffixes = (".py", ".pyi")
     filenames: tuple[str, ...] = ()
 

@@ -94,7 +94,11 @@ class Resolution:
         called = self._find_called(target)
         if called.is_lost and ":" in target and target[-1] not in ")]" and "^" not in target:
             return self._guess(reference.name, "", kind)
-        return (*_make_ends(called.found, kind), *_make_ends(called.held, EdgeKind.USE))
+        found = called.found
+        if reference.kind == "decorate" and not reference.name:
+            # What a call of a decorator gave is called in turn; over the type of an object that is too vague to tell.
+            found = tuple(one for one in found if one.symbol is not None and one.symbol.name != "__call__")
+        return (*_make_ends(found, kind), *_make_ends(called.held, EdgeKind.USE))
 
     def _find_called(self, target: str) -> "Called":
         places = self._follower.follow(self._file.path, target)

@@ -127,7 +127,8 @@ class Names:
             before = [one for one in bindings if one.start <= start]
             column = self.walk.indentation(start)
         else:
-            before, column = bindings, min(one.column for one in bindings)
+            is_module = bindings[0].scope.kind == "module"
+            before, column = bindings, 0 if is_module else min(one.column for one in bindings)
         if not before:
             return bindings
         for index in range(len(before) - 1, -1, -1):
