@@ -105,6 +105,8 @@ class Calls(Types):
                 found.extend(self.index(last, at - len(taken) + 1))
             elif at < len(taken):
                 found.extend(self.find_type(taken[at], shape.context))
+            if len(found) >= ALTERNATIVES_CAP:
+                break
         return limit_shapes(found)
 
     def _functions(self, shapes: Shapes, hops: int) -> list[Function]:

@@ -16,6 +16,7 @@ LEAVES = frozenset(
 )
 """Kinds of nodes in which nothing is found."""
 _SIGNATURE_CAP = 200
+_PLAIN = frozenset({"constant", "variable", "attribute", "variant"})
 _DOC_CAP = 300
 _TEXT_CAP = 1200
 _SENTENCES = re.compile(r"(?<=[.!?])\s+(?=[A-Z`{@])")
@@ -119,7 +120,7 @@ class Draft:
             first.start_point[0] + 1,
             whole.end_point[0] + 1,
             owner,
-            self._read_signature(whole),
+            self._read_line(whole) if kind in _PLAIN else self._read_signature(whole),
             self._read_doc(doc) if doc is not None else "",
         )
         if instead is not None:
@@ -147,6 +148,12 @@ class Draft:
         if key not in self.used:
             self.used.add(key)
             self.add_reference(kind, self.read(node), node, scope, token)
+
+    def _read_line(self, whole: tree_sitter.Node) -> str:
+        """Return the first line of a definition without a body."""
+        start = whole.start_byte
+        line = self.text[start : min(whole.end_byte, start + _SIGNATURE_CAP)].partition("\n")[0].rstrip(" \r={;,[(")
+        return line if self.is_ascii else line.encode("latin-1").decode("utf-8", "ignore")
 
     def _read_signature(self, whole: tree_sitter.Node) -> str:
         body = _find_body(whole)

@@ -11,7 +11,7 @@ step  := ".name" | "()" (called) | "!" (constructed) | "[]" (an element) | "[0]"
 import tree_sitter
 
 from services.vector_ops.languages.typescript.annotations import spell_type
-from services.vector_ops.languages.typescript.drafts import Draft
+from services.vector_ops.languages.typescript.drafts import LEAVES, Draft
 from services.vector_ops.languages.typescript.globals import is_test_call, tells_nothing
 from services.vector_ops.languages.typescript.scopes import Scope, find_value
 
@@ -19,6 +19,7 @@ _LENGTH_CAP = 160
 _DEPTH_CAP = 24
 _ASSIGNED_CAP = 3
 _PAIR = 2
+_NEVER_TESTS = frozenset("0123456789)]?")
 _LITERALS = frozenset(
     {"string", "template_string", "number", "regex", "true", "false", "null", "undefined", "update_expression"}
     | {"unary_expression", "binary_expression", "jsx_element", "jsx_self_closing_element"}
@@ -158,7 +159,7 @@ def _step_call(draft: Draft, link: tree_sitter.Node, value: str, scope: Scope) -
     for one in children[1:-1]:
         if one.type == "type_arguments":
             draft.push([one], scope)
-    is_test = is_test_call(value)
+    is_test = value[-1] not in _NEVER_TESTS and is_test_call(value)
     if is_test:
         _declare_test(draft, arguments, scope)
     if value[0] == "%":
@@ -209,9 +210,12 @@ def push_arguments(draft: Draft, arguments: tree_sitter.Node | None, scope: Scop
         return
     at = 0
     for one in arguments.named_children:
-        if one.type != "comment":
+        kind = one.type
+        if kind == "identifier":
+            draft.add_use("use", one, scope, find_value(scope, draft.read(one)))
+        elif kind not in LEAVES:
             draft.stack.append((one, scope, f"{callee}>{at}" if callee else ""))
-            at += 1
+        at += kind != "comment"
 
 
 def unwrap(node: tree_sitter.Node) -> tree_sitter.Node:
