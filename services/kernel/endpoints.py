@@ -79,6 +79,6 @@ ENDPOINT_SCOPES: Mapping[ServiceName, Mapping[str, Scope | None]] = {
     ServiceName.VECTOR_OPS: {
         "GET /health": None,
         **_need(_S.INDEX_REFRESH, "POST /refresh"),
-        **_need(_S.INDEX_READ, "GET /query", "GET /snapshot", "GET /freshness", "GET /cypher", "POST /mcp"),
+        **_need(_S.INDEX_READ, "GET /query", "GET /snapshot", "GET /freshness", "GET /cypher", "POST /mcp", "GET /mcp"),
     },
 }

@@ -1,5 +1,6 @@
 """Vector-Ops over HTTP; `kernel.endpoints` says which scope each endpoint needs."""
 
+from http import HTTPStatus
 from itertools import count
 from typing import Annotated
 
@@ -84,7 +85,12 @@ def _add_more_routes(app: FastAPI, service: WholeVectorOps) -> None:
         numbers = count(1)
         return await stream_events(service.follow(caller, repo), lambda _snapshot: next(numbers))
 
-    # No session is kept, so there is none to follow (GET) or to end (DELETE): the router answers 405 to those.
+    @app.get("/mcp")
+    async def refuse_mcp_stream(caller: CallerOf) -> Response:
+        del caller
+        # No session is kept, so there is none to follow; the protocol has clients expect this very status.
+        return Response(status_code=HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": "POST"})
+
     @app.post("/mcp")
     async def mcp(caller: CallerOf) -> Response:
         return _McpResponse(service, caller)

@@ -60,6 +60,8 @@ def format_answer(answer: IndexAnswer) -> str:
     dirty = f" + {len(stamp.dirty_paths)} uncommitted files" if stamp.dirty_paths else ""
     fresh = "fresh" if stamp.is_fresh else f"stale by {stamp.lag_s:.0f} s"
     lines.append(f"[index at {stamp.indexed_commit[:12]}{dirty}, {fresh}]")
+    if stamp.dense_pending:
+        lines.append(f"[{stamp.dense_pending} pieces of code have no vector yet]")
     lines += [f"[warning: {warning}]" for warning in stamp.warnings]
     return "\n".join(lines)
 

@@ -1,6 +1,7 @@
 """What ranks by words, vectors and history, over one view."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from services.vector_ops.answers.meaning import find_meaning
@@ -20,6 +21,7 @@ from services.vector_ops.vectors.dense import DenseHit, DenseIndex
 from services.vector_ops.vectors.embedder import EmbedderUnusableError, VectorsUnavailableError
 
 _THEMED = 40
+_VECTORS_WAIT_S = 2.0
 _MAX_THEME = 12
 _MOST_IMPACT = 500
 
@@ -50,10 +52,18 @@ class Ranker:
 
     def find_similar(self, text: str, limit: int) -> list[Piece]:
         found = self.rank_chunks(self._view, text, limit)
+        if not found and self.dense_pending:
+            self._wait_for_vectors()
+            found = self.rank_chunks(self._view, text, limit)
         return [
             Piece(one.path, one.start_line, one.end_line, one.score, self._symbol_at(one.path, one.start_line))
             for one in found
         ]
+
+    def _wait_for_vectors(self) -> None:
+        """Compute some: an answer by vectors alone is worth a moment more than nothing."""
+        with suppress(VectorsUnavailableError, EmbedderUnusableError):
+            self._derived.dense.sync(self._view, _VECTORS_WAIT_S)
 
     def find_matching(self, text: str, limit: int) -> list[Piece]:
         places = self._search(text, limit).functions

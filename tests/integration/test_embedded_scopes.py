@@ -44,7 +44,11 @@ def takes_caller(signature):
     return "caller" in signature.parameters
 
 
-OTHER_FORMS = {(ServiceName.BROKER, "complete_chat"), (ServiceName.VECTOR_OPS, "mcp")}
+OTHER_FORMS = {
+    (ServiceName.BROKER, "complete_chat"),
+    (ServiceName.VECTOR_OPS, "mcp"),
+    (ServiceName.VECTOR_OPS, "refuse_mcp_stream"),
+}
 """Endpoints that are another form of methods: OpenAI's chat completions, MCP's tools."""
 
 METHODS = [
