@@ -146,7 +146,7 @@ class ItemReader:
             return ""
         names = self.describer.scopes.top.names
         types = [one for one in body.named_children if one.type not in {"visibility_modifier", "attribute_item"}]
-        return f"({','.join(render_type(self._source.read(one), names) for one in types[:12])})"
+        return f"({''.join(render_type(self._source.read(one), names) + ',' for one in types[:12])})"
 
     def read_field(self, node: Node) -> None:
         """Read a field."""

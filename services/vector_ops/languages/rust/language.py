@@ -16,7 +16,7 @@ class Rust:
 
     name = "rust"
     family = "rust"
-    version = 1
+    version = 2
     suffixes = (".rs",)
     filenames = ("Cargo.toml",)
 

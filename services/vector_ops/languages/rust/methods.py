@@ -161,4 +161,6 @@ class Methods:
         place = place_of(method)
         inside, _, name = place.inside.rpartition(".")
         meant = self.names.find(name, "type", Place(place.path, inside))
+        if meant is not None and meant.at is not None and meant.at.symbol.kind == "type":
+            return self.types.evaluate(meant.at.symbol.type, place_of(meant.at)).kind == FOREIGN
         return meant is None or meant.at is None

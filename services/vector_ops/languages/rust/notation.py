@@ -9,6 +9,9 @@ A value is a base and steps, parted by spaces. Bases: `:TYPE`, `@PATH` (an item)
 Err holds), `[]` (indexed), `*` (one of what it yields), `|method` (what a closure handed to that method is given),
 `#1` (part of a tuple), `^Arc` (wrapped in that), `%PATH` (payload of a constructor that it matches), `&TYPE`
 (annotated so, with blanks), `await`.
+
+The target of a reference: empty (a bare name), `PATH::` (what stands before the name; `PATH::=VALUE` says what a
+conversion is given), `VALUE .` (a receiver), `!` or `PATH::!` (a macro).
 """
 
 import re
@@ -96,7 +99,7 @@ def split_tuple(value: str) -> list[str]:
 
 def nest(value: str) -> str:
     """Return a value as it stands inside a step: what a closure gives back. Nothing when it cannot."""
-    return "" if ";" in value or _TUPLE in value or value == UNKNOWN else value.replace(" ", ";")
+    return "" if ";" in value or _TUPLE in value or value in {"", UNKNOWN} else value.replace(" ", ";")
 
 
 def unnest(value: str) -> str:

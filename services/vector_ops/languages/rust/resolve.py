@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 
 from services.vector_ops.languages.facts import FILE, Import, Reference
 from services.vector_ops.languages.rust import standard
-from services.vector_ops.languages.rust.annotations import Types
+from services.vector_ops.languages.rust.annotations import Types, place_of
 from services.vector_ops.languages.rust.evaluation import Values
 from services.vector_ops.languages.rust.methods import Methods
+from services.vector_ops.languages.rust.modules import find_child
 from services.vector_ops.languages.rust.names import FOREIGN_ENTITY, Entity, Names, Place
-from services.vector_ops.languages.rust.notation import is_of_trait, is_off
-from services.vector_ops.languages.rust.types import DOUBT, FOREIGN, OURS, TUPLE, UNKNOWN
+from services.vector_ops.languages.rust.notation import is_of_trait, is_off, unnest
+from services.vector_ops.languages.rust.types import DOUBT, FOREIGN, OURS, TUPLE, UNKNOWN, read_type
 from services.vector_ops.languages.world import Edge, EdgeKind, SourceFile, SymbolAt, Tier, World
 
 MAX_AMBIGUOUS = 5
@@ -32,7 +33,7 @@ def resolve_rust(file: SourceFile, world: World) -> list[Edge]:
     types = Types(names)
     methods = Methods(names, types)
     resolver = Resolver(file, world, names, Values(names, types, methods), methods)
-    found = {*resolver.resolve_imports(), *resolver.resolve_references()}
+    found = {*resolver.resolve_imports(), *resolver.resolve_modules(), *resolver.resolve_references()}
     return sorted(found, key=lambda edge: (edge.line, edge.column, edge.kind, edge.target_path, edge.target_at))
 
 
@@ -56,6 +57,14 @@ class Resolver:
                 path = target.place.path if target.place is not None else target.at.path if target.at else ""
                 if path and (path != self.file.path or at != FILE):
                     yield Edge(one.scope, path, at, EdgeKind.IMPORT, Tier.EXACT, one.line, one.column)
+
+    def resolve_modules(self) -> Iterator[Edge]:
+        """Yield an edge for every module that this file declares and that is a file of its own."""
+        for symbol in self.file.facts.symbols:
+            if symbol.kind == "module" and symbol.type:
+                child = find_child(self.world, self.file.path, symbol.qualname, symbol.type)
+                if child:
+                    yield Edge(symbol.owner, child, FILE, EdgeKind.IMPORT, Tier.EXACT, symbol.line, symbol.column)
 
     def _find_imported(self, one: Import, place: Place) -> list[Entity]:
         path = [part for part in one.module.split("::") if part]
@@ -90,7 +99,9 @@ class Resolver:
                 yield Edge(one.scope, target.path, target.at, kind, tier, one.line, one.column)
 
     def _find(self, one: Reference, place: Place) -> Found:
-        target = one.target
+        target, _, given = one.target.partition("::=")
+        if given:
+            return self._find_conversion(one.name, target, unnest(given), place)
         if target.endswith(" ."):
             return self._find_method(one.name, target[:-2], place)
         if target.endswith("!"):
@@ -132,9 +143,24 @@ class Resolver:
             entity = self.names.find_path([*target[:-2].split("::"), name], "value", place)
         if entity == FOREIGN_ENTITY:
             return _NOTHING
-        if entity is not None and entity.at is not None:
+        if entity is not None and entity.at is not None and (not target or entity.at.symbol.kind != "method"):
             return [entity.at], Tier.EXACT
         return self._find_associated(name, target[:-2], place, is_call=is_call) if target else _NOTHING
+
+    def _find_conversion(self, name: str, prefix: str, given: str, place: Place) -> Found:
+        """Return the `from` of a type for what it is given: each impl block of the trait names one type."""
+        found, tier = self._find_item(name, f"{prefix}::", place, is_call=True)
+        if len(found) <= 1:
+            return found, tier
+        wanted = self.values.settle(self.values.evaluate(given, place))
+        fitting = [one for one in found if wanted != UNKNOWN and self._converted(one) == wanted[:3]]
+        return self._choose(fitting or found, Tier.TYPED)
+
+    def _converted(self, method: SymbolAt) -> tuple[str, SymbolAt | None, str]:
+        """Return kind, symbol and name of the type that an impl block of `From<T>` converts."""
+        text = read_type(method.symbol.bases[0] if method.symbol.bases else "")
+        args = text.segments[-1][1] if text.segments else ()
+        return self.values.types.build(args[0], place_of(method))[:3] if args else ("", None, "")
 
     def _find_associated(self, name: str, prefix: str, place: Place, *, is_call: bool) -> Found:
         found, owner = self.values.find_associated(prefix, name, place)

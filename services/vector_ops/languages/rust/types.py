@@ -82,7 +82,9 @@ class _Reader:
             self.take("}")
             return Text("parameter", parts=parts, number=index)
         if self.take("("):
-            return Text("tuple", parts=self.read_list(")"))
+            parts = self.read_list(")")
+            is_tuple = len(parts) != 1 or self.tokens[self.at - 2] == ","
+            return Text("tuple", parts=parts) if is_tuple else parts[0]
         if self.take("["):
             return Text("path", segments=(("[]", self.read_list("]")),))
         return self.read_path()

@@ -7,12 +7,13 @@ from tree_sitter import Node
 
 from services.vector_ops.languages.facts import Reference
 from services.vector_ops.languages.rust.items import ItemReader
-from services.vector_ops.languages.rust.notation import UNKNOWN, add_step, end_receiver, render_type
+from services.vector_ops.languages.rust.notation import UNKNOWN, add_step, end_receiver, nest, render_type
 from services.vector_ops.languages.rust.patterns import list_bindings
 from services.vector_ops.languages.rust.scopes import Scope
 from services.vector_ops.languages.rust.values import Describer, render_path
 
 _BLANK = re.compile(r"\b_\b")
+_CONVERSIONS = frozenset({"from", "try_from"})
 _FOLDING = frozenset({"fold", "try_fold", "scan"})
 _NEVER_OURS = frozenset({"Some", "Ok", "Err", "None", "drop"})
 _STANDARD_TYPES = frozenset(
@@ -131,9 +132,9 @@ class UseReader:
             if text not in _NEVER_OURS and self.describer.scopes.find_local(text) is None:
                 self._refer(function, text, "call", "")
         elif kind == "scoped_identifier":
-            self._refer_path(function, "call")
+            self._refer_path(function, "call", node)
 
-    def _refer_path(self, node: Node, kind: str) -> None:
+    def _refer_path(self, node: Node, kind: str, call: Node | None = None) -> None:
         self._path_end = self._end(node)
         name, path = self.describer.child(node, "name"), self.describer.child(node, "path")
         if name is None:
@@ -141,7 +142,9 @@ class UseReader:
         prefix = ""
         if path is not None:
             prefix = render_path(self.describer.source.read(path), self.describer.scopes.top.names)
-        self._refer(name, self.describer.source.read(name), kind, f"{prefix}::")
+        text = self.describer.source.read(name)
+        given = nest(self.describer.describe_argument(call)) if call is not None and text in _CONVERSIONS else ""
+        self._refer(name, text, kind, f"{prefix}::{'=' if given else ''}{given}")
 
     def read_path(self, node: Node) -> None:
         """Read a path that is not called."""

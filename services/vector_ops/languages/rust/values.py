@@ -84,6 +84,11 @@ class Describer:
             return "", _last_named(node)
         return self._describe_base(node, kind)
 
+    def describe_argument(self, call: Node) -> str:
+        """Return the value of the first argument of a call."""
+        arguments = self.child(call, "arguments")
+        return self.describe(arguments.named_child(0)) if arguments is not None and arguments.named_child_count else ""
+
     def describe_body(self, node: Node) -> str:
         """Return the value of a block: what its last expression gives, seen with the locals before it."""
         scope = self.scopes.open_block(1 << 60)

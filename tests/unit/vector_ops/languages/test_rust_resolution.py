@@ -268,6 +268,7 @@ def test_unknown_receiver_is_guessed_by_a_rare_name_alone():
 def test_inheritance_and_imports_are_edges():
     files = {"src/lib.rs": "mod a;\nuse a::T;\nstruct A;\nimpl T for A {}", "src/a.rs": "pub trait T {}"}
     kinds = [(line, kind, to, name) for line, kind, to, name, _tier in resolve(files, "src/lib.rs")]
+    assert (1, "IMPORT", "src/a.rs", "") in kinds
     assert (2, "IMPORT", "src/a.rs", "T") in kinds
     assert (4, "INHERIT", "src/a.rs", "T") in kinds
 
@@ -297,3 +298,28 @@ def test_edges_are_in_order_and_unique():
     edges = LANGUAGE.resolve(SourceFile("src/lib.rs", "src/lib.rs", facts), make_world({"src/lib.rs": facts}, LANGUAGE))
     assert edges == sorted(set(edges), key=lambda edge: (edge.line, edge.column))
     assert {EdgeKind.CALL, EdgeKind.USE} == {edge.kind for edge in edges}
+
+
+def test_argument_chooses_among_conversions():
+    source = (
+        "struct A;\nstruct B;\nstruct E;\n"
+        "impl From<A> for E { fn from(a: A) -> E { E } }\n"
+        "impl From<B> for E { fn from(b: B) -> E { E } }\n"
+        "fn f(b: B) { E::from(b) }"
+    )
+    edges = [one for one in LANGUAGE.resolve(*alone(source)) if one.kind == EdgeKind.CALL]
+    assert [(extract("a.rs", source).symbols[one.target_at].line, one.tier.name) for one in edges] == [(5, "TYPED")]
+
+
+def test_macro_gives_what_its_first_rule_gives():
+    source = (
+        "struct A;\nimpl A { fn new() -> A { A } fn go(&self) {} }\n"
+        "macro_rules! make { () => {{ let a = $crate::A::new(); (a, 1) }} }\n"
+        "fn f() { let (a, _) = make!(); a.go() }"
+    )
+    assert calls(source) == ["make exact", "A.go typed"]
+
+
+def alone(source):
+    facts = extract("a.rs", source)
+    return SourceFile("a.rs", "a.rs", facts), make_world({"a.rs": facts}, LANGUAGE)
