@@ -24,8 +24,10 @@ SEED = 5
 ROWS = 36_000
 MIN_REPOSITORIES = 2
 BLOCK_PAIRS, BLOCKS = 128, 6
-TEMPERATURE = 0.1
+TEMPERATURE = 0.07
 RATE, MOMENT, SQUARE_MOMENT, TINY = 0.01, 0.9, 0.999, 1e-8
+COMMIT_SHARE = 0.5
+"""Share of the pairs of commits that an epoch sees: they are many, and say less than a doc comment."""
 DROPOUT = 0.15
 """Share of a bag's terms that a step does not see: no single word may carry a pair."""
 
@@ -40,6 +42,7 @@ class Pairs(NamedTuple):
     codes: Csr
     group: NDArray[np.int64]
     query_id: NDArray[np.int64]
+    is_commit: NDArray[np.bool_]
 
 
 def main() -> None:
@@ -86,11 +89,13 @@ def load_pairs(sources: list[Path], hashes: NDArray[np.uint32]) -> Pairs:
     keep = (np.diff(queries.indptr) > 1) & (np.diff(codes.indptr) > 1)
     sums = queries @ np.random.default_rng(SEED).normal(size=queries.shape[1])
     query_id = np.unique(sums.round(6), return_inverse=True)[1].astype(np.int64)
-    return Pairs(queries[keep], codes[keep], group[keep], query_id[keep])
+    is_commit = np.concatenate([part.is_commit for part in parts])
+    return Pairs(queries[keep], codes[keep], group[keep], query_id[keep], is_commit[keep])
 
 
 def _load_one(source: Path, hashes: NDArray[np.uint32], group: int) -> Pairs:
     with np.load(source) as data:
+        is_commit = data["is_commit"]
         bags = {
             field: count_bags(data[field], data[f"{field}_ends"], hashes)
             for field in ("query", "code", "own", "owner", "path")
@@ -99,7 +104,7 @@ def _load_one(source: Path, hashes: NDArray[np.uint32], group: int) -> Pairs:
         bag.data = damp_counts(bag.data) if field in {"query", "code"} else np.ones_like(bag.data)
     codes = bags["code"] + NAME_WEIGHT * bags["own"] + OWNER_WEIGHT * bags["owner"] + PATH_WEIGHT * bags["path"]
     count = codes.shape[0]
-    return Pairs(bags["query"], codes.tocsr(), np.full(count, group), np.zeros(count, np.int64))
+    return Pairs(bags["query"], codes.tocsr(), np.full(count, group), np.zeros(count, np.int64), is_commit)
 
 
 def count_bags(terms: NDArray[np.uint32], ends: NDArray[np.int64], hashes: NDArray[np.uint32]) -> Csr:
@@ -118,12 +123,15 @@ def train(pairs: Pairs, *, epochs: int, dimension: int, report: bool = True) -> 
     rows = chance.normal(size=(pairs.codes.shape[1], dimension)).astype(np.float32) / np.sqrt(dimension)
     rows *= np.maximum(rarity, 1).astype(np.float32)[:, None] / rarity.mean()
     steps = Adam(rows)
-    total = epochs * (pairs.codes.shape[0] // (BLOCK_PAIRS * BLOCKS))
+    seen = (~pairs.is_commit).sum() + COMMIT_SHARE * pairs.is_commit.sum()
+    total = epochs * int(seen) // (BLOCK_PAIRS * BLOCKS)
     done = 0
     for epoch in range(epochs):
         losses = []
-        for batch in _batches(pairs.group, chance):
-            rate = RATE * (1 - done / max(total, 1)) + RATE / 50
+        drawn = np.flatnonzero(~pairs.is_commit | (chance.random(len(pairs.group)) < COMMIT_SHARE))
+        for part in _batches(pairs.group[drawn], chance):
+            batch = drawn[part]
+            rate = RATE * max(1 - done / max(total, 1), 0) + RATE / 50
             query = _drop(pairs.queries[batch], chance)
             code = _drop(pairs.codes[batch], chance)
             loss, gradient, touched = find_gradient(rows, query, code, pairs.query_id[batch])
@@ -163,10 +171,10 @@ def find_gradient(
     same = query_id[:, None] == query_id[None, :]
     np.fill_diagonal(same, val=False)
     logits[same] = -1e4
-    across, down = _softmax(logits), _softmax(logits.T).T
+    across, down = _log_softmax(logits), _log_softmax(logits.T).T
     at = np.arange(len(query_id))
-    loss = -float(np.log(across[at, at] + TINY).mean() + np.log(down[at, at] + TINY).mean()) / 2
-    slope = (across + down) / 2
+    loss = -float(across[at, at].mean() + down[at, at].mean()) / 2
+    slope = (np.exp(across) + np.exp(down)) / 2
     slope[at, at] -= 1
     slope /= len(query_id) * TEMPERATURE
     query_slope = _unit_gradient(slope @ code_unit, query_unit, query_length)
@@ -184,9 +192,9 @@ def _unit(vectors: Floats) -> tuple[Floats, Floats]:
     return vectors / length, length
 
 
-def _softmax(logits: Floats) -> Floats:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+def _log_softmax(logits: Floats) -> Floats:
+    lowered = logits - logits.max(axis=1, keepdims=True)
+    return lowered - np.log(np.exp(lowered).sum(axis=1, keepdims=True))
 
 
 def _unit_gradient(slope: Floats, unit: Floats, length: Floats) -> Floats:

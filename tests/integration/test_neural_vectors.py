@@ -21,8 +21,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture(scope="module")
-def embedder():
-    return NeuralEmbedder(MODEL)
+def embedder(tmp_path_factory):
+    return NeuralEmbedder(MODEL, cache_dir=tmp_path_factory.mktemp("models"))
 
 
 @needs_model
@@ -41,6 +41,8 @@ def test_model_of_a_package_tells_alike_from_unlike_without_a_network(embedder):
 def test_openvino_gives_the_vectors_of_torch(embedder, monkeypatch):
     texts = ["def run(self): return 1", "class Reader: pass", "x " * 400]
     fast = embedder.embed_texts(texts)
+    read_again = NeuralEmbedder(MODEL, cache_dir=embedder._cache_dir)
+    assert np.abs(read_again.embed_texts(texts) - fast).max() < 1e-4
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "openvino" else find_spec(name))
     slow = NeuralEmbedder(MODEL)

@@ -5,10 +5,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-NAME_WEIGHT: Final = 2.0
+NAME_WEIGHT: Final = 5.0
 """A term of a name that is defined in the chunk counts this much more than in its text alone."""
-OWNER_WEIGHT: Final = 1.0
-PATH_WEIGHT: Final = 1.0
+OWNER_WEIGHT: Final = 2.5
+PATH_WEIGHT: Final = 1.5
 
 
 def damp_counts(counts: NDArray[np.generic]) -> NDArray[np.float32]:

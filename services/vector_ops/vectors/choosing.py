@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from services.vector_ops.vectors.embedder import Embedder
@@ -15,13 +16,14 @@ ENDPOINT: Final = "endpoint"
 
 @dataclass(frozen=True, slots=True)
 class EmbedderSetting:
-    """`model` is `static`, `endpoint`, a model's folder, or `pip:package`; the others are the endpoint's."""
+    """`model` is `static`, `endpoint`, a model's folder, or `pip:package`; `cache_dir` keeps converted models."""
 
     model: str = STATIC
     endpoint_url: str = ""
     endpoint_key: str = field(default="", repr=False)
     endpoint_model: str = ""
     threads: int = 1
+    cache_dir: Path | None = None
 
 
 def make_embedder(setting: EmbedderSetting, *, clock: Callable[[], float]) -> Embedder:
@@ -33,4 +35,4 @@ def make_embedder(setting: EmbedderSetting, *, clock: Callable[[], float]) -> Em
         return StaticEmbedder()
     if setting.model == ENDPOINT:
         return EndpointEmbedder(setting.endpoint_url, setting.endpoint_key, setting.endpoint_model, clock=clock)
-    return NeuralEmbedder(setting.model, threads=setting.threads)
+    return NeuralEmbedder(setting.model, threads=setting.threads, cache_dir=setting.cache_dir)

@@ -7,7 +7,7 @@ but for rounding (cosine above .9999). Everything else (tokens, pooling, prompts
 
 import importlib.util
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from hashlib import blake2b
 from importlib import import_module
@@ -50,11 +50,15 @@ def find_model_folder(setting: str) -> Path:
 
 
 class NeuralEmbedder:
-    """One local model; loaded at the first text. Not faster from several threads."""
+    """One local model; loaded at the first text. Not faster from several threads.
 
-    def __init__(self, setting: str, *, threads: int = 1) -> None:
+    `cache_dir` is where the model is kept as OpenVINO reads it: converting it takes seconds at each start otherwise.
+    """
+
+    def __init__(self, setting: str, *, threads: int = 1, cache_dir: Path | None = None) -> None:
         self._setting = setting
         self._threads = threads
+        self._cache_dir = cache_dir
 
     @cached_property
     def _folder(self) -> Path:
@@ -104,7 +108,8 @@ class NeuralEmbedder:
             reason = str(error).split("\n", 1)[0][:200]
             raise EmbedderUnusableError(f"the model in {self._setting} cannot be loaded: {reason}") from error
         if importlib.util.find_spec("openvino") is not None:
-            _move_to_openvino(model, self._threads)
+            kept = self._cache_dir / f"{self.name}.openvino.xml" if self._cache_dir is not None else None
+            _move_to_openvino(model, self._threads, kept)
         return model
 
 
@@ -118,29 +123,20 @@ def _hash_folder(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _move_to_openvino(model: Any, threads: int) -> None:
+def _move_to_openvino(model: Any, threads: int, kept: Path | None) -> None:
     """Run the forward pass of the transformer in OpenVINO; a model that it cannot convert stays in torch."""
     openvino: Any = import_module("openvino")
     torch: Any = import_module("torch")
     outputs: Any = import_module("transformers.modeling_outputs")
     transformer = model[0].auto_model
-    example = {key: value for key, value in model.preprocess(["one", "two words"]).items() if torch.is_tensor(value)}
-    names = sorted(example)
-
-    class Traced(torch.nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = transformer
-
-        def forward(self, *values: Any) -> Any:
-            return self.inner(**dict(zip(names, values, strict=True)), return_dict=True).last_hidden_state
-
+    tokens = {key: value for key, value in model.preprocess(["one", "two words"]).items() if torch.is_tensor(value)}
+    names = sorted(tokens)
+    options = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "THROUGHPUT"}
     try:
-        converted = openvino.convert_model(Traced(), example_input=tuple(example[name] for name in names))
+        converted = _convert(openvino, transformer, {name: tokens[name] for name in names}, kept)
+        compiled = openvino.Core().compile_model(converted, "CPU", options)
     except (RuntimeError, AttributeError, TypeError, ValueError):
         return
-    options = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "THROUGHPUT"}
-    compiled = openvino.Core().compile_model(converted, "CPU", options)
 
     def forward(**values: Any) -> Any:
         result = compiled([values[name].numpy() for name in names])[0]
@@ -148,3 +144,27 @@ def _move_to_openvino(model: Any, threads: int) -> None:
 
     transformer.forward = forward
     transformer.runs_in_openvino = True
+
+
+def _convert(openvino: Any, transformer: Any, example: Mapping[str, Any], kept: Path | None) -> Any:
+    """Return the transformer as OpenVINO's; read from `kept` when it is there, written to it otherwise."""
+    if kept is not None and kept.is_file() and kept.with_suffix(".bin").is_file():
+        return openvino.Core().read_model(str(kept))
+    torch: Any = import_module("torch")
+
+    class Traced(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = transformer
+
+        def forward(self, *values: Any) -> Any:
+            return self.inner(**dict(zip(example, values, strict=True)), return_dict=True).last_hidden_state
+
+    converted = openvino.convert_model(Traced(), example_input=tuple(example.values()))
+    if kept is not None:
+        partial = kept.with_name(f"{os.getpid()}.{kept.name}")
+        openvino.save_model(converted, str(partial), compress_to_fp16=False)
+        # The weights first: a description without them is never read.
+        partial.with_suffix(".bin").replace(kept.with_suffix(".bin"))
+        partial.replace(kept)
+    return converted

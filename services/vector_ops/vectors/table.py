@@ -3,6 +3,7 @@
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 from zlib import crc32
 
 import numpy as np
@@ -67,9 +68,9 @@ def write_table(
 def read_table(path: Path) -> StaticTable:
     """Read a table from a file; raises TableError."""
     try:
-        with np.load(path) as data:
+        with path.open("rb") as file, np.load(file) as data:
             table = StaticTable(data["hashes"], data["codes"], data["scales"], int(data["terms_version"]))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
         raise TableError(
             f"the table of static vectors {path.name} cannot be read ({error}); reinstall direng"
         ) from error
