@@ -140,8 +140,9 @@ def test_definitions_around_bad_syntax_are_kept():
         b"import 'x",
         b"@",
         b"enum E { A = , B",
+        b"<>x",
     ],
-    ids=range(26),
+    ids=range(27),
 )
 def test_bad_content_never_raises(suffix, content):
     language = load_language("typescript")
