@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from services.home import Home, ServerFile
 from services.kernel.clock import SystemClock
 from services.kernel.vocabulary import ServiceName
 from services.vector_ops.app import create_app, index_path, open_vector_ops
+from services.vector_ops.models import IndexQuery, QueryKind
 from tests.fakes.identity import ENGINEER, KnownCallers
 from tests.fakes.sockets import REPOSITORY, serve
 from tests.fakes.sources import SourceTree
@@ -133,6 +134,17 @@ def test_it_sees_a_commit_long_before_its_interval_is_over(tree, environment, tm
         process.terminate()
         assert process.communicate(timeout=LIMIT_S) == ("", "")
         assert process.returncode == 0
+
+
+def test_it_does_the_work_behind_the_queries_when_no_commit_comes(tree, environment, tmp_path):
+    parts = open_vector_ops(tmp_path / "index", SystemClock())
+    query = IndexQuery(repo=str(tree.root), kind=QueryKind.SEARCH, text="first thing")
+    with closing(parts), following(tree, environment, tmp_path / "index"):
+        deadline_s, mined = time.monotonic() + LIMIT_S, ""
+        while not mined and time.monotonic() < deadline_s:
+            mined = parts.service.query_now(query).stamp.history_commit
+            time.sleep(0.05)
+    assert mined == str(tree.git.head.target)
 
 
 def test_it_outlives_a_branch_without_a_commit_and_complains_once(tree, environment, tmp_path):

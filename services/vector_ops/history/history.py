@@ -45,13 +45,14 @@ class History:
         self._commits: dict[str, StoredCommit] = {}
         self._names: dict[int, str] = {}
         self._past: Past | None = None
+        self._version = -1
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""
         with self._lock:
             if self._store is not None:
                 self._store.close()
-            self._store, self._commits, self._names, self._past = None, {}, {}, None
+            self._store, self._commits, self._names, self._past, self._version = None, {}, {}, None, -1
 
     def refresh(
         self,
@@ -92,10 +93,14 @@ class History:
             return self._past
 
     def _open(self) -> HistoryStore:
-        if self._store is None:
-            self._store = HistoryStore(self._path)
-            self._load(self._store)
-        return self._store
+        """Return the file, with what other processes have mined since the last look."""
+        store = self._store = self._store or HistoryStore(self._path)
+        version = store.read_version()
+        if version != self._version:
+            self._version = version
+            self._load(store)
+            self._past = None
+        return store
 
     def _load(self, store: HistoryStore) -> None:
         self._commits |= store.read_commits(max((commit.id for commit in self._commits.values()), default=0))

@@ -14,10 +14,10 @@ from services.vector_ops.lexical.terms import TERMS_VERSION, hash_text
 
 HISTORY_VERSION: Final = 1 * 1_000 + TERMS_VERSION
 _SCHEMA = """
-CREATE TABLE commit_(
+CREATE TABLE IF NOT EXISTS commit_(
   id INTEGER PRIMARY KEY AUTOINCREMENT, sha TEXT NOT NULL UNIQUE, parent_sha TEXT NOT NULL, time_s INTEGER NOT NULL,
   path_count INTEGER NOT NULL, terms BLOB NOT NULL, paths BLOB NOT NULL, renames BLOB NOT NULL);
-CREATE TABLE path(id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS path(id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE);
 """
 _BUSY_MS = 5_000
 
@@ -76,6 +76,10 @@ class HistoryStore:
             self._path_ids[key] = found
         return found
 
+    def read_version(self) -> int:
+        """Return a number that is another one once another connection has written."""
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
     def read_commits(self, after_id: int = 0) -> dict[str, StoredCommit]:
         """Return the stored commits with a higher id, by sha."""
         rows = self._connection.execute(
@@ -123,8 +127,9 @@ def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {HISTORY_VERSION}; COMMIT;")
-    elif version != HISTORY_VERSION:
+        # Another process may be doing the same: then this waits, and finds it done.
+        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {HISTORY_VERSION}; COMMIT;")
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version != HISTORY_VERSION:
         raise sqlite3.DatabaseError(f"a history of version {version}, not {HISTORY_VERSION}")
