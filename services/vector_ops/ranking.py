@@ -58,6 +58,7 @@ class Ranker:
         return [
             Piece(one.path, one.start_line, one.end_line, one.score, self._symbol_at(one.path, one.start_line))
             for one in found
+            if one.score > 0 and self._lines.between(one.path, one.start_line, one.end_line).strip()
         ]
 
     def _wait_for_vectors(self) -> None:

@@ -99,7 +99,9 @@ class DenseIndex:
             finally:
                 self._work_lock.release()
         with self._lock:
-            self._match(view)
+            missing = self._match(view)
+            # Another thread computes vectors just now and has not counted yet: a file has one chunk at least.
+            self._pending = max(self._pending, len(missing))
             return list(self._name_hits(self._open().find(vector, count)))
 
     def sync(self, view: IndexView, budget_s: float | None = None) -> int:
