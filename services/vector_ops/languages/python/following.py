@@ -25,6 +25,7 @@ class Follower:
         self.imports = Imports(world)
         self.lineage = Lineage(self)
         self._targets: dict[tuple[str, str], Places] = {}
+        self._homes: dict[tuple[str, str], Place] = {}
         self._names: dict[tuple[str, str], Places] = {}
         self._hops = 0
 
@@ -50,6 +51,10 @@ class Follower:
         module, colon, rest = target.partition(":")
         if not colon:
             return (OUTSIDE,) if target[:1] == "!" else ()
+        cut = rest.rfind(".")
+        if cut > 0 and rest[cut + 1 :].isidentifier():
+            # Many targets differ in the last name only: what leads there is remembered.
+            return self.take_step(self.follow(path, target[: cut - len(rest)]), rest[cut + 1 :])
         places: Places = (self._find_home(path, module) if module else Place(Form.MODULE, path),)
         for step in _STEP.findall(rest)[:_MAX_STEPS]:
             places = self.take_step(places, step)
@@ -58,13 +63,21 @@ class Follower:
         return places
 
     def _find_home(self, path: str, module: str) -> Place:
-        home = self.imports.find_module(module, path)
-        if home is not None:
-            return Place(Form.MODULE, home)
-        return Place(Form.NAMESPACE, self.imports.absolute_name(module, path), inner=Place(Form.MODULE, path))
+        known = self._homes.get((path, module))
+        if known is None:
+            home = self.imports.find_module(module, path)
+            if home is not None:
+                known = Place(Form.MODULE, home)
+            else:
+                name = self.imports.absolute_name(module, path)
+                known = Place(Form.NAMESPACE, name, inner=Place(Form.MODULE, path))
+            self._homes[path, module] = known
+        return known
 
     def take_step(self, places: Places, step: str) -> Places:
         """Return where one step leads from places."""
+        if len(places) == 1:
+            return self._take_one(places[0], step)
         found: list[Place] = []
         for place in places:
             found.extend(self._take_one(place, step))
