@@ -148,7 +148,7 @@ class Values:
             owner = self.types.evaluate(prefix, place) if prefix else DOUBT
             if name in standard.SELF_MADE:
                 return owner
-            return OPAQUE if owner.kind == FOREIGN and not holds_ours(owner) else DOUBT
+            return OPAQUE if owner.kind == FOREIGN else DOUBT
         symbol = entity.at.symbol
         if symbol.kind in {"constant", "variable"}:
             return self.types.evaluate(symbol.type, place_of(entity.at))
@@ -308,7 +308,7 @@ class Values:
             return one.args[0] if one.args else DOUBT
         if turbofish and one.kind != OURS:
             return self.types.evaluate(turbofish, place)
-        return one if one.kind in {OURS, FOREIGN} else UNKNOWN
+        return one if one.kind in {OURS, FOREIGN, DOUBT.kind} else UNKNOWN
 
     def _give_back(self, method: SymbolAt, owner: Type) -> Type:
         """Return what a function gives back, called on or through `owner`."""

@@ -66,11 +66,11 @@ SELF_MADE = frozenset(
 """Associated functions of foreign traits that give a value of the type that they are called on."""
 
 ELEMENT_CLOSURES = frozenset(
-    """map for_each filter any all find and_then flat_map filter_map position take_while skip_while inspect
-    is_some_and is_none_or retain max_by_key min_by_key sort_by_key map_while partition map_or sort_by
-    max_by min_by group_by try_for_each find_map is_ok_and rposition sort_unstable_by sort_unstable_by_key
-    dedup_by_key and_modify then binary_search_by_key map_ok for_each_concurrent update retain_mut count_by
-    sorted_by sorted_by_key par_iter_map with_borrow with_borrow_mut""".split()  # noqa: SIM905
+    """fold try_fold scan reduce map for_each filter any all find and_then flat_map filter_map position take_while
+    skip_while inspect is_some_and is_none_or retain max_by_key min_by_key sort_by_key map_while partition
+    map_or sort_by max_by min_by group_by try_for_each find_map is_ok_and rposition sort_unstable_by
+    sort_unstable_by_key dedup_by_key and_modify then binary_search_by_key map_ok for_each_concurrent update
+    retain_mut count_by sorted_by sorted_by_key par_iter_map with_borrow with_borrow_mut""".split()  # noqa: SIM905
 )
 """Methods whose closure is handed what the receiver holds or yields."""
 
