@@ -30,7 +30,9 @@ _EXAMPLE = re.compile(
 _DOCS = re.compile(
     r"(?:^|/)(?:docs?|documentation|website|changelogs?|news)/|\.(?:md|mdx|rst|txt|adoc)$", re.IGNORECASE
 )
-_MARKUP = re.compile(r"\.(?:ya?ml|json|toml|ini|cfg|xml|lock|csv|svg|po|snap|plist|properties|gradle)$", re.IGNORECASE)
+_MARKUP = re.compile(
+    r"\.(?:ya?ml|json|toml|ini|cfg|xml|lock|csv|svg|po|snap|plist|properties|gradle|gemspec|csproj|sln)$", re.IGNORECASE
+)
 
 
 @lru_cache(maxsize=200_000)

@@ -1,4 +1,4 @@
-"""An issue text in zones: its title, prose, code, stack traces, and what a template or a version list adds.
+"""An issue text in zones: its title, prose, code, stack traces and logs, and what templates and version lists add.
 
 Where a word stands says more about what it is worth than how often it stands there.
 """
@@ -40,6 +40,11 @@ _TRACE = re.compile(
     r'^\s*(?:File ".+", line \d+|at .+[(:]\S+:\d+|\S+\.\w{1,4}:\d+|Traceback \(|\d+: 0x|goroutine \d+|#\d+\s+0x'
     r"|\S+\.py\(\d+\)|.*\.rb:\d+:in )"
 )
+_VERSIONED = re.compile(
+    r"^[\s>|*-]*[\w@./-]{2,40}(?: \([\w .]{1,20}\))?\s*"
+    r"(?:(?:==|:|@|\|)\s*v?\d+\.\d|[ (]\(?v?\d+\.\d+\.\d)[\w.+-]*\s*[)|]?\s*$"
+)
+_LOGGED = re.compile(r"^\W{0,3}(?:[A-Z]{4,8}\W{1,4})?(?:\d{4}-\d\d-\d\d[T ])?\d\d:\d\d:\d\d\b")
 _PROMPT = re.compile(r"^\s*(?:>>>|\.\.\.|In ?\[\d+\]:|Out ?\[\d+\]:|\$ |% |> )")
 _MAX_TITLE_LENGTH = 300
 
@@ -68,9 +73,9 @@ def read_zones(text: str) -> Iterator[ZonedLine]:
 def _zone(line: str, number: int, *, is_fenced: bool, is_noise: bool) -> Zone:
     if number == 0 and len(line) <= _MAX_TITLE_LENGTH:
         return Zone.TITLE
-    if is_noise or _CHECKBOX.match(line):
+    if is_noise or _CHECKBOX.match(line) or _VERSIONED.match(line):
         return Zone.NOISE
-    if _TRACE.match(line):
+    if _TRACE.match(line) or _LOGGED.match(line):
         return Zone.TRACE
     return Zone.CODE if is_fenced or _PROMPT.match(line) else Zone.PROSE
 

@@ -100,3 +100,30 @@ no crash
 )
 def test_paths_say_what_a_file_is(path, kind):
     assert classify_path(path) is kind
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "numpy: 1.21.0",
+        "pytest==7.1.2",
+        "| CFPropertyList | 3.0.5 |",
+        "- Python 3.9.1",
+        "pip (python 3) 20.3",
+        "node v16.14.0",
+    ],
+)
+def test_lists_of_versions_are_noise(line):
+    assert [one.zone for one in read_zones(f"Title\n{line}")] == [Zone.TITLE, Zone.NOISE]
+
+
+@pytest.mark.parametrize(
+    "line", ["INFO [2022-07-29 00:04:08.05]: Using device frames", "[00:04:07]: started", "12:30:01 boot"]
+)
+def test_log_lines_are_traces(line):
+    assert [one.zone for one in read_zones(f"Title\n{line}")] == [Zone.TITLE, Zone.TRACE]
+
+
+@pytest.mark.parametrize("line", ["The result is 1.5", "x = 1.5", "it fails since 3.2 came out", "foo(1.5)"])
+def test_numbers_in_prose_are_no_version_list(line):
+    assert [one.zone for one in read_zones(f"Title\n{line}")] == [Zone.TITLE, Zone.PROSE]
