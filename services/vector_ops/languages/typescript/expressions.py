@@ -83,7 +83,9 @@ def _express_cast(draft: Draft, node: tree_sitter.Node, scope: Scope, _expected:
         return express(draft, parts[0], scope, "", depth) if parts else "?"
     value, cast = (parts[1], parts[0]) if node.type == "type_assertion" else (parts[0], parts[1])
     draft.push([cast], scope)
-    notation = spell_type(cast.named_children[0] if cast.type == "type_arguments" and cast.named_child_count else cast, scope)
+    notation = spell_type(
+        cast.named_children[0] if cast.type == "type_arguments" and cast.named_child_count else cast, scope
+    )
     is_kept = notation not in {"?", "%"} and "`" not in notation and node.type != "satisfies_expression"
     inner = express(draft, value, scope, f"«{notation}»" if "`" not in notation else "", depth)
     if is_kept:

@@ -28,6 +28,7 @@ from services.vector_ops.languages.world import SourceFile, SymbolAt, World
 DEPTH_CAP = 60
 _HOPS_CAP = 24
 _WHOLE_CAP = 40
+_STATIC = "static "
 _VARIABLES = frozenset({"constant", "variable", "attribute"})
 _TYPE_KINDS = frozenset({"class", "interface", "type", "enum"})
 
@@ -250,9 +251,7 @@ class Types(ABC):
         """Return the member of a class or interface, of its other declarations, or of what it inherits from."""
         one = shape.one
         qualname = f"{one.symbol.qualname}.{name}"
-        own = self.world.symbols(one.path, qualname)
-        if one.path == self.file.path and len(own) > 1:
-            own = tuple(two for two in own if two.symbol.owner == one.at) or own
+        own = self._choose(self.world.symbols(one.path, qualname), one, is_static=False)
         if own:
             return (Value(own[0], Context(one.path, shape.context.generics, receiver)),)
         if hops > _HOPS_CAP or one.symbol.kind == "enum":
@@ -268,6 +267,14 @@ class Types(ABC):
                 return found
             is_unknown = is_unknown or not found
         return () if is_unknown else OUTSIDE
+
+    def _choose(self, found: tuple[SymbolAt, ...], owner: SymbolAt, *, is_static: bool) -> tuple[SymbolAt, ...]:
+        """Return the members that fit best, of several with one name: of this very owner; static, or not."""
+        if len(found) <= 1:
+            return found
+        if owner.path == self.file.path:
+            found = tuple(one for one in found if one.symbol.owner == owner.at) or found
+        return tuple(one for one in found if is_static == (_STATIC in one.symbol.signature.partition("(")[0])) or found
 
     def _bases_of(self, shape: Instance) -> list[Shape | None]:
         """Return what a class or an interface inherits from; None for what cannot be known."""
@@ -312,9 +319,7 @@ class Types(ABC):
     def _find_held(self, value: Value, name: str, hops: int) -> Shapes:
         """Return a static member, a member of a namespace or an object literal, or of what a variable holds."""
         one = value.one
-        own = self.world.symbols(one.path, f"{one.symbol.qualname}.{name}")
-        if one.path == self.file.path and len(own) > 1:
-            own = tuple(two for two in own if two.symbol.owner == one.at) or own
+        own = self._choose(self.world.symbols(one.path, f"{one.symbol.qualname}.{name}"), one, is_static=True)
         if own:
             return (Value(own[0], Context(one.path, value.context.generics, value)),)
         kind = one.symbol.kind

@@ -181,6 +181,17 @@ def test_class_that_extends_itself_ends():
     assert resolve(files, "a.ts") == {}
 
 
+def test_static_and_own_method_of_one_name_are_told_apart():
+    files = {
+        "a.ts": "class A {\n static get(): A { return new A() }\n get() { this.own() }\n own() {} }\nA.get().get()"
+    }
+    language = load_language("typescript")
+    facts = {"a.ts": language.extract(".ts", files["a.ts"].encode())}
+    edges = language.resolve(SourceFile("a.ts", "a.ts", facts["a.ts"]), make_world(facts, language))
+    symbols = facts["a.ts"].symbols
+    assert [symbols[one.target_at].line for one in edges if one.line == 5] == [2, 3]
+
+
 def test_chain_of_methods_that_return_this():
     files = {
         "a.ts": "class B { one(): this { return this }\n two() { return this }\n end() {} }\nnew B().one().two().end()"
