@@ -109,7 +109,7 @@ def test_paths_say_what_a_file_is(path, kind):
         "pytest==7.1.2",
         "| CFPropertyList | 3.0.5 |",
         "- Python 3.9.1",
-        "pip (python 3) 20.3",
+        "pip (python 3): 20.3",
         "node v16.14.0",
     ],
 )
