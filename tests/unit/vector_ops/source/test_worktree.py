@@ -10,6 +10,7 @@ import pytest
 
 from services.vector_ops.protocol import UnindexableError
 from services.vector_ops.source import overlay as overlay_module
+from services.vector_ops.source import watching
 from services.vector_ops.source.disk import MAX_CONTENT_BYTES
 from services.vector_ops.source.repository import GitSource
 from services.vector_ops.source.worktree import Worktree
@@ -223,6 +224,69 @@ def test_the_watch_is_closed_with_the_tree(source, desk):
 def open_files():
     numbers = [int(path.name) for path in Path("/proc/self/fd").iterdir()]
     return {number for number in numbers if Path(f"/proc/self/fd/{number}").exists()}
+
+
+def test_more_events_than_the_system_keeps_lose_nothing(source, desk):
+    with closing(Worktree(source)) as worktree:
+        worktree.read(desk.head())
+        here, there = desk.root / "pkg/b.py", desk.root / "pkg/c.py"
+        for _ in range(5_000):
+            here.rename(there)
+            there.rename(here)
+        desk.put({"a.py": "a = 2\n", "late/d.py": "d = 1\n"})
+        assert overlay_of(worktree, desk) == {"a.py": b"a = 2\n", "late/d.py": b"d = 1\n"}
+        desk.put({"late/d.py": "d = 2\n"})
+        state = worktree.read(desk.head())
+        assert (state.overlay["late/d.py"], state.is_watched) == (b"d = 2\n", True)
+
+
+def test_more_folders_than_may_be_watched_are_scanned(source, desk, monkeypatch):
+    monkeypatch.setattr(watching, "MAX_WATCHES", 3)
+    desk.commit({f"f{number}/a.py": "a = 1\n" for number in range(5)})
+    with closing(Worktree(source)) as worktree:
+        assert not worktree.read(desk.head()).is_watched
+        desk.put({"f4/a.py": "a = 2\n"})
+        assert overlay_of(worktree, desk) == {"f4/a.py": b"a = 2\n"}
+
+
+def test_folders_beyond_the_limit_that_come_later_turn_watching_into_scanning(source, desk, monkeypatch):
+    with closing(Worktree(source)) as worktree:
+        assert worktree.read(desk.head()).is_watched
+        monkeypatch.setattr(watching, "MAX_WATCHES", 3)
+        desk.put({f"n{number}/a.py": "" for number in range(5)})
+        state = worktree.read(desk.head())
+        assert (len(state.overlay), state.is_watched) == (5, False)
+
+
+def test_a_linked_working_tree_has_its_own_uncommitted_files(source, desk, tmp_path):
+    desk.git("worktree", "add", "-q", "-b", "side", str(tmp_path / "side"))
+    desk.put({"a.py": "a = 2\n"})
+    with closing(GitSource(str(tmp_path / "side"))) as side, closing(Worktree(side)) as worktree:
+        assert overlay_of(worktree, desk) == {}
+        (tmp_path / "side/a.py").write_text("a = 3\n")
+        assert overlay_of(worktree, desk) == {"a.py": b"a = 3\n"}
+        desk.git("-C", str(tmp_path / "side"), "commit", "-qam", "three")
+        assert overlay_of(worktree, desk, side.read_head().commit_sha) == {}
+
+
+def test_a_submodule_is_not_entered_and_not_watched_further(worktree, source, desk, tmp_path):
+    desk.git("init", "-q", str(tmp_path / "lib"))
+    (tmp_path / "lib/l.py").write_text("l = 1\n")
+    desk.git("-C", str(tmp_path / "lib"), "add", "-A")
+    desk.git("-C", str(tmp_path / "lib"), "commit", "-qm", "lib")
+    desk.git("-c", "protocol.file.allow=always", "submodule", "-q", "add", str(tmp_path / "lib"), "lib")
+    assert overlay_of(worktree, desk).keys() == {".gitmodules"}
+    head = desk.commit()
+    desk.put({"lib/l.py": "l = 2\n", "lib/new.py": ""})
+    assert overlay_of(worktree, desk, head) == {}
+
+
+def test_the_users_own_ignore_file_counts_when_it_is_named_later(worktree, source, desk, tmp_path):
+    desk.put({"mine.py": ""})
+    assert overlay_of(worktree, desk).keys() == {"mine.py"}
+    (tmp_path / "ignored").write_text("mine.py\n")
+    desk.git("config", "core.excludesFile", str(tmp_path / "ignored"))
+    assert overlay_of(worktree, desk) == {}
 
 
 class Chaos:
