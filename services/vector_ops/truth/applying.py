@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from services.vector_ops.languages.facts import FileFacts
 from services.vector_ops.truth.collector import free_cycles
-from services.vector_ops.truth.contents import Content, Form, Forms
+from services.vector_ops.truth.contents import Content, Form, Forms, stored_key
 from services.vector_ops.truth.dependents import Dependents
 from services.vector_ops.truth.layers import Layers, StoredFile
 from services.vector_ops.truth.outline import Outline
@@ -100,6 +100,8 @@ class Applier:
         if old is not None and (old.sha, old.form) == (sha, form.key):
             return None
         blob_id, outline = self._ensure_blob(sha, form)
+        if old is not None and (old.blob_id, old.schema) == (blob_id, self._tables.schema):
+            return None
         new = plan_file(path, blob_id, form, outline, self._forms)
         answers = list_answers(path, f"{sha}{form.key}", new.unit, new.tails, outline) if new.family else NO_ANSWERS
         return self._change(path, old, new, outline, answers)
@@ -121,10 +123,13 @@ class Applier:
         if blob_id is not None:
             return blob_id, self._layers.outline(sha, form.key)
         content = self._read_content(sha, form)
-        self._parsed += 1
-        self._fresh[sha, form.key] = content.facts
-        blob_id = self._tables.add_blob(sha, form, content)
-        return blob_id, self._layers.keep_outline(sha, form.key, content.facts)
+        key = stored_key(form, content)
+        blob_id = self._tables.has_blob(sha, key) if key != form.key else None
+        if blob_id is None:
+            self._parsed += 1
+            self._fresh[sha, key] = content.facts
+            blob_id = self._tables.add_blob(sha, key, content)
+        return blob_id, self._layers.keep_outline(sha, key, content.facts)
 
     def _find_common(self, names: Mapping[str, set[str]]) -> dict[str, set[str]]:
         """Return by family the names that too many symbols have for an answer."""

@@ -11,7 +11,7 @@ from services.vector_ops.languages.facts import FileFacts
 from services.vector_ops.languages.memory import MemoryWorld
 from services.vector_ops.truth.applying import plan_file
 from services.vector_ops.truth.collector import free_cycles, paused_collector
-from services.vector_ops.truth.contents import Content, Forms
+from services.vector_ops.truth.contents import Content, Forms, stored_key
 from services.vector_ops.truth.index_file import connect_for_building, remove_journal
 from services.vector_ops.truth.outline import Outline
 from services.vector_ops.truth.pool import Job, ReadContents
@@ -77,7 +77,9 @@ class Builder:
             content = next(contents)
             blob_id = len(self._blobs) + 1
             values = (content.facts.skipped, content.outline, content.references, content.document)
-            self._connection.execute("INSERT INTO blob VALUES (?,?,?,?,?,?,?)", (blob_id, sha, form.key, *values))
+            self._connection.execute(
+                "INSERT INTO blob VALUES (?,?,?,?,?,?,?)", (blob_id, sha, stored_key(form, content), *values)
+            )
             blob = self._blobs[sha, form.key] = _Blob(blob_id, content.facts, Outline(content.facts))
         file = plan_file(path, blob.id, form, blob.outline, self._forms)
         self._files.append((file, blob))

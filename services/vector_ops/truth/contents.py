@@ -16,6 +16,10 @@ _HEAD_BYTES = 2_000
 _GENERATED = re.compile(rb"Code generated .{0,200}DO NOT EDIT|^\W{0,10}@generated\b", re.MULTILINE)
 
 OVERSIZED = "oversized"
+MISSING = "missing"
+"""The repository does not have the content (a partial clone, a damaged one); it is read when it has it."""
+
+_MISSING_MARK = "!missing"
 
 
 class Form(NamedTuple):
@@ -56,6 +60,16 @@ class Forms:
     def language_of(self, form: Form) -> Language | None:
         """Return the language of a form; None for text."""
         return self.load_language(form.language) if form.language else None
+
+
+def stored_key(form: Form, content: Content) -> str:
+    """Return the key under which a content is stored: one that is missing has its own, so that it is read later."""
+    return f"{form.key}{_MISSING_MARK}" if content.facts.skipped == MISSING else form.key
+
+
+def is_missing_key(key: str) -> bool:
+    """Return whether a content was missing when it was to be read."""
+    return key.endswith(_MISSING_MARK)
 
 
 def find_skip_rule(content: bytes) -> str:

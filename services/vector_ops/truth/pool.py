@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from services.vector_ops.source.repository import BlobMissingError
-from services.vector_ops.truth.contents import MAX_FILE_BYTES, OVERSIZED, Content, Form, Forms, read_content
+from services.vector_ops.truth.contents import MAX_FILE_BYTES, MISSING, OVERSIZED, Content, Form, Forms, read_content
 from services.vector_ops.truth.ports import Source
 from services.vector_ops.truth.worker import Worker
 
@@ -38,15 +38,23 @@ class ContentReader:
 
     def read_one(self, sha: str, form: Form) -> Content:
         """Return what is to be stored of a blob; one that is too large is not read."""
-        rule = self._find_rule(sha)
-        return read_content(self._forms.language_of(form), form, b"" if rule else self._source.read_blob(sha), rule)
+        content, rule = self._read_blob(sha)
+        return read_content(self._forms.language_of(form), form, content, rule)
 
-    def _find_rule(self, sha: str) -> str:
+    def _read_blob(self, sha: str) -> tuple[bytes, str]:
+        """Return a content, or nothing and the rule by which it is left out."""
         try:
             size_bytes = self._source.size_blob(sha)
+            return (b"", OVERSIZED) if size_bytes > MAX_FILE_BYTES else (self._source.read_blob(sha), "")
         except BlobMissingError:
-            return "missing"  # a partial clone lacks what was never checked out; the other files are indexed
-        return OVERSIZED if size_bytes > MAX_FILE_BYTES else ""
+            return b"", MISSING  # a partial clone lacks what was never checked out; the other files are indexed
+
+    def has_blob(self, sha: str) -> bool:
+        """Return whether the repository has a content."""
+        try:
+            return self._source.size_blob(sha) >= 0
+        except BlobMissingError:
+            return False
 
     def read_all(self, jobs: Sequence[Job]) -> Iterator[Content]:
         """Yield what is to be stored of each job, in order."""
@@ -57,8 +65,7 @@ class ContentReader:
             waiting: deque[Future[Content]] = deque()
             for job in jobs:
                 # The repository is read by this thread alone.
-                rule = self._find_rule(job.sha)
-                waiting.append(submit(job.form, b"" if rule else self._source.read_blob(job.sha), rule))
+                waiting.append(submit(job.form, *self._read_blob(job.sha)))
                 if len(waiting) > _AHEAD:
                     yield waiting.popleft().result()
             yield from (one.result() for one in waiting)

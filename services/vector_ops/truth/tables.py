@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
-from services.vector_ops.truth.contents import Content, Form
+from services.vector_ops.truth.contents import Content
 from services.vector_ops.truth.layers import StoredFile
 from services.vector_ops.truth.rows import EDGE_VALUES, SYMBOL_VALUES, Row, row_range
 from services.vector_ops.truth.schema import OVERLAY_BASE, OVERLAY_TABLES, indexes_of, tables_of
@@ -35,7 +35,7 @@ class Tables(Protocol):
     schema: str
 
     def has_blob(self, sha: str, form: str) -> int | None: ...
-    def add_blob(self, sha: str, form: Form, content: Content) -> int: ...
+    def add_blob(self, sha: str, key: str, content: Content) -> int: ...
     def drop_file(self, old: StoredFile) -> None: ...
     def put_file(self, old: StoredFile | None, new: NewFile) -> int: ...
     def put_symbols(self, rows: Iterable[Row]) -> None: ...
@@ -56,8 +56,8 @@ class CommittedTables:
         found = self._connection.execute(sql, (sha, form)).fetchone()
         return None if found is None else int(found[0])
 
-    def add_blob(self, sha: str, form: Form, content: Content) -> int:
-        values = (sha, form.key, content.facts.skipped, content.outline, content.references, content.document)
+    def add_blob(self, sha: str, key: str, content: Content) -> int:
+        values = (sha, key, content.facts.skipped, content.outline, content.references, content.document)
         sql = f"INSERT INTO {self.schema}.blob VALUES {_BLOB_VALUES}"  # noqa: S608
         return int(self._connection.execute(sql, (self._next_id("blob"), *values)).lastrowid or 0)
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from services.vector_ops.truth.applying import Applier, Outcome
 from services.vector_ops.truth.building import write_state
 from services.vector_ops.truth.collector import paused_collector
-from services.vector_ops.truth.contents import Forms
+from services.vector_ops.truth.contents import Forms, is_missing_key
 from services.vector_ops.truth.dependents import Dependents, read_dependents
 from services.vector_ops.truth.index_file import connect, migrate, read_inode
-from services.vector_ops.truth.layers import Layers
+from services.vector_ops.truth.layers import Layers, StoredFile
 from services.vector_ops.truth.outline import OutlineCache
 from services.vector_ops.truth.pool import ContentReader
 from services.vector_ops.truth.ports import Applied, Head, IsStopping, Source, State, Totals
@@ -95,14 +95,21 @@ class Writer:
             if changes is not None:
                 return changes
         wanted = source.list_blobs(head.commit_sha)
+        reader = ContentReader(source, self._forms, workers=1)
         present = {file.path: file for file in self._layers.list_files()}
         changed: dict[str, str | None] = dict.fromkeys(present.keys() - wanted.keys())
         for path, sha in wanted.items():
             file = present.get(path)
-            if file is None or file.sha != sha or file.form != self._forms.form_of(path).key:
+            if file is None or file.sha != sha or self._is_outdated(file, reader):
                 changed[path] = sha
         self._is_checked = True
         return changed
+
+    def _is_outdated(self, file: StoredFile, reader: ContentReader) -> bool:
+        """Return whether a file would be read otherwise now; one that was missing: whether it is there now."""
+        if is_missing_key(file.form):
+            return reader.has_blob(file.sha)
+        return file.form != self._forms.form_of(file.path).key
 
     def _apply(
         self, source: Source, wanted: Mapping[str, str | None], state: State | None, is_stopping: IsStopping

@@ -6,6 +6,7 @@ import sqlite3
 import pytest
 
 from services.vector_ops.protocol import IndexBusyError, IndexUnwritableError, UnindexableError
+from services.vector_ops.source.repository import GitSource
 from services.vector_ops.truth import building
 from services.vector_ops.truth.index_file import hold_lock
 from services.vector_ops.truth.ports import IndexingStoppedError
@@ -250,3 +251,25 @@ def test_contents_are_left_out_by_stated_rules(tree, source, store):
         assert len(view.find_symbols(["a"])) == 3
         assert view.read_text("gen.pl") == ""
         assert view.read_text("new\nline.pl") == "def a\n"
+
+
+def test_content_that_the_repository_lacks_is_left_out_until_it_is_there(tree, source, store, index):
+    tree.commit(FILES)
+    object_path = tree.root / ".git" / "objects"
+    sha = source.find_blob(source.read_head().commit_sha, "a.pl")
+    lost = object_path / sha[:2] / sha[2:]
+    kept = lost.read_bytes()
+    lost.unlink()
+    partial = GitSource(str(tree.root))
+    store.refresh(partial, wait_s=1)
+    with store.view({}, partial.read_blob) as view:
+        assert view.find_file("a.pl").skipped == "missing"
+        assert view.find_symbols(["alpha"]) == []
+    store.close()
+    assert store.refresh(partial, wait_s=1).outcome == "fresh"
+    lost.write_bytes(kept)
+    store.close()
+    assert store.refresh(GitSource(str(tree.root)), wait_s=1).outcome == "refreshed"
+    with store.view({}, source.read_blob) as view:
+        assert view.find_file("a.pl").skipped == ""
+        assert len(view.find_symbols(["alpha"])) == 1
