@@ -60,6 +60,11 @@ def _make_handlers(items: ItemReader, uses: UseReader, macros: MacroReader) -> d
         if name not in _QUIET_ATTRIBUTES:
             macros.scan_tokens(node)
 
+    rest = {"use": read_use, "attribute": read_attribute, "macro_call": macros.read_macro_call}
+    return {**_list_definers(items), **_list_users(uses), **rest}
+
+
+def _list_definers(items: ItemReader) -> dict[str, Handler]:
     return {
         "function": items.read_function,
         "struct": items.read_struct,
@@ -72,8 +77,11 @@ def _make_handlers(items: ItemReader, uses: UseReader, macros: MacroReader) -> d
         "constant": items.read_constant,
         "field": items.read_field,
         "macro_rules": items.read_macro_rules,
-        "use": read_use,
-        "attribute": read_attribute,
+    }
+
+
+def _list_users(uses: UseReader) -> dict[str, Handler]:
+    return {
         "block": uses.open_block,
         "branch": uses.open_block,
         "match": uses.open_match,
@@ -88,5 +96,4 @@ def _make_handlers(items: ItemReader, uses: UseReader, macros: MacroReader) -> d
         "value": uses.read_value,
         "path": uses.read_path,
         "type": uses.read_type,
-        "macro_call": macros.read_macro_call,
     }
