@@ -124,7 +124,7 @@ def _declare_ambient(
 def _declare_expression(
     draft: Draft, node: tree_sitter.Node, scope: Scope, doc: tree_sitter.Node | None, whole: tree_sitter.Node
 ) -> None:
-    for child in node.named_children:
+    for child in node.children[:1]:
         if child.type == "internal_module":
             _declare_module(draft, child, scope, doc, whole)
 
