@@ -12,6 +12,10 @@ _LOG_TAIL_BYTES = 2_048
 _MAX_REF_BYTES = 4_096
 
 
+Mark = tuple[int, int, int]
+"""Differs once a file was written or replaced: time, size and identity."""
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """The commit that HEAD names; `moved_at` is when HEAD came to name it."""
@@ -28,7 +32,9 @@ class HeadFiles:
         self._git_dir = str(git_dir)
         self.common_dir = _find_common(git_dir)
         self._packed: dict[str, str] = {}
-        self._packed_mark: tuple[int, int, int] | None = None
+        self._packed_mark: Mark | None = None
+        self._moved_at: int | None = None
+        self._log_mark: Mark | None = None
 
     def read_sha(self) -> str | None:
         """Return the commit that HEAD names; None when these files do not say (no commit yet, another ref storage)."""
@@ -44,27 +50,41 @@ class HeadFiles:
 
     def read_moved_at(self) -> int | None:
         """Return when HEAD was last moved, in seconds since the epoch by git's own log; None when there is no log."""
-        try:
-            with open(f"{self._git_dir}/logs/HEAD", "rb") as file:  # noqa: PTH123 - a tenth of pathlib's time
-                file.seek(max(0, os.fstat(file.fileno()).st_size - _LOG_TAIL_BYTES))
-                lines = file.read().splitlines()
-        except OSError:
-            return None
-        if not lines:
-            return None
-        who = lines[-1].partition(b"\t")[0].split()
-        return int(who[-2]) if len(who) > 1 and who[-2].isdigit() else None
+        path = f"{self._git_dir}/logs/HEAD"
+        mark = mark_file(path)
+        if mark != self._log_mark:
+            self._moved_at, self._log_mark = _read_last_time(path), mark
+        return self._moved_at
 
     def _find_packed(self, name: str) -> str | None:
         path = f"{self.common_dir}/packed-refs"
-        try:
-            found = os.stat(path)  # noqa: PTH116 - as above
-        except OSError:
+        mark = mark_file(path)
+        if mark is None:
             return None
-        mark = (found.st_mtime_ns, found.st_size, found.st_ino)
         if mark != self._packed_mark:
             self._packed, self._packed_mark = _read_packed(path), mark
         return self._packed.get(name)
+
+
+def mark_file(path: str) -> Mark | None:
+    """Return the mark of a file; None when there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - asked several times before every answer
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _read_last_time(path: str) -> int | None:
+    """Return when the last entry of a log was written."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - a tenth of pathlib's time
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _LOG_TAIL_BYTES))
+            lines = file.read().splitlines()
+    except OSError:
+        return None
+    who = lines[-1].partition(b"\t")[0].split() if lines else []
+    return int(who[-2]) if len(who) > 1 and who[-2].isdigit() else None
 
 
 def _find_common(git_dir: Path) -> str:

@@ -16,7 +16,7 @@ from services.vector_ops.protocol import UnindexableError
 from services.vector_ops.source.choices import IGNORE_FILE, Choices, is_choice
 from services.vector_ops.source.disk import read_plain
 from services.vector_ops.source.folders import FolderWalk, folders_of
-from services.vector_ops.source.heads import Head
+from services.vector_ops.source.heads import Head, mark_file
 from services.vector_ops.source.overlay import MAX_FILES, Overlay, WorktreeState
 from services.vector_ops.source.repository import GitSource
 from services.vector_ops.source.rules import find_path_rule, find_size_rule
@@ -45,6 +45,14 @@ class Worktree:
         self._choices = Choices({}, ())
         self._base_choices = self._choices
         self._tracked: set[str] = set()
+        common, own = source.common_dir, pygit2.settings.search_path[ConfigLevel.XDG]
+        self._index = f"{source.git_dir}/index"
+        self._settings = (
+            f"{common}/info/exclude",
+            f"{common}/config",
+            f"{source.git_dir}/config.worktree",
+            f"{own}/ignore",
+        )
         self._settings_mark: object = self._mark_settings()
         self._index_mark: object = None
         self._root = -1
@@ -85,7 +93,7 @@ class Worktree:
         """Bring the overlay level with the disk. The marks are taken first: what comes later is seen next time."""
         if self._root < 0:
             self._root = os.open(self._source.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        settings, index = self._mark_settings(), _mark(f"{self._source.git_dir}/index")
+        settings, index = self._mark_settings(), mark_file(self._index)
         if settings != self._settings_mark:
             self._source.reopen()  # libgit2 reads where the user's own ignore file is only then
             self._base = ""
@@ -104,10 +112,7 @@ class Worktree:
         return True
 
     def _mark_settings(self) -> tuple[object, ...]:
-        common = self._source.common_dir
-        own = pygit2.settings.search_path[ConfigLevel.XDG]
-        worktree = f"{self._source.git_dir}/config.worktree"
-        return tuple(map(_mark, (f"{common}/info/exclude", f"{common}/config", worktree, f"{own}/ignore")))
+        return tuple(map(mark_file, self._settings))
 
     # From scratch
 
@@ -282,12 +287,3 @@ def _decides(path: str) -> bool:
 
 def _ancestors(folder: str) -> set[str]:
     return folders_of([folder])
-
-
-def _mark(path: str) -> tuple[int, int, int] | None:
-    """Return what changes when a file is written or replaced; None when there is none."""
-    try:
-        found = os.stat(path)  # noqa: PTH116 - asked before every answer
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
