@@ -201,7 +201,8 @@ def do_watch(arguments: argparse.Namespace) -> int:
                 render.say(_format_event(event.data))
     except KeyboardInterrupt:
         return exits.OK
-    return exits.OK
+    render.note("the server has ended; `direng index watch` starts it again", "yellow")
+    return exits.FAILED
 
 
 def _format_event(snapshot: Mapping[str, object]) -> str:

@@ -84,7 +84,7 @@ mp3 wav ogg flac aac m4a mp4 m4v mov avi mkv webm woff woff2 ttf otf eot
 zip gz tgz bz2 tbz xz txz lz4 zst 7z rar tar jar war ear whl egg gem nupkg deb rpm dmg iso apk crate
 pyc pyo pyd so dylib dll exe o a lib obj class wasm bin dat node rlib rmeta pdb
 pdf doc docx xls xlsx ppt pptx odt ods odp parquet feather arrow orc avro npy npz mat h5 hdf5 pkl pickle joblib rds
-sqlite sqlite3 db mdb shp shx dbf fits nc onnx pth safetensors tflite gguf p12 pfx jks keystore der crt cer
+sqlite sqlite3 db mdb shp shx dbf fits nc onnx pth safetensors tflite gguf p12 pfx jks keystore der crt cer csr
 """
 _DATA_SUFFIXES = frozenset(_DATA.split())
 _BUILT_SUFFIXES = frozenset(("js", "mjs", "cjs", "css", "map", "html", "d.ts", "d.mts", "d.cts"))
