@@ -69,7 +69,7 @@ class DenseIndex:
         """Held while vectors are computed; who has it may take `_lock`, not the other way round."""
         self._nearest: Nearest | None = None
         self._files: dict[str, EmbeddedFile] = {}
-        self._order: tuple[list[int], list[str]] = ([], [])
+        self._order: tuple[list[int], list[str]] | None = None
         self._next_id = 0
         self._unsaved = 0
         self._level_with = ""
@@ -125,7 +125,7 @@ class DenseIndex:
         """Forget what is in memory and close the files; the next use opens them again."""
         with self._work_lock, self._lock:
             self._nearest = None
-            self._files, self._order, self._sizes = {}, ([], []), {}
+            self._files, self._order, self._sizes = {}, None, {}
             self._level_with = ""
             self._kept.close()
 
@@ -139,7 +139,7 @@ class DenseIndex:
             self._nearest = nearest
             self._next_id = max((one.first_id + one.chunk_count for one in self._files.values()), default=0)
             self._unsaved = 0
-            self._set_order()
+            self._order = None
         return self._nearest
 
     def _bring_level(self, view: IndexView, budget_s: float | None) -> None:
@@ -166,14 +166,15 @@ class DenseIndex:
         if view.epoch == self._level_with:
             return []
         files = {file.path: file for file in view.list_files() if not file.skipped}
-        gone = [path for path, one in self._files.items() if not _is_same(files.get(path), one)]
+        shas = {path: file.blob_sha for path, file in files.items()}
+        gone = [path for path, one in self._files.items() if shas.get(path) != one.blob_sha]
         dropped = [self._files.pop(path) for path in gone]
         if dropped:
             ids = [np.arange(one.first_id, one.first_id + one.chunk_count) for one in dropped]
             nearest.remove(np.concatenate(ids))
             self._unsaved += sum(one.chunk_count for one in dropped)
             self._level_with = ""
-            self._set_order()
+            self._order = None
         return [file for path, file in files.items() if path not in self._files]
 
     def _add_some(self, view: IndexView, files: Sequence[FileRow], deadline: float | None) -> int:
@@ -206,7 +207,7 @@ class DenseIndex:
                 self._next_id += noted.chunk_count
                 self._unsaved += noted.chunk_count
             self._level_with = ""
-            self._set_order()
+            self._order = None
 
     def _embed_texts(self, texts: Sequence[ChunkText], deadline: float | None) -> Floats | None:
         """Return the vectors of texts, or nothing when time ran out before all were there; each is kept at once."""
@@ -233,12 +234,15 @@ class DenseIndex:
             self._sizes[unknown[path]] = len(decode_document(data).start_line)
         self._pending = sum(self._sizes.get(file.blob_sha, 0) for file in missing)
 
-    def _set_order(self) -> None:
-        pairs = sorted((one.first_id, path) for path, one in self._files.items() if one.places)
-        self._order = ([first for first, _path in pairs], [path for _first, path in pairs])
+    def _read_order(self) -> tuple[list[int], list[str]]:
+        """Return the first ids in order, and the path of each."""
+        if self._order is None:
+            pairs = sorted((one.first_id, path) for path, one in self._files.items() if one.places)
+            self._order = ([first for first, _path in pairs], [path for _first, path in pairs])
+        return self._order
 
     def _name_hits(self, found: Iterable[tuple[int, float]]) -> Iterator[DenseHit]:
-        firsts, paths = self._order
+        firsts, paths = self._read_order()
         for one, score in found:
             path = paths[bisect_right(firsts, one) - 1]
             file = self._files[path]
@@ -264,10 +268,6 @@ def _pack_places(document: Document | None) -> bytes:
     if document is None:
         return b""
     return np.stack((document.start_line, document.end_line), axis=1).astype(np.uint32).tobytes()
-
-
-def _is_same(file: FileRow | None, embedded: EmbeddedFile) -> bool:
-    return file is not None and file.blob_sha == embedded.blob_sha
 
 
 def _by_use(file: FileRow) -> tuple[bool, bool, str]:

@@ -27,7 +27,7 @@ class StaticEmbedder:
     def _table(self) -> StaticTable:
         return self._read_table()
 
-    @property
+    @cached_property
     def name(self) -> str:
         return f"static.{self._table.digest}.{DOCUMENT_VERSION}"
 
