@@ -16,6 +16,8 @@ from services.vector_ops.source.rules import IGNORED, VENDORED
 
 IGNORE_FILE = ".direngignore"
 MAX_IGNORE_BYTES = 100_000
+MAX_STARS = 4
+"""Each `*` in a pattern may multiply the time of one match by the length of a name; `**` between slashes does not."""
 _MANIFESTS = frozenset(("modules.txt", "autoload.php", "vendor.txt", ".cargo-checksum.json", "pyvenv.cfg"))
 _VENDOR_FOLDERS = frozenset(("vendor", "_vendor", "vendored"))
 _ANYWHERE = frozenset((".cargo-checksum.json", "pyvenv.cfg"))
@@ -121,6 +123,8 @@ def _parse(content: bytes) -> GitIgnoreSpec:
 
 
 def _is_pattern(line: str) -> bool:
+    if line.replace("**/", "").replace("/**", "").count("*") > MAX_STARS:
+        return False
     try:
         GitIgnoreSpec.from_lines([line])
     except ValueError:  # what pathspec raises for a pattern that makes no sense, e.g. a lone `!`

@@ -79,6 +79,12 @@ def test_a_line_that_is_no_pattern_is_left_out_and_the_others_hold():
     assert Choices({".direngignore": b"!\n\\\n\xff\xfe\n# note\n\n*.ts\n"}, ()).find_rule("a.ts") == "ignored"
 
 
+def test_a_pattern_that_could_take_forever_is_left_out():
+    choices = Choices({".direngignore": b"a*a*a*a*a*a*a*a*b\n**/x/**/*_gen_*.py\n"}, ())
+    assert choices.find_rule("a" * 250) == ""
+    assert choices.find_rule("d/x/e/f/my_gen_1.py") == "ignored"
+
+
 def test_a_manifest_marks_its_folder_as_vendored():
     choices = Choices({}, ["vendor/modules.txt", "crates/x/.cargo-checksum.json", "env/pyvenv.cfg"])
     for path in ("vendor/golang.org/x/net/a.go", "crates/x/src/lib.rs", "env/lib/a.py", "vendor/modules.txt"):

@@ -226,6 +226,16 @@ def open_files():
     return {number for number in numbers if Path(f"/proc/self/fd/{number}").exists()}
 
 
+def test_names_that_are_not_utf_8_are_left_out_committed_or_not(worktree, source, desk):
+    bad, inside = os.fsdecode(b"b\xff.py"), os.fsdecode(b"f\xfe/c.py")
+    head = desk.commit({bad: "1\n", inside: "1\n"})
+    assert overlay_of(worktree, desk, head) == {}
+    desk.put({bad: "22\n", inside: "22\n", os.fsdecode(b"new\xff/d.py"): "", os.fsdecode(b"e\xff.py"): "", "ok.py": ""})
+    assert overlay_of(worktree, desk, head) == {"ok.py": b""}
+    desk.git("add", "-A")
+    assert overlay_of(worktree, desk, head) == {"ok.py": b""}
+
+
 def test_more_events_than_the_system_keeps_lose_nothing(source, desk):
     with closing(Worktree(source)) as worktree:
         worktree.read(desk.head())
