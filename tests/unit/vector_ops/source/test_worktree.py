@@ -11,6 +11,7 @@ import pytest
 from services.vector_ops.protocol import UnindexableError
 from services.vector_ops.source import overlay as overlay_module
 from services.vector_ops.source import watching
+from services.vector_ops.source import worktree as worktree_module
 from services.vector_ops.source.disk import MAX_CONTENT_BYTES
 from services.vector_ops.source.repository import GitSource
 from services.vector_ops.source.worktree import Worktree
@@ -162,11 +163,13 @@ def test_files_absent_from_a_sparse_checkout_are_not_deleted(worktree, desk, sou
     assert overlay_of(worktree, desk) == {}
 
 
-def test_more_files_than_the_cap_are_cut_with_committed_ones_first(worktree, desk, source):
-    desk.put({f"many/f{number:04}.py": "" for number in range(overlay_module.MAX_FILES + 10)})
+def test_more_files_than_the_cap_are_cut_with_committed_ones_first(worktree, desk, source, monkeypatch):
+    for module in (overlay_module, worktree_module):
+        monkeypatch.setattr(module, "MAX_FILES", 20)
+    desk.put({f"many/f{number:04}.py": "" for number in range(30)})
     desk.put({"pkg/b.py": "b = 2\n"})
     state = worktree.read(desk.head())
-    assert (len(state.overlay), state.is_cut) == (overlay_module.MAX_FILES, True)
+    assert (len(state.overlay), state.is_cut) == (20, True)
     assert state.overlay["pkg/b.py"] == b"b = 2\n"
     shutil.rmtree(desk.root / "many")
     state = worktree.read(desk.head())
