@@ -10,7 +10,7 @@ import numpy as np
 
 from services.vector_ops.lexical.arrays import Scores
 from services.vector_ops.lexical.terms import Terms, find_identifiers, hash_term, split_identifier
-from services.vector_ops.retrieval.mentions import Mentions, find_mentions, looks_like_code
+from services.vector_ops.retrieval.mentions import Mentions, find_mentions
 from services.vector_ops.retrieval.zones import Zone, read_zones
 
 MAX_TERMS = 400
@@ -24,7 +24,7 @@ _DOCS = re.compile(r"\b(?:documentation|docs?|readme|changelog|tutorial)\b", re.
 
 
 class Route(StrEnum):
-    """The kinds of question: one name, a phrase of a few words, a text with code, traces and sentences."""
+    """The kinds of question: one name, a line of a few words, a text with code, traces and sentences."""
 
     NAME = "name"
     PHRASE = "phrase"
@@ -52,7 +52,7 @@ def parse_question(text: str, zone_weights: Mapping[str, float]) -> Question:
     mentions = find_mentions(text)
     weighted = _weigh_terms(text, zone_weights)
     title = text.strip().partition("\n")[0]
-    route = _choose_route(text.strip(), mentions)
+    route = _choose_route(text.strip())
     return Question(
         text,
         route,
@@ -66,12 +66,11 @@ def parse_question(text: str, zone_weights: Mapping[str, float]) -> Question:
     )
 
 
-def _choose_route(text: str, mentions: Mentions) -> Route:
+def _choose_route(text: str) -> Route:
     if _NAME.match(text):
         return Route.NAME
-    names_code = any(looks_like_code(name) for name in mentions.names) or mentions.paths or mentions.frames
     is_short = len(text.split()) < _MAX_PHRASE_WORDS and "\n" not in text
-    return Route.PHRASE if is_short and not names_code else Route.ISSUE
+    return Route.PHRASE if is_short else Route.ISSUE
 
 
 def _weigh_terms(text: str, zone_weights: Mapping[str, float]) -> list[tuple[str, float]]:

@@ -28,11 +28,12 @@ class RankedPlace(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """The answer to one question: files, and functions and classes, each best first."""
+    """The answer to one question: files, and functions and classes, each best first; `places` is both in one list."""
 
     route: Route
     files: tuple[RankedPlace, ...]
     functions: tuple[RankedPlace, ...]
+    places: tuple[RankedPlace, ...] = ()
 
 
 class SymbolReader:

@@ -14,6 +14,7 @@ from services.vector_ops.core.view import IndexView
 from services.vector_ops.history.past import Past
 from services.vector_ops.lexical.arrays import Corpus, LexicalArrays, Scores
 from services.vector_ops.retrieval.evidence import Evidence, gather_evidence
+from services.vector_ops.retrieval.merging import merge_places
 from services.vector_ops.retrieval.naming import find_named
 from services.vector_ops.retrieval.path_kinds import PathKind, classify_path
 from services.vector_ops.retrieval.places import PathIndex
@@ -97,9 +98,9 @@ class Searcher:
             tuple(list_files(symbols, corpus, files, functions, limit)),
             tuple(list_functions(symbols, corpus, functions, limit)),
         )
-        if question.route is not Route.NAME:
-            return ranked
-        return name_first(ranked, find_named(view, text, limit), limit)
+        if question.route is Route.NAME:
+            ranked = name_first(ranked, find_named(view, text, limit), limit)
+        return ranked._replace(places=merge_places(view, ranked, limit))
 
     def gather(self, view: IndexView, text: str, *, past: Past | None = None, dense: Dense | None = None) -> Gathered:
         """Return what speaks for each place, before it is weighed: what `search` starts from, and evaluation too."""

@@ -47,7 +47,7 @@ def test_identifiers_paths_and_modules_are_told_from_prose():
         ("a.b.c", Route.NAME),
         ("src/lib.rs", Route.NAME),
         ("how are cookies merged", Route.PHRASE),
-        ("where does parse_header split", Route.ISSUE),
+        ("where does parse_header split", Route.PHRASE),
         ("Crash on save\n\nIt crashes.", Route.ISSUE),
         ("", Route.PHRASE),
     ],

@@ -120,6 +120,30 @@ def test_parts_add_up_to_the_score(view):
         assert sum(place.parts.values()) == pytest.approx(place.score, abs=1e-3)
 
 
+ISSUE = "Total of the cart is wrong\nafter add_item was called and the receipt was mailed to the customer"
+
+
+def test_one_list_keeps_the_order_of_files_and_of_functions(view):
+    ranking = ask(view, ISSUE)
+    paths = list(dict.fromkeys(place.path for place in ranking.places))
+    assert paths == files(ranking)[: len(paths)]
+    listed = [place.symbol.qualname for place in ranking.places if place.symbol.kind != "file"]
+    assert listed == [name for name in functions(ranking) if name in listed]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 50])
+@pytest.mark.parametrize("text", [ISSUE, "mail the customer what was bought", "add_item"])
+def test_one_list_is_as_long_as_wanted(view, text, limit):
+    places = ask(view, text, limit=limit).places
+    assert 0 < len(places) <= limit
+    assert len({(place.path, place.line, place.symbol.id) for place in places}) == len(places)
+
+
+def test_a_phrase_lists_functions_before_files(view):
+    kinds = [place.symbol.kind == "file" for place in ask(view, "the total of the cart in the documentation").places]
+    assert kinds == sorted(kinds)
+
+
 def test_places_carry_lines_of_the_definition(view):
     place = ask(view, "throw away everything").functions[0]
     assert (place.path, place.line, place.end_line) == ("shop/cart.py", 9, 11)
