@@ -1,11 +1,11 @@
 """Keeps the index of one repository fresh; from cron with `--once`, or as a daemon.
 
-refresh_daemon.py --repo . --index-dir DIR [--freshness-slo 120] [--check-interval 30] [--once]
+refresh_daemon.py --repo . --index-dir DIR [--freshness-slo 120] [--check-interval 30] [--once | --tend]
 
 Prints `stale -> refreshed` or `fresh` after each check. As a daemon it checks as soon as HEAD has moved (it looks ten
-times a second) and at every interval, and does what queries would otherwise wait for (history, vectors, a graph store)
-in a second thread, so that it never holds up the next commit. This process and the server take the index lock only
-while they write; when it is taken, the daemon asks the server, found over the home file, to refresh instead.
+times a second) and at every interval. What queries would otherwise wait for (history, vectors, a graph store) is done
+by a second process (`--tend`), so that it never holds up the next commit. This process and the server take the index
+lock only while they write; when it is taken, the daemon asks the server, found over the home file, to refresh instead.
 """
 
 import sys
@@ -23,7 +23,7 @@ import json
 import os
 import select
 import signal
-import threading
+import subprocess
 from dataclasses import dataclass
 from types import FrameType
 
@@ -46,6 +46,7 @@ _LOCK_WAIT_S = 1
 _POLL_S = 0.1
 """Reading what HEAD names takes 0.06 ms: less than a tenth of a percent of one core."""
 
+_TENDING_NICE = 10
 _QUIET_S = 1.0
 """Work behind the queries starts when no commit has come for so long: it would slow the next one down."""
 
@@ -62,6 +63,7 @@ class Options:
     freshness_slo_s: float
     check_interval_s: float
     is_once: bool
+    is_tending: bool
 
 
 def _positive(text: str) -> float:
@@ -80,10 +82,17 @@ def parse_options(arguments: list[str], home: Home) -> Options:
     )
     parser.add_argument("--freshness-slo", type=_positive, default=120, metavar="SECONDS", help="warn when exceeded")
     parser.add_argument("--check-interval", type=_positive, default=30, metavar="SECONDS")
-    parser.add_argument("--once", action="store_true", help="check once and exit")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--once", action="store_true", help="check once and exit")
+    how.add_argument("--tend", action="store_true", help="do once what queries would otherwise wait for, and exit")
     given = parser.parse_args(arguments)
     return Options(
-        given.repo.absolute(), given.index_dir.absolute(), given.freshness_slo, given.check_interval, given.once
+        given.repo.absolute(),
+        given.index_dir.absolute(),
+        given.freshness_slo,
+        given.check_interval,
+        given.once,
+        given.tend,
     )
 
 
@@ -131,9 +140,8 @@ class RefreshDaemon:
         self._is_stopped = False
         self._source: GitSource | None = None
         self._complaint = ""
-        self._tending: threading.Thread | None = None
+        self._tending: subprocess.Popen[bytes] | None = None
         self._tended = ""
-        self._has_faults = False
         self._seen = ("", 0.0)
         # A signal handler may interrupt any line of this thread, so it must take no lock (threading.Event would): it
         # sets a flag and writes to a pipe on which the loop sleeps.
@@ -143,7 +151,8 @@ class RefreshDaemon:
         """End the work behind the checks and close what is open."""
         self._service.close()
         if self._tending is not None:
-            self._tending.join()
+            self._tending.terminate()
+            self._tending.wait()
         if self._source is not None:
             self._source.close()
         os.close(self._wake_read)
@@ -222,7 +231,7 @@ class RefreshDaemon:
         """Sleep until HEAD names another commit than `known`, the interval is over, or a signal came."""
         now_s = self._clock.monotonic_s()
         until_s = now_s + self._options.check_interval_s
-        if self._has_faults:
+        if self._tending is not None and self._tending.poll():
             self._tended = ""  # once an interval, what could not be done is tried again
         if known != self._seen[0]:
             self._seen = (known, now_s)
@@ -244,23 +253,26 @@ class RefreshDaemon:
             return ""
 
     def _tend(self, commit_sha: str) -> None:
-        """Do what queries would otherwise wait for, unless that is done, or still under way."""
-        is_busy = self._tending is not None and self._tending.is_alive()
-        if not is_busy and commit_sha != self._tended:
-            self._tended = commit_sha
-            self._tending = threading.Thread(target=self._tend_now, name="tending")
-            self._tending.start()
+        """Have done what queries would otherwise wait for, unless that is done, or still under way."""
+        is_busy = self._tending is not None and self._tending.poll() is None
+        if is_busy or commit_sha == self._tended:
+            return
+        self._tended = commit_sha
+        command = [sys.executable, str(Path(__file__).resolve()), "--tend"]
+        command += ["--repo", str(self._options.repo), "--index-dir", str(self._options.index_dir)]
+        self._tending = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 - this very file
 
-    def _tend_now(self) -> None:
-        try:
-            faults = self._service.tend_now(str(self._options.repo))
-        except UnindexableError:
-            return  # the next check says so
-        except PlatformError as error:
-            faults = {"the work behind the queries": error.detail}
-        for part, fault in faults.items():
-            sys.stderr.write(f"{part}: {fault}\n")
-        self._has_faults = bool(faults)
+
+def tend(service: VectorOpsService, options: Options) -> int:
+    """Do what queries would otherwise wait for, giving way to everybody else; return 1 when a part could not be."""
+    os.nice(_TENDING_NICE)
+    try:
+        faults = service.tend_now(str(options.repo))
+    except PlatformError as error:
+        faults = {"the work behind the queries": error.detail}
+    for part, fault in faults.items():
+        sys.stderr.write(f"{part}: {fault}\n")
+    return 1 if faults else 0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -276,7 +288,7 @@ def main(arguments: list[str] | None = None) -> int:
     daemon = RefreshDaemon(parts.service, home, options)
     former = {number: signal.signal(number, daemon.stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        return daemon.run()
+        return tend(parts.service, options) if options.is_tending else daemon.run()
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
