@@ -18,17 +18,16 @@ from services.vector_ops.api import add_routes
 from services.vector_ops.core.service import VectorOpsService
 from services.vector_ops.graph.neo4j_store import Neo4jGraph
 from services.vector_ops.models import CypherAnswer, CypherQuery, Health
-from services.vector_ops.opened import Derived, OpenIndex
 from services.vector_ops.protocol import GraphStoreMissingError
 from services.vector_ops.settings import VectorOpsSettings
 from services.vector_ops.source.repository import GitSource
 from services.vector_ops.truth.schema import SCHEMA_VERSION
-from services.vector_ops.vectors.choosing import EmbedderSetting, make_embedder
-from services.vector_ops.vectors.dense import DenseIndex
-from services.vector_ops.vectors.vector_file import VectorFile
 
 if TYPE_CHECKING:
     from neo4j import Driver
+
+    from services.vector_ops.making import IndexMaker
+    from services.vector_ops.opened import OpenIndex
 
 _KEY_LENGTH = 24
 _MAX_ROOTS = 1_000
@@ -42,16 +41,18 @@ def index_path(index_dir: Path, root: Path) -> Path:
 class Shelf:
     """Opens repositories and keeps the indexes of the last few open."""
 
-    def __init__(self, settings: VectorOpsSettings, clock: Clock, derived: Derived) -> None:
+    def __init__(self, settings: VectorOpsSettings, clock: Clock, driver: "Driver | None") -> None:
+        self._settings = settings
         self._index_dir = settings.index_dir.expanduser()
         self._limit = settings.open_indexes
         self._clock = clock
-        self._derived = derived
+        self._driver = driver
+        self._maker: IndexMaker | None = None
         self._indexes: OrderedDict[Path, OpenIndex] = OrderedDict()
         self._roots: dict[str, Path] = {}
         self._lock = threading.Lock()
 
-    def open(self, repo: str) -> OpenIndex:
+    def open(self, repo: str) -> "OpenIndex":
         """Open the index of the repository that holds `repo`; raises UnindexableError."""
         closing: list[OpenIndex] = []
         try:
@@ -79,8 +80,12 @@ class Shelf:
             source.close()
         return self._roots[repo]
 
-    def _make(self, root: Path) -> OpenIndex:
-        return OpenIndex(root, index_path(self._index_dir, root), self._clock, self._derived)
+    def _make(self, root: Path) -> "OpenIndex":
+        if self._maker is None:
+            from services.vector_ops.making import IndexMaker  # noqa: PLC0415 - 20 MB that an idle server does not need
+
+            self._maker = IndexMaker(self._settings, self._clock, self._driver)
+        return self._maker.make(root, index_path(self._index_dir, root))
 
     def close(self) -> None:
         """Close all indexes."""
@@ -115,21 +120,7 @@ def open_vector_ops(index_dir: Path, clock: Clock) -> VectorOpsParts:
 def create_service(settings: VectorOpsSettings, clock: Clock) -> VectorOpsParts:
     """Return Vector-Ops over `settings.index_dir`."""
     driver = open_driver(settings) if settings.neo4j_url else None
-    chosen = EmbedderSetting(
-        model=settings.model,
-        endpoint_url=settings.endpoint_url,
-        endpoint_key=settings.endpoint_key.get_secret_value(),
-        endpoint_model=settings.endpoint_model,
-        threads=settings.model_threads,
-    )
-    embedder = make_embedder(chosen, clock=clock.monotonic_s)
-    derived = Derived(
-        make_dense=lambda path: DenseIndex(embedder, VectorFile(path), clock=clock.monotonic_s),
-        driver=driver,
-        graph_timeout_s=settings.neo4j_timeout_s,
-        lock_wait_s=settings.lock_wait_s,
-    )
-    shelf = Shelf(settings, clock, derived)
+    shelf = Shelf(settings, clock, driver)
 
     def ask_graph(query: CypherQuery) -> CypherAnswer:
         if driver is None:

@@ -4,14 +4,13 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from services.kernel.caller import Caller
 from services.kernel.clock import Clock
 from services.kernel.db import in_thread
 from services.kernel.errors import PlatformError
 from services.kernel.vocabulary import Scope
-from services.vector_ops.core.answering import Reading, answer
 from services.vector_ops.models import (
     CypherAnswer,
     CypherQuery,
@@ -23,6 +22,9 @@ from services.vector_ops.models import (
     Stamp,
 )
 from services.vector_ops.truth.ports import Applied
+
+if TYPE_CHECKING:
+    from services.vector_ops.core.answering import Reading
 
 LOG = logging.getLogger("direng.vector_ops")
 MAX_THREADS = 3
@@ -36,7 +38,7 @@ class Index(Protocol):
 
     def refresh(self, is_stopping: Callable[[], bool]) -> Applied: ...
     def level(self, is_stopping: Callable[[], bool]) -> None: ...
-    def read(self) -> AbstractContextManager[tuple[Reading, Callable[[], Stamp]]]: ...
+    def read(self) -> AbstractContextManager[tuple["Reading", Callable[[], Stamp]]]: ...
     def needs_tending(self) -> bool: ...
     def tend(self, is_stopping: Callable[[], bool]) -> Mapping[str, str]: ...
 
@@ -124,6 +126,8 @@ class VectorOpsService:
 
     def query_now(self, query: IndexQuery) -> IndexAnswer:
         """Answer in the present thread."""
+        from services.vector_ops.core.answering import answer  # noqa: PLC0415 - needs numpy, which an idle server spares
+
         index = self._open(query.repo)
         index.level(self.is_stopping)
         with index.read() as (reading, stamp):
