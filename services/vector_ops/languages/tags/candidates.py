@@ -1,0 +1,59 @@
+"""Which of several definitions a reference means."""
+
+from collections.abc import Iterable
+
+from services.vector_ops.languages.tags.notation import split_type
+from services.vector_ops.languages.world import SymbolAt, Tier
+
+CALLABLE = frozenset({"function", "method", "declaration", "macro"})
+MAX_AMBIGUOUS = 5
+
+Targets = list[tuple[SymbolAt, Tier]]
+
+
+def rank(symbols: list[SymbolAt], tier: Tier) -> Targets:
+    """Return the symbols with one tier."""
+    return [(one, tier) for one in symbols]
+
+
+def is_linked(one: SymbolAt, path: str) -> bool:
+    """Say whether a function can be called from another file of C."""
+    return one.path == path or not one.symbol.signature.startswith("static")
+
+
+def choose_callables(found: Iterable[SymbolAt], count: int) -> list[SymbolAt]:
+    """Return the callables that take so many arguments; definitions before declarations."""
+    callables = [one for one in found if one.symbol.kind in CALLABLE]
+    fitting = [one for one in callables if takes(one, count)] or callables
+    defined = [
+        one for one in fitting if one.symbol.kind != "declaration" and one.symbol.signature.find("abstract ") < 0
+    ]
+    return defined or fitting
+
+
+def takes(one: SymbolAt, count: int) -> bool:
+    """Say whether a callable may take so many arguments (-1: unknown)."""
+    arity = split_type(one.symbol.type)[0]
+    return count < 0 or arity is None or arity[0] <= count <= arity[1]
+
+
+def prefer_near(symbols: list[SymbolAt], path: str) -> list[SymbolAt]:
+    return sorted(symbols, key=lambda one: (_distance(one.path, path), one.path, one.at))
+
+
+def _distance(first: str, second: str) -> int:
+    """Return how many folders lie between two files; 0 for the same file."""
+    if first == second:
+        return 0
+    ours, theirs = first.split("/")[:-1], second.split("/")[:-1]
+    shared = 0
+    for one, other in zip(ours, theirs, strict=False):
+        if one != other:
+            break
+        shared += 1
+    return 1 + len(ours) + len(theirs) - 2 * shared
+
+
+def prefer_paths(paths: Iterable[str], path: str) -> list[str]:
+    """Return paths, the nearest to a path first."""
+    return sorted(paths, key=lambda one: (_distance(one, path), one))

@@ -1,0 +1,61 @@
+"""What the query of a language finds in a tree, in the order in which it must be read."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
+
+from tree_sitter import Node, Parser, Query, QueryCursor, Tree
+
+from services.vector_ops.languages.grammars import load_grammar
+from services.vector_ops.languages.tags.dialect import Captures, Dialect
+
+_MATCH_LIMIT = 4096
+
+
+class Event(NamedTuple):
+    """A match: `kind` and `detail` from the name of its main capture (`def.class`), `at` the byte of its turn."""
+
+    at: int
+    end: int
+    kind: str
+    detail: str
+    node: Node
+    captures: Captures
+
+
+@cache
+def _load_query(grammar: tuple[str, str], text: str) -> Query:
+    return Query(load_grammar(*grammar), text)
+
+
+@cache
+def _load_reader(grammar: tuple[str, str]) -> Callable[[bytes], Tree]:
+    return Parser(load_grammar(*grammar)).parse
+
+
+def list_events(dialect: Dialect, content: bytes) -> tuple[Node, list[Event]]:
+    """Return the root of the tree and its events.
+
+    Bindings take their turn where they end: what their value mentions still sees the older binding.
+    """
+    root = _load_reader(dialect.grammar)(content).root_node
+    cursor = QueryCursor(_load_query(dialect.grammar, dialect.query), match_limit=_MATCH_LIMIT)
+    events: list[Event] = []
+    for _pattern, captures in cursor.matches(root):
+        for label, nodes in captures.items():
+            kind, _, detail = label.partition(".")
+            if kind in _KINDS:
+                node = nodes[0]
+                at = node.end_byte if kind == "bind" else node.start_byte
+                events.append(Event(at, node.end_byte, kind, detail, node, captures))
+                break
+    events.sort(key=_turn)
+    return root, events
+
+
+_KINDS = frozenset({"def", "ref", "bind", "import", "comment", "wrap", "package", "base"})
+_ORDER = {"wrap": 0, "comment": 0, "package": 1, "import": 1, "def": 2, "bind": 3, "base": 4, "ref": 5}
+
+
+def _turn(event: Event) -> tuple[int, int, int]:
+    return event.at, _ORDER[event.kind], -event.end
