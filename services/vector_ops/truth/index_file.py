@@ -63,6 +63,19 @@ def find_fault(path: Path) -> str:
     return _find_version_fault(version)
 
 
+def find_damage(path: Path) -> str:
+    """Return why a file cannot be used after reading all of it, or nothing."""
+    fault = find_fault(path)
+    if fault:
+        return fault
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        verdict = str(error)
+    return "" if verdict == "ok" else f"it is damaged ({' '.join(str(verdict).split())[:200]})"
+
+
 def _find_version_fault(version: int) -> str:
     if version == 0:
         return "it has the format of an older version, which knew no edges between files"

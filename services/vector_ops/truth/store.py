@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from services.vector_ops.protocol import IndexUnwritableError
+from services.vector_ops.protocol import IndexBusyError, IndexUnwritableError
 from services.vector_ops.truth.building import Builder, build_file
 from services.vector_ops.truth.contents import Forms
-from services.vector_ops.truth.index_file import find_fault, hold_lock, is_damage, read_inode, set_aside
+from services.vector_ops.truth.index_file import find_damage, find_fault, hold_lock, is_damage, read_inode, set_aside
 from services.vector_ops.truth.pool import ContentReader
 from services.vector_ops.truth.ports import Applied, IsStopping, LanguageName, LoadLanguage, Source, State
 from services.vector_ops.truth.reading import Reader
@@ -153,8 +153,18 @@ class TruthStore:
         except sqlite3.DatabaseError as error:
             if is_damage(error):
                 self._close_readers()
-                self._set_aside(f"it cannot be read ({error})")
+                self._set_damaged_aside()
             raise IndexUnwritableError(f"the index {self._path} cannot be read: {error}; ask again") from error
+
+    def _set_damaged_aside(self) -> None:
+        """Set the file aside when it really is what is damaged, and nobody is writing or replacing it now."""
+        try:
+            with hold_lock(self._path, 0):
+                fault = find_damage(self._path) if self._path.exists() else ""
+                if fault:
+                    self._set_aside(fault)
+        except IndexBusyError:
+            return
 
     def _take_reader(self, overlay: Mapping[str, bytes | None] | None) -> Reader:
         """Return an idle reader with an overlay that is alike (None: any); a new one when there is none."""

@@ -273,3 +273,12 @@ def test_content_that_the_repository_lacks_is_left_out_until_it_is_there(tree, s
     with store.view({}, source.read_blob) as view:
         assert view.find_file("a.pl").skipped == ""
         assert len(view.find_symbols(["alpha"])) == 1
+
+
+def test_damage_of_another_file_met_while_reading_leaves_the_index_alone(tree, source, store):
+    tree.commit(FILES)
+    first = store.refresh(source, wait_s=1)
+    with pytest.raises(IndexUnwritableError), store.view({}, source.read_blob):
+        raise sqlite3.DatabaseError("database disk image is malformed")
+    assert store.peek_state() == first.state
+    assert store.refresh(source, wait_s=1).notes == ()
