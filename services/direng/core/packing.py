@@ -1,7 +1,7 @@
 """Packs the context of one answer into a model's budget (SPEC.md sections 2 and 4), and says what was left out; pure.
 
-Sections stand in the order vector, snippet, summary, citation. There are no vectors yet: their section holds the hits
-of the index's search until an embedder ranks them.
+Sections stand in the order vector, snippet, summary, citation. The first holds what the index found by words, names and
+vectors.
 """
 
 import hashlib

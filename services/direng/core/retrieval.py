@@ -17,6 +17,8 @@ MAX_WORDS = 8
 MAX_PLACES = 16
 MAX_HITS_PER_QUERY = 12
 MAX_USES = 6
+MAX_NEAREST = 4
+"""Pieces of code that are near by their vectors: they need not share a word with the question."""
 MAX_LINE_CHARS = 240
 MAX_QUERY_CHARS = 2000
 BEFORE_DEFINITION, AFTER_DEFINITION = 8, 36
@@ -88,6 +90,8 @@ class Retriever:
         first = await self._index.query(repo, QueryKind.SEARCH, words[:MAX_QUERY_CHARS])
         stamp, hits = first.stamp, list(await self._find_named(repo, list_names(words)))
         hits += first.hits[:MAX_HITS_PER_QUERY]
+        nearest = await self._query(repo, QueryKind.NN_SNIPPET, words[:MAX_QUERY_CHARS])
+        hits += nearest.hits[:MAX_NEAREST] if nearest else ()
         for word in list_words(words):
             answer = await self._query(repo, QueryKind.WHERE_DEFINED, word)
             hits += answer.hits[:2] if answer else ()
@@ -167,4 +171,5 @@ def _stands(hit: Hit, lines: Sequence[str]) -> bool:
         return False
     line = lines[hit.line - 1]
     name = hit.symbol.rpartition(".")[2]
-    return line.strip()[:40] == hit.snippet.strip()[:40] or not name or name in line or hit.kind == "module"
+    seen = hit.snippet.strip().partition("\n")[0]
+    return line.strip()[:40] == seen[:40] or not name or name in line or hit.kind == "module"

@@ -32,7 +32,8 @@ class IndexTool:
     spec = ToolSpec(
         name="rag_query",
         description="Ask the code index (the repository before your edits): where_defined, who_calls and impact_set"
-        " take a symbol, search takes words.",
+        " take a symbol; search, nn_snippet (nearest code), repo_map (signatures that matter) and context_pack (code,"
+        " callers, packages) take words.",
         parameters=make_schema(
             {
                 "kind": {"enum": [kind.value for kind in QueryKind]},
@@ -58,6 +59,8 @@ class IndexTool:
 
 
 def _show(what: str, answer: IndexAnswer) -> ToolResult:
+    if answer.text:
+        return _show_text(what, answer)
     rows: list[str] = []
     size = 0
     for hit in answer.hits:
@@ -70,6 +73,13 @@ def _show(what: str, answer: IndexAnswer) -> ToolResult:
     is_cut = answer.is_truncated or len(rows) < len(answer.hits)
     more = ["[there are more; ask more narrowly]"] if is_cut else []
     return ToolResult(text="\n".join([line, *rows, *more, _show_stamp(answer.stamp)]), line=line[:200])
+
+
+def _show_text(what: str, answer: IndexAnswer) -> ToolResult:
+    room = MAX_RESULT_CHARS - _RESERVED_CHARS
+    more = ["[there is more; ask more narrowly]"] if answer.is_truncated or len(answer.text) > room else []
+    line = f"{what}: {len(answer.hits)} places"
+    return ToolResult(text="\n".join([line, answer.text[:room], *more, _show_stamp(answer.stamp)]), line=line[:200])
 
 
 def _show_hit(hit: Hit) -> str:
