@@ -33,13 +33,14 @@ C_QUERY = """
 (type_identifier) @name @ref.annotate
 """
 C_TEST_PATH = re.compile(r"(?:^|/)(?:tests?|unittests?|testing)/|(?:^|/)test_[^/]*$|_(?:unit)?tests?\.\w+$")
-C_COMMONS = frozenset(
-    "printf fprintf sprintf snprintf vsnprintf malloc calloc realloc free memcpy memmove memset memcmp memchr strlen"
-    " strcmp strncmp strcpy strncpy strcat strchr strrchr strstr strdup strtol strtod strerror atoi atof abs exit abort"
-    " assert open close read write lseek fopen fclose fread fwrite fgets fputs getenv time sleep select poll send recv"
-    " bind listen accept connect socket fork exec kill wait signal qsort isdigit isalpha isspace tolower toupper min max"
-    " swap init error warn usage main".split()
-)
+_COMMON_NAMES = """
+printf fprintf sprintf snprintf vsnprintf malloc calloc realloc free memcpy memmove memset memcmp memchr strlen
+strcmp strncmp strcpy strncpy strcat strchr strrchr strstr strdup strtol strtod strerror atoi atof abs exit abort
+assert open close read write lseek fopen fclose fread fwrite fgets fputs getenv time sleep select poll send recv
+bind listen accept connect socket fork exec kill wait signal qsort isdigit isalpha isspace tolower toupper min max
+swap init error warn usage main
+"""
+C_COMMONS = frozenset(_COMMON_NAMES.split())
 
 LANGUAGE = TagLanguage(
     Dialect(

@@ -25,10 +25,21 @@ def choose_callables(found: Iterable[SymbolAt], count: int) -> list[SymbolAt]:
     """Return the callables that take so many arguments; definitions before declarations."""
     callables = [one for one in found if one.symbol.kind in CALLABLE]
     fitting = [one for one in callables if takes(one, count)] or callables
-    defined = [
-        one for one in fitting if one.symbol.kind != "declaration" and one.symbol.signature.find("abstract ") < 0
-    ]
-    return defined or fitting
+    defined = [one for one in fitting if not _is_abstract(one)] or fitting
+    return _merge_variants(defined)
+
+
+def _is_abstract(one: SymbolAt) -> bool:
+    return one.symbol.kind == "declaration" or "abstract " in one.symbol.signature
+
+
+def _merge_variants(found: list[SymbolAt]) -> list[SymbolAt]:
+    """Return one of several macros, declarations, or functions of C under other conditions (`#if`)."""
+    if len(found) < 2 or found[0].symbol.kind == "method":  # noqa: PLR2004
+        return found
+    kinds = {(one.path, one.symbol.qualname, split_type(one.symbol.type)[0]) for one in found}
+    is_same = len(kinds) == 1 or {one.symbol.kind for one in found} == {"declaration"}
+    return found[:1] if is_same else found
 
 
 def takes(one: SymbolAt, count: int) -> bool:
@@ -37,7 +48,8 @@ def takes(one: SymbolAt, count: int) -> bool:
     return count < 0 or arity is None or arity[0] <= count <= arity[1]
 
 
-def prefer_near(symbols: list[SymbolAt], path: str) -> list[SymbolAt]:
+def prefer_near(symbols: Iterable[SymbolAt], path: str) -> list[SymbolAt]:
+    """Return symbols, the nearest to a path first."""
     return sorted(symbols, key=lambda one: (_distance(one.path, path), one.path, one.at))
 
 

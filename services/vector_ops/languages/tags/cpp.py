@@ -29,12 +29,20 @@ _QUERY = (
   arguments: (_) @args) @ref.call
 (call_expression function: (field_expression argument: _ @recv field: (template_method name: (_) @name))
   arguments: (_) @args) @ref.call
-(call_expression function: (field_expression argument: _ @recv field: (dependent_name (template_method name: (_) @name)))
+(call_expression
+  function: (field_expression argument: _ @recv field: (dependent_name (template_method name: (_) @name)))
   arguments: (_) @args) @ref.call
 (new_expression type: (_) @name arguments: (_)? @args) @ref.new
 (compound_literal_expression type: (_) @name) @ref.new
 """
 )
+
+_COMMON_NAMES = """
+size begin end cbegin cend rbegin rend push_back emplace_back pop_back front back at data empty clear insert erase
+find count resize reserve capacity get reset release swap c_str str substr append length move forward make_unique
+make_shared make_pair first second what lock unlock push pop top emplace value has_value test get_allocator max_size
+assign compare copy fill sort run start stop name type id key next
+"""
 
 LANGUAGE = TagLanguage(
     Dialect(
@@ -54,13 +62,7 @@ LANGUAGE = TagLanguage(
             "parenthesized_expression": Shape("pass"),
             "pointer_expression": Shape("pass", "argument"),
         },
-        commons=C_COMMONS
-        | frozenset(
-            "size begin end cbegin cend rbegin rend push_back emplace_back pop_back front back at data empty clear insert"
-            " erase find count resize reserve capacity get reset release swap c_str str substr append length move forward"
-            " make_unique make_shared make_pair first second what lock unlock push pop top emplace value has_value test"
-            " get_allocator max_size assign compare copy fill sort run start stop name type id key next".split()
-        ),
+        commons=C_COMMONS | frozenset(_COMMON_NAMES.split()),
         words={"this": "this"},
         test_mark=re.compile(rb"\b(?:TYPED_)?TEST(?:_[A-Z]+)?$"),
         test_path=C_TEST_PATH,

@@ -76,6 +76,14 @@ def _read_imports(captures: Captures, source: bytes) -> list[Import]:
     return [Import("*", path, "*" if text.startswith("static ") else "", FILE, row + 1, column + 1)]
 
 
+_COMMON_NAMES = """
+ToString Equals GetHashCode GetType Add Remove Contains Clear Count Get Set Write WriteLine Read ReadLine Dispose
+Close Open Parse TryParse Format Join Split Trim Replace Substring IndexOf Select Where First FirstOrDefault Single
+Any All ToList ToArray ToDictionary OrderBy GroupBy Append Insert Invoke Create CompareTo CopyTo Clone MoveNext
+GetEnumerator TryGetValue ContainsKey AddRange Concat Skip Take Max Min Sum Aggregate Cast OfType Distinct Reverse
+Start Stop Run Wait Delete Exists Flush Seek Load Save
+"""
+
 LANGUAGE = TagLanguage(
     Dialect(
         name="csharp",
@@ -92,13 +100,7 @@ LANGUAGE = TagLanguage(
             "await_expression": Shape("pass"),
         },
         words={"this": "this", "base": "super"},
-        commons=frozenset(
-            "ToString Equals GetHashCode GetType Add Remove Contains Clear Count Get Set Write WriteLine Read ReadLine"
-            " Dispose Close Open Parse TryParse Format Join Split Trim Replace Substring IndexOf Select Where First"
-            " FirstOrDefault Single Any All ToList ToArray ToDictionary OrderBy GroupBy Append Insert Invoke Create"
-            " CompareTo CopyTo Clone MoveNext GetEnumerator TryGetValue ContainsKey AddRange Concat Skip Take Max Min Sum"
-            " Aggregate Cast OfType Distinct Reverse Start Stop Run Wait Delete Exists Flush Seek Load Save".split()
-        ),
+        commons=frozenset(_COMMON_NAMES.split()),
         test_mark=re.compile(
             rb"[\[,]\s*(?:\w+\.)*(?:Test|TestCase|TestCaseSource|Fact|Theory|TestMethod|DataTestMethod)\s*[\](,]"
         ),

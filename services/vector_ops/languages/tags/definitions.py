@@ -15,6 +15,8 @@ _HEAD_BYTES = 800
 _MARKS = re.compile(r"^(?:@[\w.]+(?:\((?:[^()]|\([^()]*\))*\))?\s+|#?\[[^\]]*\]\s*)+")
 _BODY = re.compile(r"[{;]|\n\s*\n|=>")
 _CASE = re.compile(r"^(?:TYPED_)?TEST(?:_[A-Z]+)?$")
+_CASE_PARTS = 2
+_RUN = frozenset({"method", "function"})
 _MANY = 99
 _VOID = b"(void)"
 _MANY_PARAMETERS = frozenset(
@@ -55,7 +57,7 @@ def read_definition(draft: Draft, event: Event) -> Symbol | None:
         signature=_sign(draft, event),
         doc=doc,
         type=join_type(arity, type_name),
-        is_test=_is_test(draft, event, name, kind, whole.start_byte, declared.name),
+        is_test=kind in _RUN and _is_test(draft, name, whole.start_byte, declared.name.end_byte),
     )
 
 
@@ -64,7 +66,7 @@ def _read_names(draft: Draft, declared: Declared) -> tuple[str, str]:
     name = draft.text(declared.name)
     if declared.is_function and declared.params is not None and _CASE.match(name):
         parts = [draft.text(one) for one in declared.params.named_children]
-        if len(parts) == 2 and all(part.isidentifier() for part in parts):
+        if len(parts) == _CASE_PARTS and all(part.isidentifier() for part in parts):
             return parts[1], parts[0]
     scope = clean_type(declared.scope) if declared.scope else ""
     if "::" in name or "\\" in name:
@@ -115,11 +117,9 @@ def _sign(draft: Draft, event: Event) -> str:
     return " ".join(text.split())[:_SIGNATURE_LIMIT].rstrip(" {=")
 
 
-def _is_test(draft: Draft, event: Event, name: str, kind: str, start: int, name_node: Node) -> bool:
-    if kind not in ("method", "function"):
-        return False
+def _is_test(draft: Draft, name: str, start: int, end: int) -> bool:
     dialect = draft.dialect
-    if dialect.test_mark and dialect.test_mark.search(draft.source, start, name_node.end_byte):
+    if dialect.test_mark and dialect.test_mark.search(draft.source, start, end):
         return True
     return bool(dialect.test_name and dialect.test_name.match(name)) and bool(draft.scopes)
 

@@ -44,12 +44,13 @@ def _no_imports(_captures: Captures, _source: bytes) -> list[Import]:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One language. `test_mark` is sought in the text before a function's name, `test_name` in its name.
+    """One language.
 
-    `words` maps words to `this` or `super`. `is_outward`: a name is also sought in the namespaces around. `has_free`: a
-    bare call may reach functions outside classes. `uses_package`: the package is no part of qualified names. `bare_kinds`: what a bare
-    call may be guessed to be. `commons`: names that a unique match says nothing about, since the
-    standard library has them too. `constructor`: the method that constructs (`new` in Ruby).
+    `test_mark` is sought in the text before a function's name, `test_name` in its name. `words` maps words to `this` or
+    `super`. `is_outward`: a name is also sought in the namespaces around. `has_free`: a bare call may reach functions
+    outside classes. `uses_package`: the package is no part of qualified names. `bare_kinds`: what a bare call may be
+    guessed to be. `commons`: names that a unique match says nothing about, since the standard library has them too.
+    `constructor`: the method that constructs (`new` in Ruby). `include_suffix`: what an included path leaves out.
     """
 
     name: str

@@ -10,6 +10,8 @@ from services.vector_ops.languages.grammars import load_grammar
 from services.vector_ops.languages.tags.dialect import Captures, Dialect
 
 _MATCH_LIMIT = 4096
+_MAX_DEPTH = 1000
+"""Deeper nodes are left out: beyond some 30,000 levels a query takes minutes."""
 
 
 class Event(NamedTuple):
@@ -40,6 +42,7 @@ def list_events(dialect: Dialect, content: bytes) -> tuple[Node, list[Event]]:
     """
     root = _load_reader(dialect.grammar)(content).root_node
     cursor = QueryCursor(_load_query(dialect.grammar, dialect.query), match_limit=_MATCH_LIMIT)
+    cursor.set_max_start_depth(_MAX_DEPTH)
     events: list[Event] = []
     for _pattern, captures in cursor.matches(root):
         for label, nodes in captures.items():

@@ -62,6 +62,14 @@ def _read_imports(captures: Captures, source: bytes) -> list[Import]:
     return [Import(name, module, name, FILE, row + 1, column + 1)]
 
 
+_COMMON_NAMES = """
+size get add put set remove contains isEmpty toString equals hashCode next hasNext close read write append length
+length indexOf substring split trim format print println printf map filter collect forEach stream iterator of apply
+accept test run call getName getClass getValue getKey getMessage start stop join wait notify clone compareTo values
+valueOf keySet entrySet keys clear flush reset copy sort find matches containsKey addAll getType getParent getPath
+exists delete list getBytes toArray asList
+"""
+
 LANGUAGE = TagLanguage(
     Dialect(
         name="java",
@@ -77,13 +85,7 @@ LANGUAGE = TagLanguage(
             "object_creation_expression": Shape("new", "type"),
             "parenthesized_expression": Shape("pass"),
         },
-        commons=frozenset(
-            "size get add put set remove contains isEmpty toString equals hashCode next hasNext close read write append"
-            " length length indexOf substring split trim format print println printf map filter collect forEach stream"
-            " iterator of apply accept test run call getName getClass getValue getKey getMessage start stop join wait"
-            " notify clone compareTo values valueOf keySet entrySet keys clear flush reset copy sort find matches"
-            " containsKey addAll getType getParent getPath exists delete list getBytes toArray asList".split()
-        ),
+        commons=frozenset(_COMMON_NAMES.split()),
         test_mark=re.compile(rb"@(?:\w+\.)*(?:\w*Test|TestFactory|TestTemplate|Theory)\b"),
         test_path=re.compile(
             r"(?:^|/)(?:src/)?(?:test|tests|androidTest|testFixtures)/|(?:^|/)Test[A-Z]\w*\.java$|Tests?\.java$"

@@ -27,14 +27,14 @@ class TagLanguage:
     def check(self) -> None:
         Query(load_grammar(*self._dialect.grammar), self._dialect.query)
 
-    def extract(self, suffix: str, content: bytes) -> FileFacts:
+    def extract(self, suffix: str, content: bytes) -> FileFacts:  # noqa: ARG002 - one grammar for all suffixes
         return extract_source(self._dialect, content)
 
-    def unit_of(self, path: str, facts: FileFacts) -> str:
+    def unit_of(self, path: str, facts: FileFacts) -> str:  # noqa: ARG002 - names are found by tails, not by units
         return path
 
     def tails_of(self, path: str, facts: FileFacts) -> tuple[str, ...]:
-        """Return `type full.Name` of the types defined or opened here, and the ends of the path where files are included."""
+        """Return `type full.Name` of the types opened here, and the ends of the path where files are included."""
         package = f"{facts.package}." if self._dialect.uses_package else ""
         types: dict[str, None] = {}
         for symbol in facts.symbols:

@@ -124,10 +124,10 @@ class Lookup:
         """Return the nearest members with a name, of the type or what it inherits (`is_above`: only of these)."""
         key = (full, f"{name}^" if is_above else name)
         if key not in self._members:
-            self._members[key] = self._find_member(full, name, is_above)
+            self._members[key] = self._find_member(full, name, is_above=is_above)
         return self._members[key]
 
-    def _find_member(self, full: str, name: str, is_above: bool) -> Found:
+    def _find_member(self, full: str, name: str, *, is_above: bool) -> Found:
         level, seen = [full], {full}
         for hops in range(MAX_HOPS):
             if hops or not is_above:
@@ -217,7 +217,7 @@ class Evaluator:
         """Return what a receiver written inside the symbol `at` is."""
         head, *steps = receiver.split("/")
         around = self._lookup.classes_around(self._facts, at)
-        value = self._read_head(head, at, around, bool(steps))
+        value = self._read_head(head, at, around)
         if head == BARE and steps:
             value = self._call_bare(steps.pop(0), around)
         for step in steps:
@@ -226,7 +226,7 @@ class Evaluator:
             value = self._take_step(value, step)
         return value
 
-    def _read_head(self, head: str, at: int, around: list[str], has_steps: bool) -> Receiver:
+    def _read_head(self, head: str, at: int, around: list[str]) -> Receiver:
         if head in (THIS, SUPER):
             return Receiver(around[0] if around else None, is_above=head == SUPER)
         if head in (UNKNOWN, BARE, ""):

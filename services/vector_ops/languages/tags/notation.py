@@ -1,7 +1,8 @@
 """What is known of a receiver, as text: kept in `Reference.target`, read again by resolution.
 
 A head and steps, divided by `/`. Heads: `this`, `super`, `:T` (an instance of T), `^T` (the type T itself), a bare name
-(a field, a type or a global), `~` (nothing: what a bare call reaches), `?` (unknown). Steps: `name` or `name()`. After `#`: how many arguments the call passes.
+(a field, a type or a global), `~` (nothing: what a bare call reaches), `?` (unknown). Steps: `name` or `name()`. After
+`#`: how many arguments the call passes.
 """
 
 import re
@@ -16,10 +17,11 @@ _NOISE = re.compile(r"[*&?!]|\b(?:const|volatile|struct|class|union|enum|typenam
 _DIVIDERS = re.compile(r"\s*(?:::|\\|->|\.)\s*")
 _PATH = re.compile(r"[^\W\d][\w$]*(?:\.[^\W\d][\w$]*)*")
 _MAX_TYPE = 400
-_PRIMITIVES = frozenset(
-    "void int long short char bool boolean byte float double string object unsigned signed size_t auto var mixed array"
-    " callable iterable self static null never false true decimal dynamic uint ulong".split()
-)
+_PRIMITIVE_NAMES = """
+void int long short char bool boolean byte float double string object unsigned signed size_t auto var mixed array
+callable iterable self static null never false true decimal dynamic uint ulong
+"""
+_PRIMITIVES = frozenset(_PRIMITIVE_NAMES.split())
 
 
 @lru_cache(maxsize=1 << 16)

@@ -64,6 +64,14 @@ def _read_imports(captures: Captures, source: bytes) -> list[Import]:
     return found
 
 
+_COMMON_NAMES = """
+get set add has all count each map filter first last push pop put forget merge keys values toArray toJson
+__construct __toString __get __set __call make create find update delete save remove clear reset key current next
+rewind valid offsetGet offsetSet getName getValue getType getMessage getCode run handle call fire send open close
+read write append prepend format modify diff name value type where with join split replace exists isEmpty contains
+implode explode trim query prepare execute fetch bind test sort reverse slice
+"""
+
 LANGUAGE = TagLanguage(
     Dialect(
         name="php",
@@ -86,13 +94,7 @@ LANGUAGE = TagLanguage(
             "parenthesized_expression": Shape("pass"),
         },
         words={"$this": "this", "self": "this", "static": "this", "parent": "super"},
-        commons=frozenset(
-            "get set add has all count each map filter first last push pop put forget merge keys values toArray toJson"
-            " __construct __toString __get __set __call make create find update delete save remove clear reset key current"
-            " next rewind valid offsetGet offsetSet getName getValue getType getMessage getCode run handle call fire send"
-            " open close read write append prepend format modify diff name value type where with join split replace exists"
-            " isEmpty contains implode explode trim query prepare execute fetch bind test sort reverse slice".split()
-        ),
+        commons=frozenset(_COMMON_NAMES.split()),
         test_mark=re.compile(rb"#\[(?:\w+\\)*Test\b|@test\b"),
         test_name=re.compile(r"test[A-Z_0-9]"),
         test_path=re.compile(r"(?:^|/)[Tt]ests?/|Test\.php$"),

@@ -91,7 +91,7 @@ class _Resolver:
             symbols = [one for one in self._lookup.symbols_of(full) if one.symbol.kind != "namespace"]
             return rank(prefer_near(symbols, self._file.path)[:1], Tier.EXACT)
         if full is None and reference.kind != "annotate" and "." not in receiver:
-            return guess_target(reference, -1, CLASSLIKE, self._file.path, self._world, self._dialect)
+            return guess_target(self._lookup, reference.name, -1, CLASSLIKE)
         return []
 
     def _find_bare(self, reference: Reference, count: int, *, is_guessed: bool) -> Targets:
@@ -108,7 +108,7 @@ class _Resolver:
             return free
         if not is_guessed or (around and not is_closed and not self._dialect.has_free):
             return []
-        return guess_target(reference, count, self._dialect.bare_kinds, self._file.path, self._world, self._dialect)
+        return guess_target(self._lookup, reference.name, count, self._dialect.bare_kinds)
 
     def _find_free(self, reference: Reference, count: int) -> Targets:
         """Return the functions outside classes that a bare call reaches: of the file, imported, or included."""
@@ -170,7 +170,7 @@ class _Resolver:
             return self._find_qualified(reference, receiver[1:], count)
         if value.full is not None:
             return []
-        return guess_target(reference, count, frozenset({"method"}), self._file.path, self._world, self._dialect)
+        return guess_target(self._lookup, reference.name, count, frozenset({"method"}))
 
     def _find_qualified(self, reference: Reference, path: str, count: int) -> Targets:
         """Return the function of a namespace: `ns::f()`."""

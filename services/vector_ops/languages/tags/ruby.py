@@ -54,6 +54,16 @@ def _read_imports(captures: Captures, source: bytes) -> list[Import]:
     return [Import(INCLUDED, path, RELATIVE if is_relative else INCLUDED, FILE, row + 1, column + 1)]
 
 
+_COMMON_NAMES = """
+new each map select reject find first last size length count push pop shift join split gsub sub puts print p raise
+require include extend to_s to_a to_h to_i to_sym inspect call send public_send respond_to? is_a? nil? empty? any?
+all? none? include? key? keys values fetch merge merge! update delete add read write open close name value type
+class method define_method freeze dup clone tap then sort sort_by group_by flatten compact uniq zip inject reduce
+sum min max start stop run format strip chomp start_with? end_with? match match? exist? path basename dirname get
+set put post index insert append prepend concat replace clear reset test hash eql? equal? == [] []= <=> + - * / << !
+describe context it expect let before after subject eq
+"""
+
 LANGUAGE = TagLanguage(
     Dialect(
         name="ruby",
@@ -71,15 +81,7 @@ LANGUAGE = TagLanguage(
             "parenthesized_statements": Shape("pass"),
         },
         words={"self": "this", "super": "super"},
-        commons=frozenset(
-            "new each map select reject find first last size length count push pop shift join split gsub sub puts print p"
-            " raise require include extend to_s to_a to_h to_i to_sym inspect call send public_send respond_to? is_a? nil?"
-            " empty? any? all? none? include? key? keys values fetch merge merge! update delete add read write open close"
-            " name value type class method define_method freeze dup clone tap then sort sort_by group_by flatten compact"
-            " uniq zip inject reduce sum min max start stop run format strip chomp start_with? end_with? match match?"
-            " exist? path basename dirname get set put post index insert append prepend concat replace clear reset test"
-            " hash eql? equal? == [] []= <=> + - * / << ! describe context it expect let before after subject eq".split()
-        ),
+        commons=frozenset(_COMMON_NAMES.split()),
         test_name=re.compile(r"test_"),
         test_path=re.compile(r"(?:^|/)(?:spec|test|tests|features)/|_(?:spec|test)\.rb$"),
         read_imports=_read_imports,
