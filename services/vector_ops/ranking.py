@@ -48,7 +48,7 @@ class Ranker:
 
     def search(self, text: str, limit: int, *, explain: bool) -> list[Hit]:
         ranking = self._search(text, limit)
-        return [self._make_hit(place, explain=explain) for place in ranking.files]
+        return [self._make_hit(place, explain=explain) for place in ranking.places]
 
     def find_similar(self, text: str, limit: int) -> list[Piece]:
         found = self.rank_chunks(self._view, text, limit)
@@ -115,7 +115,7 @@ class Ranker:
 
     def _make_hit(self, place: RankedPlace, *, explain: bool) -> Hit:
         symbol = place.symbol
-        line = symbol.line if symbol is not None else place.line
+        line = symbol.line if symbol is not None and symbol.kind != "file" else place.line
         return Hit(
             path=place.path,
             line=line,

@@ -14,7 +14,7 @@ _FILE_SHARE: Final = 0.6
 def merge_places(view: IndexView, ranking: Ranking, limit: int) -> tuple[RankedPlace, ...]:
     """Return at most `limit` places.
 
-    For an issue the files first appear in the order of the files, and the functions stand in the order of the functions;
+    For an issue the files first appear in the order of the files, and the functions stand in their own order;
     a file whose functions come later is introduced by itself, its symbol being the file's. For a name or a phrase the
     functions come first, then the files that none of them is in.
     """

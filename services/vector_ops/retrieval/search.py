@@ -31,6 +31,7 @@ from services.vector_ops.retrieval.ranked import (
 from services.vector_ops.retrieval.weights import Scoring, load_scoring
 
 _DENSE_CANDIDATES = 200
+_DENSE_FLOOR = 0.65
 _DENSE_FLOOR = 0.3
 
 
