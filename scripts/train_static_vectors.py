@@ -26,7 +26,7 @@ MIN_REPOSITORIES = 2
 BLOCK_PAIRS, BLOCKS = 128, 6
 TEMPERATURE = 0.07
 RATE, MOMENT, SQUARE_MOMENT, TINY = 0.01, 0.9, 0.999, 1e-8
-COMMIT_SHARE = 0.5
+COMMIT_SHARE = 0.25
 """Share of the pairs of commits that an epoch sees: they are many, and say less than a doc comment."""
 DROPOUT = 0.15
 """Share of a bag's terms that a step does not see: no single word may carry a pair."""
@@ -50,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pairs", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--dimension", type=int, default=256)
     options = parser.parse_args()
     sources = sorted(options.pairs.glob("*.npz"))

@@ -5,6 +5,7 @@ skipped, those of what is said without them are not.
 """
 
 import importlib.util
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -49,6 +50,15 @@ def test_openvino_gives_the_vectors_of_torch(embedder, monkeypatch):
     assert (slow.embed_texts(texts) * fast).sum(axis=1) == pytest.approx([1, 1, 1], abs=1e-3)
     assert (embedder.runtime, slow.runtime) == ("openvino", "torch")
     assert slow.name == embedder.name
+
+
+@needs_model
+def test_several_threads_get_their_own_vectors(embedder):
+    texts = [f"def number_{at}(): return '{'word ' * at}'" for at in range(24)]
+    alone = embedder.embed_texts(texts)
+    with ThreadPoolExecutor(4) as pool:
+        together = np.stack(list(pool.map(embedder.embed_query, texts)))
+    assert np.abs(together - alone).max() < 1e-2
 
 
 @pytest.mark.skipif(not MISSING, reason="the extra neural is installed")

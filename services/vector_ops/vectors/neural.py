@@ -7,6 +7,7 @@ but for rounding (cosine above .9999). Everything else (tokens, pooling, prompts
 
 import importlib.util
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from hashlib import blake2b
@@ -50,7 +51,7 @@ def find_model_folder(setting: str) -> Path:
 
 
 class NeuralEmbedder:
-    """One local model; loaded at the first text. Not faster from several threads.
+    """One local model; loaded at the first text. Safe to use from several threads, though not faster.
 
     `cache_dir` is where the model is kept as OpenVINO reads it: converting it takes seconds at each start otherwise.
     """
@@ -59,6 +60,8 @@ class NeuralEmbedder:
         self._setting = setting
         self._threads = threads
         self._cache_dir = cache_dir
+        self._loading = threading.Lock()
+        self._loaded: Any = None
 
     @cached_property
     def _folder(self) -> Path:
@@ -87,9 +90,14 @@ class NeuralEmbedder:
         options = {"batch_size": _BATCH, "show_progress_bar": False, "normalize_embeddings": True}
         return np.asarray(encode(list(texts), **options), np.float32)
 
-    @cached_property
+    @property
     def _model(self) -> Any:
-        folder = self._folder
+        with self._loading:
+            if self._loaded is None:
+                self._loaded = self._load(self._folder)
+            return self._loaded
+
+    def _load(self, folder: Path) -> Any:
         # Read by the libraries when they are imported: no model and no file is ever looked for on the network.
         os.environ["HF_HUB_OFFLINE"] = "1"
         os.environ["TRANSFORMERS_OFFLINE"] = "1"
@@ -138,8 +146,13 @@ def _move_to_openvino(model: Any, threads: int, kept: Path | None) -> None:
     except (RuntimeError, AttributeError, TypeError, ValueError):
         return
 
+    requests = threading.local()
+
     def forward(**values: Any) -> Any:
-        result = compiled([values[name].numpy() for name in names])[0]
+        # A question and the background may be embedded at the same time; one request serves one thread.
+        if not hasattr(requests, "own"):
+            requests.own = compiled.create_infer_request()
+        result = requests.own.infer([values[name].numpy() for name in names])[0]
         return outputs.BaseModelOutput(last_hidden_state=torch.from_numpy(np.array(result)))
 
     transformer.forward = forward
