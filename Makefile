@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 TEST_WORKERS ?= 2
 PAS_URL ?= http://127.0.0.1:6200
 
-.PHONY: help setup fmt lint type arch test contracts golden bench bench-calibration bench-edits parity demo acceptance check lock run-pas run-pas-stub pas-health
+.PHONY: help setup fmt lint type arch test contracts golden bench bench-calibration bench-edits bench-index eval-index parity demo acceptance check lock run-pas run-pas-stub pas-health
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sort | awk -F ':.*?## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -50,6 +50,12 @@ bench-calibration: setup ## replay public agent costs (DATA=a csv or csv.gz) and
 
 bench-edits: setup ## measure edits with defects: right, refused, wrong
 	$(PY) tests/benchmarks/edit_corpus.py
+
+bench-index: setup ## measure the code index (REPO=git dir [ISSUES=rows.jsonl.gz] [LARGE="git dirs"] [NEO4J=bolt://...])
+	$(PY) tests/benchmarks/measure_index.py $(REPO) $(if $(ISSUES),--issues $(ISSUES)) $(if $(LARGE),--large $(LARGE)) $(if $(NEO4J),--neo4j $(NEO4J))
+
+eval-index: setup ## how well search finds what issues are about (MIRRORS=folder ROWS="name=rows.jsonl.gz ...")
+	$(PY) tests/benchmarks/eval_index.py $(MIRRORS) tests/benchmarks/eval_index.json $(ROWS)
 
 parity: setup ## an index kept level equals one built anew, and survives kills (REPO=path LANGUAGES=go [COMMITS=300] [EVERY=5])
 	$(PY) tests/benchmarks/parity.py $(REPO) $(LANGUAGES) $(or $(COMMITS),300) $(or $(EVERY),5)
