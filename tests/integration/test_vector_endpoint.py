@@ -107,8 +107,15 @@ def test_texts_come_back_as_unit_vectors_in_their_order(server, make_embedder):
 
 def test_a_busy_server_is_asked_again(server, make_embedder):
     server.mode = "stumble"
-    assert make_embedder(server.url).embed_query("hello").shape == (3,)
+    assert make_embedder(server.url).embed_texts(["hello"]).shape == (1, 3)
     assert len(server.requests) == 2
+
+
+def test_a_question_is_asked_once_for_somebody_waits(server, make_embedder):
+    server.mode = "stumble"
+    with pytest.raises(VectorsUnavailableError, match="answered 503; it is asked again in half a minute"):
+        make_embedder(server.url).embed_query("hello")
+    assert len(server.requests) == 1
 
 
 def test_a_refused_key_is_said_in_one_line_and_not_tried_again(server, make_embedder):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _BATCH: Final = 64
 _RETRIES = 2
+_QUESTION_TIMEOUT_S = 4.0
+"""Somebody waits for the answer to a question: it is asked once, and shortly."""
 _PAUSE_S = 30.0
 _REFUSED = frozenset({400, 401, 403, 404, 422})
 
@@ -48,12 +50,12 @@ class EndpointEmbedder:
         return len(self.embed_query("dimension"))
 
     def embed_query(self, text: str) -> Floats:
-        return np.asarray(self.embed_texts([text])[0], np.float32)
+        timeout_s = min(self._timeout_s, _QUESTION_TIMEOUT_S)
+        return np.asarray(_make_unit(self._ask([text], timeout_s, retries=0))[0], np.float32)
 
     def embed_texts(self, texts: Sequence[str]) -> Floats:
-        parts = [self._ask(texts[begin : begin + _BATCH]) for begin in range(0, len(texts), _BATCH)]
-        vectors = np.concatenate(parts)
-        return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9), np.float32)
+        batches = [texts[begin : begin + _BATCH] for begin in range(0, len(texts), _BATCH)]
+        return _make_unit(np.concatenate([self._ask(batch, self._timeout_s, _RETRIES) for batch in batches]))
 
     def close(self) -> None:
         """Close the connections."""
@@ -65,18 +67,17 @@ class EndpointEmbedder:
     def _client(self) -> openai.OpenAI:
         import openai  # noqa: PLC0415 - a second of imports that only this backend needs
 
-        return openai.OpenAI(
-            base_url=self._url, api_key=self._key or "none", timeout=self._timeout_s, max_retries=_RETRIES
-        )
+        return openai.OpenAI(base_url=self._url, api_key=self._key or "none")
 
-    def _ask(self, texts: Sequence[str]) -> Floats:
+    def _ask(self, texts: Sequence[str], timeout_s: float, retries: int) -> Floats:
         if self._clock() < self._silent_until_s:
             raise VectorsUnavailableError(self._last_error)
         import openai  # noqa: PLC0415
 
         try:
             # An empty text is refused by some servers.
-            answer = self._client.embeddings.create(
+            client = self._client.with_options(timeout=timeout_s, max_retries=retries)
+            answer = client.embeddings.create(
                 model=self._model, input=[text or " " for text in texts], encoding_format="float"
             )
         except openai.APIStatusError as error:
@@ -102,3 +103,7 @@ class EndpointEmbedder:
         self._last_error = f"the embedding endpoint {self._url} {what}; {cure}"
         self._silent_until_s = self._clock() + _PAUSE_S
         return VectorsUnavailableError(self._last_error)
+
+
+def _make_unit(vectors: Floats) -> Floats:
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9), np.float32)
