@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from services.kernel.errors import InvalidRequestError
-from services.vector_ops.answers.meaning import Meaning, find_meaning
+from services.vector_ops.answers.meaning import Meaning, find_bases, find_meaning, find_members_of, is_beside
 from services.vector_ops.answers.places import Lines, make_edge_hit
 from services.vector_ops.core.view import EdgeRow, IndexView, SymbolRow
 from services.vector_ops.graph.port import GraphStore, Link
@@ -19,7 +19,8 @@ from services.vector_ops.models import Hit
 AMBIGUOUS_LIMIT = 20
 """Doubtful calls beyond this many are left out, and the answer says so."""
 _CONSTRUCTORS = frozenset({"__init__", "__new__", "constructor"})
-_MAX_NAMESAKES = 500
+_MIN_READ = 500
+"""At least so many calls are looked at, so that those in code come before those in tests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,33 +34,39 @@ class Calls:
 def who_calls(view: IndexView, graph: GraphStore, lines: Lines, text: str, limit: int) -> tuple[list[Hit], bool]:
     """Return the calls of what `text` means, most certain first, and whether a cap cut them."""
     meaning = find_meaning(view, text).without_namesakes()
-    if not meaning.symbols:
+    if meaning.files:
         raise InvalidRequestError(f"{text.strip()} is a module; ask impact_set for its importers")
     calls = find_calls(view, graph, meaning, limit)
     hits = [
         make_edge_hit(lines, link.edge, link.symbol, kind="call", reason=reason) for link, reason in calls.links[:limit]
     ]
-    return hits, calls.is_truncated or len(calls.links) > limit
+    return hits, meaning.is_cut or calls.is_truncated or len(calls.links) > limit
 
 
 def find_calls(view: IndexView, graph: GraphStore, meaning: Meaning, limit: int) -> Calls:
     """Return about `limit` calls of the symbols of a meaning, at least one more when there are more."""
     targets = {one.id: one for one in meaning.symbols}
     built = _find_constructed(view, meaning)
-    most = 2 * limit + AMBIGUOUS_LIMIT
-    found = graph.incoming([*targets, *built], [EdgeKind.CALL], most)
-    namesakes = {(one.path, one.qualname): one for one in view.find_symbols([meaning.name], _MAX_NAMESAKES)}
+    most = max(_MIN_READ, 2 * limit + AMBIGUOUS_LIMIT)
     meant = built | targets
-    reasoned = [(link, _explain(link.edge, meant[link.edge.target_id], len(namesakes))) for link in found]
-    if len(found) < most:
-        overridden = _find_overridden(view, targets, namesakes)
-        reasoned += _find_overridden_calls(graph, overridden, most)
-    sure = [one for one in reasoned if one[0].edge.tier != Tier.AMBIGUOUS]
-    unsure = [one for one in reasoned if one[0].edge.tier == Tier.AMBIGUOUS]
-    ordered = _order(_once(sure)) + _order(_once(unsure))[:AMBIGUOUS_LIMIT]
-    is_cut = len(unsure) > AMBIGUOUS_LIMIT or len(found) >= most
+    found = graph.incoming(list(meant), [EdgeKind.CALL], most)
     is_method = any("." in one.qualname for one in meaning.symbols)
-    return Calls(tuple(ordered), is_cut or (is_method and len(namesakes) > NAMED_CAP))
+    namesakes = view.count_named(meaning.name) if is_method or any(map(_is_doubtful, found)) else 1
+    reasoned = [(link, _explain(link.edge, meant[link.edge.target_id], namesakes)) for link in found]
+    is_full = len(found) >= most
+    if not is_full:
+        overridden = _find_overridden(view, targets)
+        reasoned += _find_overridden_calls(graph, overridden, most)
+    once = _order(_once(reasoned))
+    sure = [one for one in once if not _is_doubtful(one[0])]
+    unsure = [one for one in once if _is_doubtful(one[0])]
+    is_cut = len(unsure) > AMBIGUOUS_LIMIT or is_full
+    # Where more definitions than this have the name, calls on an unknown receiver lead to none of them.
+    return Calls((*sure, *unsure[:AMBIGUOUS_LIMIT]), is_cut or (is_method and namesakes > NAMED_CAP))
+
+
+def _is_doubtful(link: Link) -> bool:
+    return link.edge.tier == Tier.AMBIGUOUS
 
 
 def _find_constructed(view: IndexView, meaning: Meaning) -> dict[int, SymbolRow]:
@@ -76,22 +83,19 @@ def _owner_key(one: SymbolRow) -> tuple[str, str]:
 def _find_owners(view: IndexView, members: Iterable[SymbolRow]) -> list[SymbolRow]:
     """Return the classes and types that these members belong to."""
     keys = {_owner_key(one) for one in members if "." in one.qualname}
-    names = sorted({qualname.rpartition(".")[2] for _path, qualname in keys})
-    rows = view.find_symbols(names) if names else []
+    outer: dict[str, set[str]] = {}
+    for _path, qualname in keys:
+        owners, _, name = qualname.rpartition(".")
+        outer.setdefault(name, set()).add(owners.rpartition(".")[2])
+    rows = [row for name in sorted(outer) for row in view.find_members(name, sorted(outer[name]))]
     return [row for row in rows if (row.path, row.qualname) in keys]
 
 
-def _find_overridden(
-    view: IndexView, targets: Mapping[int, SymbolRow], namesakes: Mapping[tuple[str, str], SymbolRow]
-) -> dict[int, SymbolRow]:
+def _find_overridden(view: IndexView, targets: Mapping[int, SymbolRow]) -> dict[int, SymbolRow]:
     """Return the methods of base classes that the targets override: a call of those may reach these."""
-    owners = [row.id for row in _find_owners(view, targets.values())]
-    if not owners:
-        return {}
-    bases = view.read_symbols({edge.target_id for edge in view.edges_from(owners, [EdgeKind.INHERIT])})
-    names = {one.name for one in targets.values()}
-    members = (namesakes.get((base.path, f"{base.qualname}.{name}")) for base in bases.values() for name in names)
-    return {one.id: one for one in members if one is not None and one.id not in targets}
+    bases = find_bases(view, _find_owners(view, targets.values()))
+    members = find_members_of(view, bases, sorted({one.name for one in targets.values()})) if bases else []
+    return {one.id: one for one in members if one.id not in targets}
 
 
 def _find_overridden_calls(graph: GraphStore, overridden: Mapping[int, SymbolRow], most: int) -> list[tuple[Link, str]]:
@@ -123,4 +127,5 @@ def _once(calls: list[tuple[Link, str]]) -> list[tuple[Link, str]]:
 
 
 def _order(calls: list[tuple[Link, str]]) -> list[tuple[Link, str]]:
-    return sorted(calls, key=lambda one: (one[0].edge.tier, one[0].edge.path, one[0].edge.line, one[0].edge.column))
+    """Sort by tier; in each, code before tests and examples."""
+    return sorted(calls, key=lambda one: (one[0].edge.tier, is_beside(one[0].symbol), one[0].edge[4:]))

@@ -97,6 +97,21 @@ class IndexView(Protocol):
         """Return the symbols with one of these names, by path and line."""
         ...
 
+    def find_members(self, name: str, owners: Sequence[str], limit: int = 500) -> list[SymbolRow]:
+        """Return the symbols with this name inside one of these, by path and line; an empty owner: at the top level.
+
+        An owner is the last name of the enclosing definition, not its qualified name.
+        """
+        ...
+
+    def count_named(self, name: str) -> int:
+        """Return how many symbols have this name."""
+        ...
+
+    def find_paths(self, fragment: str, limit: int = 1_000) -> list[str]:
+        """Return the paths of files that contain a text, in any case, `-` and `_` being alike; by path."""
+        ...
+
     def find_symbols_like(self, name: str, limit: int = 20) -> list[str]:
         """Return names that may have been meant by `name`: other case, or a name that begins alike."""
         ...

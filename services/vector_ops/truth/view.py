@@ -18,6 +18,12 @@ _SYMBOL_COLUMNS = (
 _SYMBOLS = f"SELECT {_SYMBOL_COLUMNS} FROM {{s}}.symbol y CROSS JOIN {{s}}.file f ON f.id = y.row >> {ROW_BITS} WHERE "  # noqa: S608
 _IN = "IN (SELECT value FROM json_each(?1))"
 _FIND_SYMBOLS = make_query(f"{_SYMBOLS}y.name {_IN}{{live}}", " ORDER BY 2, 7, 3 LIMIT ?2")
+_FIND_MEMBERS = make_query(f"{_SYMBOLS}y.name = ?2 AND y.owner {_IN}{{live}}", " ORDER BY 2, 7, 3 LIMIT ?3")
+_COUNT_NAMED = make_query(
+    "SELECT count(*) FROM {s}.symbol y WHERE y.name = ?1{live}",
+    live=f"y.row >> {ROW_BITS} NOT IN (SELECT id FROM overlay.masked)",  # noqa: S608
+)
+_FIND_PATHS = make_query("SELECT f.path FROM {s}.file f WHERE f.path LIKE ?1{live}", " ORDER BY 1 LIMIT ?2")
 _READ_SYMBOLS = make_query(f"{_SYMBOLS}y.id {_IN}{{live}}")
 _SYMBOLS_OF = make_query(
     f"SELECT {_SYMBOL_COLUMNS} FROM {{s}}.file f CROSS JOIN {{s}}.symbol y"  # noqa: S608
@@ -124,6 +130,17 @@ class StoredView:
 
     def find_symbols(self, names: Sequence[str], limit: int = 500) -> list[SymbolRow]:
         return list(map(_symbol_row, self._layers.rows(_FIND_SYMBOLS, as_list(names), limit)))
+
+    def find_members(self, name: str, owners: Sequence[str], limit: int = 500) -> list[SymbolRow]:
+        return list(map(_symbol_row, self._layers.rows(_FIND_MEMBERS, as_list(owners), name, limit)))
+
+    def count_named(self, name: str) -> int:
+        return sum(number for (number,) in self._layers.rows(_COUNT_NAMED, name))
+
+    def find_paths(self, fragment: str, limit: int = 1_000) -> list[str]:
+        # LIKE's own wildcard for one character stands for both dashes.
+        pattern = fragment.replace("%", "_").replace("-", "_")
+        return [path for (path,) in self._layers.rows(_FIND_PATHS, f"%{pattern}%", limit)]
 
     def find_symbols_like(self, name: str, limit: int = 20) -> list[str]:
         stem = name[: max(3, len(name) * 2 // 3)].replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
