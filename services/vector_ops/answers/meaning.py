@@ -69,12 +69,7 @@ def _split(view: IndexView, name: str) -> list[str]:
 
 def _find_anywhere(view: IndexView, parts: list[str]) -> list[SymbolRow]:
     """Return the definitions of a name: as it stands, inherited, exported again, or from the repository's root."""
-    ways: tuple[Callable[[IndexView, list[str]], list[SymbolRow]], ...] = (
-        _find_defined,
-        _find_inherited,
-        find_exported,
-    )
-    for way in ways:
+    for way in (_find_defined, _find_inherited, _find_exported):
         found = way(view, parts)
         if found:
             return found
