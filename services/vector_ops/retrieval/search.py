@@ -32,7 +32,6 @@ from services.vector_ops.retrieval.weights import Scoring, load_scoring
 
 _DENSE_CANDIDATES = 200
 _DENSE_FLOOR = 0.65
-_DENSE_FLOOR = 0.3
 
 
 class Dense(Protocol):
@@ -158,15 +157,14 @@ def _add_past(evidence: Evidence, prepared: _Prepared, question: Question, past:
 
 
 def _add_dense(evidence: Evidence, prepared: _Prepared, found: Iterable[tuple[str, int, int, float]]) -> Evidence:
+    """Add how near vectors are above the floor: in a small repository the nearest soon have nothing to do with it."""
     scores = np.zeros(len(prepared.corpus.chunk_file))
     near = list(found)
     floor = _DENSE_FLOOR * max((score for *_place, score in near), default=0.0)
     for path, start_line, _end_line, score in near:
-        if score < floor:
-            continue  # in a small repository the nearest chunks soon have nothing to do with the question
         chunk = prepared.find_chunk(path, start_line)
         if chunk is not None:
-            scores[chunk] = max(scores[chunk], score)
+            scores[chunk] = max(scores[chunk], score - floor)
     return Evidence(
         {**evidence.files, "dense": prepared.corpus.best_of_file(scores)}, {**evidence.chunks, "dense": scores}
     )
