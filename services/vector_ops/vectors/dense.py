@@ -72,6 +72,8 @@ class DenseIndex:
         self._order: tuple[list[int], list[str]] | None = None
         self._next_id = 0
         self._unsaved = 0
+        self._state = 0
+        """Another number after every change of what `_nearest` holds."""
         self._level_with = ""
         self._sizes: dict[str, int] = {}
         self._pending = 0
@@ -173,6 +175,7 @@ class DenseIndex:
             ids = [np.arange(one.first_id, one.first_id + one.chunk_count) for one in dropped]
             nearest.remove(np.concatenate(ids))
             self._unsaved += sum(one.chunk_count for one in dropped)
+            self._state += 1
             self._level_with = ""
             self._order = None
         return [file for path, file in files.items() if path not in self._files]
@@ -201,6 +204,7 @@ class DenseIndex:
         """Add the vectors of these files' chunks, file after file."""
         with self._lock:
             self._open().add(np.arange(self._next_id, self._next_id + len(vectors)), vectors)
+            self._state += 1
             for file in files:
                 noted = EmbeddedFile(file.blob_sha, self._next_id, _pack_places(documents.get(file.path)))
                 self._files[file.path] = noted
@@ -250,9 +254,15 @@ class DenseIndex:
             yield DenseHit(path, start_line, end_line, score)
 
     def _settle(self) -> None:
+        """Move very many vectors into clusters, questions being answered meanwhile, and write what has changed."""
         with self._lock:
-            nearest = self._open()
-            nearest.settle()
+            nearest, state = self._open(), self._state
+            copied = nearest.copy_flat() if nearest.is_crowded else None
+        clusters = nearest.make_clusters(*copied) if copied is not None else None
+        with self._lock:
+            if clusters is not None and state == self._state and nearest is self._nearest:
+                nearest.adopt(clusters)
+                self._unsaved += len(nearest)
             self._save(len(nearest) // _SAVED_SHARE)
 
     def _save(self, over: int) -> None:

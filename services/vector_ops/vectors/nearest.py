@@ -70,23 +70,38 @@ class Nearest:
         scores, ids = self._index.search(vector.reshape(1, -1).astype(np.float32), min(count, len(self)))
         return [(one, score) for one, score in zip(ids[0].tolist(), scores[0].tolist(), strict=True) if one >= 0]
 
-    def settle(self) -> None:
-        """Move the vectors into clusters when there have come to be many; takes up to a minute then."""
-        if self.is_clustered or len(self) <= self._flat_limit:
-            return
+    @property
+    def is_crowded(self) -> bool:
+        """Say whether the vectors should move into clusters."""
+        return not self.is_clustered and len(self) > self._flat_limit
+
+    def copy_flat(self) -> tuple[Ids, NDArray[np.float16]]:
+        """Return all ids and their vectors while they are in one list."""
+        flat: Any = self._faiss.downcast_index(self._index.index)
+        codes = self._faiss.vector_to_array(flat.codes).view(np.float16).reshape(-1, self.dimension)
+        return self._faiss.vector_to_array(self._index.id_map), codes
+
+    def make_clusters(self, ids: Ids, vectors: NDArray[np.float16]) -> Any:
+        """Return these vectors in clusters; takes seconds and touches nothing that a search reads."""
         self._use_one_thread()
-        flat = self._faiss.downcast_index(self._index.index)
-        ids: Ids = self._faiss.vector_to_array(self._index.id_map)
-        clustered = self._make_clusters(len(self))
-        wanted = min(len(self), clustered.nlist * _TRAINED_PER_CLUSTER)
-        sample = np.linspace(0, len(self) - 1, wanted).astype(np.int64)
-        clustered.train(np.stack([flat.reconstruct(int(at)) for at in sample]))
-        for begin in range(0, len(self), _SLICE):
-            count = min(_SLICE, len(self) - begin)
-            clustered.add_with_ids(flat.reconstruct_n(begin, count), ids[begin : begin + count])
+        clustered = self._make_empty_clusters(len(ids))
+        wanted = min(len(ids), clustered.nlist * _TRAINED_PER_CLUSTER)
+        clustered.train(vectors[np.linspace(0, len(ids) - 1, wanted).astype(np.int64)].astype(np.float32))
+        for begin in range(0, len(ids), _SLICE):
+            some = slice(begin, begin + _SLICE)
+            clustered.add_with_ids(vectors[some].astype(np.float32), ids[some])
+        return clustered
+
+    def adopt(self, clustered: Any) -> None:
+        """Answer from these clusters from now on."""
         self._index = clustered
 
-    def _make_clusters(self, count: int) -> faiss.IndexIVFScalarQuantizer:
+    def settle(self) -> None:
+        """Move the vectors into clusters when there have come to be many."""
+        if self.is_crowded:
+            self.adopt(self.make_clusters(*self.copy_flat()))
+
+    def _make_empty_clusters(self, count: int) -> faiss.IndexIVFScalarQuantizer:
         clusters = _LARGE_CLUSTERS if count > _LARGE else min(_CLUSTERS, max(1, count // _TRAINED_PER_CLUSTER))
         coarse = self._faiss.IndexFlatIP(self.dimension)
         kind = self._faiss.ScalarQuantizer.QT_8bit

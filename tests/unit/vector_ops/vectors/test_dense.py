@@ -239,6 +239,22 @@ def test_questions_are_answered_while_vectors_are_computed(tmp_path):
     assert len(index.rank_chunks(view, "remove directory", 9)) == 4
 
 
+def test_very_many_chunks_are_clustered_and_go_on_being_kept_level(tmp_path):
+    files = {f"m{at}.py": f"def number_{at}(x):\n    return connect_{at % 9}(x)\n" for at in range(80)}
+    view, index = MemoryView(files | FILES), make_index(tmp_path, flat_limit=60)
+    index.sync(view)
+    del view.files["m3.py"]
+    index.sync(view)
+    index.save()
+    index.close()
+    again = make_index(tmp_path, flat_limit=60)
+    hits = again.rank_chunks(view, "remove directory", 100)
+    assert hits[0].path == "shop/files.py"
+    assert len(hits) == 83
+    assert "m3.py" not in {hit.path for hit in hits}
+    assert again._nearest.is_clustered
+
+
 def test_a_question_without_a_known_word_has_no_neighbours(tmp_path):
     assert make_index(tmp_path).rank_chunks(MemoryView(FILES), "xqzzyk", 5) == []
     assert make_index(tmp_path).rank_chunks(MemoryView({}), "remove directory", 5) == []
