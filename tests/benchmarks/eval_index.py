@@ -45,7 +45,7 @@ from services.vector_ops.retrieval.search import Gathered, Searcher  # noqa: E40
 from services.vector_ops.retrieval.weights import load_scoring  # noqa: E402
 from services.vector_ops.source.repository import GitSource  # noqa: E402
 
-KEPT_FILES, KEPT_CHUNKS = 300, 1_500
+KEPT_FILES, KEPT_CHUNKS = 300, 400
 WEIGHTS = load_scoring().routes[Route.ISSUE]
 
 
