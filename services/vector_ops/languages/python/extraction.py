@@ -47,6 +47,13 @@ class Extraction:
         self.references.sort(key=_place_of)
         return FileFacts("python", symbols, tuple(self.references), tuple(self.walk.imports))
 
+    def dissolve(self) -> None:
+        """Take the parts from each other: all is freed at once then, and no cycle is left."""
+        for scope in self.walk.list_scopes():
+            scope.names.clear()
+        for part in (self.walk, self.names, self.flows, self.evaluator.literals, self.evaluator, self.calls, self):
+            vars(part).clear()
+
     def _list_interesting(self) -> frozenset[str]:
         """Return the names that some scope binds to a definition or an import: others are of plain values."""
         found = set()
@@ -254,4 +261,7 @@ def _place_of(one: Reference) -> tuple[int, int]:
 
 def extract_facts(content: bytes) -> FileFacts:
     """Return the facts of a source; never raises for bad code."""
-    return Extraction(content).run()
+    extraction = Extraction(content)
+    facts = extraction.run()
+    extraction.dissolve()
+    return facts

@@ -24,6 +24,7 @@ def resolve_file(file: SourceFile, world: World) -> list[Edge]:
         found = resolution.resolve_reference(reference)
         if found:
             edges.extend(found)
+    resolution.dissolve()
     edges.sort(key=_ORDER)
     best: dict[tuple[int, int, int, EdgeKind, str, int], Edge] = {}
     for one in edges:
@@ -52,6 +53,10 @@ class Resolution:
         self._guesser = Guesser(file, world)
         self._fixtures = Fixtures(file, world, self._follower)
         self._ends: dict[tuple[str, str], tuple[End, ...]] = {}
+
+    def dissolve(self) -> None:
+        """Take the parts from each other: all is freed at once then, and no cycle is left."""
+        vars(self._follower).clear()
 
     def resolve_imports(self) -> list[Edge]:
         """Return an edge for each import of something of the repository."""

@@ -64,7 +64,8 @@ class Captures(NamedTuple):
     annotated: list[Node]
 
 
-_START = attrgetter("start_byte")
+_RANGE = attrgetter("byte_range")
+"""Captures come in no fixed order: nodes that start together have to be told apart by their ends."""
 
 
 class Grammar(NamedTuple):
@@ -90,7 +91,7 @@ def capture(content: bytes) -> Captures:
     cursor = tree_sitter.QueryCursor(grammar.query)
     cursor.set_max_start_depth(MAX_DEPTH)
     found = cursor.captures(root)
-    return Captures(*(sorted(found.get(name, []), key=_START) for name in Captures._fields))
+    return Captures(*(sorted(found.get(name, []), key=_RANGE) for name in Captures._fields))
 
 
 def _has_long_run(root: Node) -> bool:

@@ -88,6 +88,13 @@ class Walk:
         numbers = number_kinds()
         return {numbers[kind]: handler for kind, handler in handlers.items()}
 
+    def list_scopes(self) -> Iterator[Scope]:
+        """Yield every scope, those too that hold nothing that matters."""
+        yield self.module
+        yield from (draft.inner for draft in self.drafting.drafts if draft.inner is not None)
+        yield from self.lambdas.values()
+        yield from self.comprehensions.values()
+
     def read(self, node: Node) -> str:
         """Return the text of a node."""
         return self.content[node.start_byte : node.end_byte].decode("utf-8", "replace")
