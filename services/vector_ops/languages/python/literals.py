@@ -1,5 +1,6 @@
 """Collections that are written down in the file: what an item of them may be."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from tree_sitter import Node
@@ -11,6 +12,10 @@ from services.vector_ops.languages.python.syntax import child_at, field
 from services.vector_ops.languages.python.values import MAX_LENGTH, Names, unite
 
 _MAX_ENTRIES = 100
+_MAX_SET_DEPTH = 2
+"""Items set from other items are followed so far: what is set from what it was set from would multiply at each step."""
+_MAX_SET_READS = 2_000
+"""Reading of set items ends for a file after so many; what follows is not known."""
 
 
 class Entry(NamedTuple):
@@ -35,6 +40,8 @@ class Literals:
         self._names = names
         self._literals: list[Literal] = []
         self._by_place: dict[tuple[int, int, int], str] = {}
+        self._set_depth = 0
+        self._set_reads = 0
 
     def _add(self, key: tuple[int, int, int], literal: Literal) -> Values:
         found = self._by_place.get(key)
@@ -142,8 +149,18 @@ class Literals:
         """Return what assignments of items give, and whether the last one replaced all others."""
         text = self._names.walk.read(owner)
         entries = self._names.walk.item_sets.get(text, ())
-        if not entries:
+        if not entries or self._set_depth >= _MAX_SET_DEPTH or self._set_reads >= _MAX_SET_READS:
             return None
+        self._set_reads += 1
+        self._set_depth += 1
+        try:
+            return self._read_set(entries, text, scope, wanted, start)
+        finally:
+            self._set_depth -= 1
+
+    def _read_set(
+        self, entries: Sequence[ItemSet], text: str, scope: Scope, wanted: set[str], start: int
+    ) -> tuple[Values, bool]:
         home = self._names.find_scope(scope, text.split("[", 1)[0])
         fitting = [one for one in entries if self._is_of(one, home, text) and self._fits(one, wanted)]
         before = [one for one in fitting if one.scope is scope and one.start < start]

@@ -221,3 +221,9 @@ def test_deep_and_long_sources_are_read_without_recursion(source):
         assert LANGUAGE.extract(".py", source).skipped == ""
     finally:
         sys.setrecursionlimit(limit)
+
+
+def test_items_set_from_each_other_end():
+    lines = [f"rv[{n}], rv[{n + 1}], rv[{n + 2}] = rv[{n + 2}], rv[{n}], rv[{n + 1}]\n" for n in range(60)]
+    facts = LANGUAGE.extract(".py", ("rv = list(range(99))\n" + "".join(lines)).encode())
+    assert facts.symbols[0].name == "rv"
