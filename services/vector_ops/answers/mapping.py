@@ -1,30 +1,55 @@
 """A map of the repository within a budget: the most important files for a task, elided to signatures.
 
 Files rank by personalised PageRank over their uses of each other; definitions by their file's rank and by how often
-they are used, those the task names first.
+they are used, those the task names first. What stands in tests is left out unless the task leads there.
 """
 
 import math
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from services.vector_ops.answers.file_graph import FileGraph
 from services.vector_ops.core.view import IndexView, SymbolRow
 from services.vector_ops.languages.world import EdgeKind
 from services.vector_ops.lexical.terms import split_identifier
 from services.vector_ops.models import Hit
+from services.vector_ops.retrieval.path_kinds import PathKind, classify_path
 
 CHARACTERS_PER_TOKEN = 4
 _MAX_FILES = 60
 _MAX_SYMBOLS_PER_FILE = 40
-_MAX_LINE = 160
+_MAX_SYMBOLS_READ = 2_000
+_MAX_LINE = 140
+_MAX_SNIPPET = 200
 _NAMED_BOOST = 4.0
+_SEED_SHARE = 0.5
+"""How much of a file's weight is what the task found in it, beside its rank among the others."""
+_SPREAD = 12
+"""A file's so manieth definition counts half: a map shows many files rather than all of one."""
 _KINDS = frozenset(
     {"function", "method", "class", "interface", "trait", "struct", "enum", "type", "constant", "macro", "module"}
 )
+_TEST_MODULES = frozenset({"test", "tests"})
 _MINOR_WEIGHT = 0.2
+_BESIDE_WEIGHT = 0.1
+_EMPTY_CLASS_LINES = 12
+_TRIVIAL_LINES = 3
+"""A definition of fewer lines that nothing uses says little."""
+_CONSTANT_USES = 8
+"""A constant that is used so often is worth as much as a function."""
 _USES = (EdgeKind.CALL, EdgeKind.USE, EdgeKind.INHERIT)
-_MAX_USES = 2_000
+_COMMENT = re.compile(r"//\s*(?:eslint|@ts|prettier|biome)-?\S*(?:\s+@?[\w-]+/[\w/-]+)?|/\*.*?\*/")
+_DECORATOR = re.compile(r"^(?:@[\w.]+(?:\([^()]*\))?\s+)+")
+
+
+class Countable(NamedTuple):
+    """A definition that a map may show, how often it is used, and whether anything is defined inside it."""
+
+    symbol: SymbolRow
+    uses: int
+    has_members: bool
 
 
 @dataclass(slots=True)
@@ -32,10 +57,10 @@ class UseCounts:
     """The definitions of files that a map may show, and how often each is used; kept until the epoch changes."""
 
     epoch: str = ""
-    _by_path: dict[str, list[tuple[SymbolRow, int]]] = field(default_factory=dict)
+    _by_path: dict[str, list[Countable]] = field(default_factory=dict)
 
-    def read(self, view: IndexView, path: str) -> list[tuple[SymbolRow, int]]:
-        """Return (definition, number of uses, at most a few thousand in all) of one file, by line."""
+    def read(self, view: IndexView, path: str) -> list[Countable]:
+        """Return the definitions of one file that a map may show."""
         if self.epoch != view.epoch:
             self.epoch = view.epoch
             self._by_path.clear()
@@ -44,14 +69,36 @@ class UseCounts:
         return self._by_path[path]
 
 
-def _count_uses(view: IndexView, path: str) -> list[tuple[SymbolRow, int]]:
-    rows = [one for one in view.list_symbols(path) if one.kind in _KINDS and not one.is_test]
-    inner = {one.qualname for one in rows if one.kind in {"function", "method"}}
-    shown = [one for one in rows if one.qualname.rpartition(".")[0] not in inner]
-    counts: dict[int, int] = {}
-    for edge in view.edges_to([one.id for one in shown], _USES, _MAX_USES):
-        counts[edge.target_id] = counts.get(edge.target_id, 0) + 1
-    return [(one, counts.get(one.id, 0)) for one in shown]
+def _count_uses(view: IndexView, path: str) -> list[Countable]:
+    rows = view.list_symbols(path)
+    tests = {one.qualname for one in rows if one.kind == "module" and one.name in _TEST_MODULES}
+    closed = tests | {one.qualname for one in rows if one.kind in {"function", "method"}}
+    by_name: dict[str, list[SymbolRow]] = {}
+    for one in rows:
+        is_shown = one.kind in _KINDS and not one.is_test and one.qualname not in tests
+        if is_shown and not _is_inside(one.qualname, closed):
+            by_name.setdefault(one.qualname, []).append(one)
+    shown = dict(list(by_name.items())[:_MAX_SYMBOLS_READ])
+    counts = view.count_edges_to([one.id for same in shown.values() for one in same], _USES)
+    owners = {one.qualname.rpartition(".")[0] for one in rows}
+    return [
+        Countable(_choose_overload(same), sum(counts.get(one.id, 0) for one in same), name in owners)
+        for name, same in shown.items()
+    ]
+
+
+def _is_inside(qualname: str, closed: Collection[str]) -> bool:
+    """Return whether one of the enclosing definitions is closed: a function, or a module of tests."""
+    owner = qualname.rpartition(".")[0]
+    while owner:
+        if owner in closed:
+            return True
+        owner = owner.rpartition(".")[0]
+    return False
+
+
+def _choose_overload(same: list[SymbolRow]) -> SymbolRow:
+    return next((one for one in same if "@overload" not in one.signature), same[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +123,13 @@ def draw_map(
 
     The text has at most `budget_tokens` tokens of four characters.
     """
-    ranks = graph.rank(interest.seeds)
-    paths = sorted(ranks, key=lambda path: (-ranks[path], path))
+    weights = _weigh_files(graph, interest)
+    paths = sorted(weights, key=lambda path: (-weights[path], path))
     entries: list[_Entry] = []
     for place, path in enumerate(paths[:_MAX_FILES]):
         entries += [
-            _Entry(ranks[path] * weight, place, one) for one, weight in _weigh_file(view, counts, path, interest.terms)
+            _Entry(weights[path] * weight, place, one)
+            for one, weight in _weigh_file(view, counts, path, interest.terms)
         ]
     entries.sort(key=lambda one: (-one.score, one.rank, one.symbol.line))
     chosen, is_cut = _choose(entries, budget_tokens * CHARACTERS_PER_TOKEN)
@@ -90,43 +138,74 @@ def draw_map(
     return text, hits, is_cut or len(paths) > _MAX_FILES
 
 
+def _weigh_files(graph: FileGraph, interest: Interest) -> dict[str, float]:
+    """Return what each file of code is worth; one of tests or examples counts only when the task leads there."""
+    total = sum(interest.seeds.values())
+    weights = {}
+    for path, rank in graph.rank(interest.seeds).items():
+        kind = _BESIDE_WEIGHT if classify_path(path) is not PathKind.CODE else 1.0
+        found = interest.seeds.get(path, 0.0) / total if total > 0 else 0.0
+        weights[path] = (rank + _SEED_SHARE * found) * (kind if not found else 1.0)
+    return weights
+
+
 def _weigh_file(view: IndexView, counts: UseCounts, path: str, terms: Collection[str]) -> list[tuple[SymbolRow, float]]:
-    weighed = [(one, _weigh(one, uses, terms)) for one, uses in counts.read(view, path)]
+    weighed = [(one.symbol, _weigh(one, terms)) for one in counts.read(view, path)]
     weighed.sort(key=lambda one: (-one[1], one[0].line))
-    return weighed[:_MAX_SYMBOLS_PER_FILE]
+    best = weighed[:_MAX_SYMBOLS_PER_FILE]
+    return [(one, weight / (1 + place / _SPREAD)) for place, (one, weight) in enumerate(best)]
 
 
-def _weigh(one: SymbolRow, uses: int, terms: Collection[str]) -> float:
+def _weigh(countable: Countable, terms: Collection[str]) -> float:
+    one, uses, _has_members = countable
     weight = 1.0 + math.log1p(uses)
     if terms and any(term in terms for term in split_identifier(one.name)):
         weight *= _NAMED_BOOST
-    return weight * (_MINOR_WEIGHT if one.name.startswith("_") or one.kind == "constant" else 1.0)
+    return weight * (_MINOR_WEIGHT if _is_minor(countable) else 1.0)
+
+
+def _is_minor(countable: Countable) -> bool:
+    """Return whether a definition says little: private, a rare constant, an empty class, a line that nothing uses."""
+    one, uses, has_members = countable
+    length = one.end_line - one.start_line
+    return (
+        one.name.startswith("_")
+        or (one.kind == "constant" and uses < _CONSTANT_USES)
+        or (one.kind == "class" and not has_members and length < _EMPTY_CLASS_LINES)
+        or (not uses and length < _TRIVIAL_LINES)
+    )
 
 
 def _choose(entries: list[_Entry], budget: int) -> tuple[dict[str, dict[SymbolRow, str]], bool]:
-    """Return path -> the definitions that fit, best first until the budget is used up; a member brings its type."""
+    """Return path -> the definitions that fit, best first until the budget is used up; a member brings its owners."""
     chosen: dict[str, dict[SymbolRow, str]] = {}
     by_name = {(one.symbol.path, one.symbol.qualname): one.symbol for one in entries}
     left, is_cut = budget, False
     for entry in entries:
         symbol = entry.symbol
         present = chosen.get(symbol.path, {})
-        owner = by_name.get((symbol.path, symbol.qualname.rpartition(".")[0]))
-        adding = [one for one in (owner, symbol) if one is not None and one not in present]
-        lines = {one: _line(one) for one in adding}
-        cost = sum(len(line) + 1 for line in lines.values()) + (0 if present else len(symbol.path) + 2)
+        chain = _list_chain(symbol, by_name)
+        adding = {one: _line(one, depth) for depth, one in enumerate(chain, 1) if one not in present}
+        cost = sum(len(line) + 1 for line in adding.values()) + (0 if present else len(symbol.path) + 2)
         if cost > left:
             is_cut = True
             continue
         left -= cost
-        chosen.setdefault(symbol.path, {}).update(lines)
+        chosen.setdefault(symbol.path, {}).update(adding)
     return chosen, is_cut
 
 
-def _line(one: SymbolRow) -> str:
-    depth = one.qualname.count(".") + 1
-    text = " ".join((one.signature or f"{one.kind} {one.name}").split())
-    return f"{'  ' * depth}{one.line}: {text}"[:_MAX_LINE]
+def _list_chain(symbol: SymbolRow, by_name: Mapping[tuple[str, str], SymbolRow]) -> list[SymbolRow]:
+    """Return the owners of a definition that the map may show, the outermost first, and the definition."""
+    parts = symbol.qualname.split(".")
+    owners = (by_name.get((symbol.path, ".".join(parts[:depth]))) for depth in range(1, len(parts)))
+    return [one for one in owners if one is not None and one is not symbol] + [symbol]
+
+
+def _line(one: SymbolRow, depth: int) -> str:
+    signature = _DECORATOR.sub("", " ".join(_COMMENT.sub(" ", one.signature).split()))
+    line = f"{'  ' * depth}{one.line}: {signature or f'{one.kind} {one.name}'}"
+    return line if len(line) <= _MAX_LINE else f"{line[: _MAX_LINE - 3].rstrip()}..."
 
 
 def _render(path: str, chosen: Mapping[SymbolRow, str]) -> str:
@@ -143,7 +222,7 @@ def _make_hit(entry: _Entry) -> Hit:
         end_line=one.end_line,
         symbol=one.qualname,
         kind=one.kind,
-        snippet=one.signature[:200],
+        snippet=one.signature[:_MAX_SNIPPET],
         score=entry.score,
         reason=one.doc,
     )

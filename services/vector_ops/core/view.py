@@ -132,6 +132,10 @@ class IndexView(Protocol):
         """Return the edges that lead to these symbols, by tier, path, line."""
         ...
 
+    def count_edges_to(self, ids: Sequence[int], kinds: Sequence[EdgeKind]) -> dict[int, int]:
+        """Return how many edges lead to each of these symbols; one that nothing leads to is missing."""
+        ...
+
     def edges_from(self, ids: Sequence[int], kinds: Sequence[EdgeKind], limit: int = 1_000) -> list[EdgeRow]:
         """Return the edges that leave these symbols, by path and line."""
         ...

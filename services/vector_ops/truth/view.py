@@ -49,6 +49,10 @@ _EDGES_TO = make_query(
     f"{_EDGES}e.target_id {_IN} AND {_KINDS}{{live}}", " ORDER BY 4, 5, 6, 7, 1, 2 LIMIT ?3", _LINKED
 )
 _EDGES_FROM = make_query(f"{_EDGES}e.source_id {_IN} AND {_KINDS}{{live}}", " ORDER BY 5, 6, 7, 2 LIMIT ?3", _LINKED)
+_COUNT_EDGES_TO = make_query(
+    f"SELECT e.target_id, count(*) FROM {{s}}.edge e WHERE e.target_id {_IN} AND {_KINDS}{{live}} GROUP BY 1",  # noqa: S608
+    live=_LINKED,
+)
 _ALL_EDGES = make_query(f"{_EDGES}1{{live}}", live=_LINKED)
 _LINKS = make_query(
     "SELECT f.path, e.target_id, e.kind, count(*) FROM {s}.edge e"  # noqa: S608
@@ -160,6 +164,12 @@ class StoredView:
     def edges_to(self, ids: Sequence[int], kinds: Sequence[EdgeKind], limit: int = 1_000) -> list[EdgeRow]:
         rows = self._layers.rows(_EDGES_TO, as_list(ids), as_list(map(int, kinds)), limit)
         return list(map(_edge_row, rows))
+
+    def count_edges_to(self, ids: Sequence[int], kinds: Sequence[EdgeKind]) -> dict[int, int]:
+        counts: dict[int, int] = {}
+        for target_id, count in self._layers.rows(_COUNT_EDGES_TO, as_list(ids), as_list(map(int, kinds))):
+            counts[target_id] = counts.get(target_id, 0) + count
+        return counts
 
     def edges_from(self, ids: Sequence[int], kinds: Sequence[EdgeKind], limit: int = 1_000) -> list[EdgeRow]:
         rows = self._layers.rows(_EDGES_FROM, as_list(ids), as_list(map(int, kinds)), limit)
