@@ -222,3 +222,16 @@ def test_the_answer_does_not_depend_on_how_the_arrays_came_to_be(view):
         current = MemoryView(files_then)
         for text in questions:
             assert stepwise.search(current, text) == ask(MemoryView(files_then), text)
+
+
+class TwoVectors(OneVector):
+    """A dense ranking that knows two chunks, one of them hardly alike."""
+
+    def rank_chunks(self, view, text, count):
+        return [self.hit, ("shop/mail/receipt.py", 2, 5, self.hit[-1] * 0.5)]
+
+
+def test_vectors_far_behind_the_nearest_count_nothing(view):
+    ranking = ask(view, "get rid of a folder", dense=TwoVectors(("shop/storage.py", 2, 5, 0.9)))
+    assert functions(ranking)[0] == "remove_directory"
+    assert "send_receipt" not in functions(ranking)
