@@ -124,14 +124,18 @@ class Draft:
             self._read_doc(doc) if doc is not None else "",
         )
         if instead is not None:
-            drafted.overloads = self.symbols[instead].overloads
-            drafted.doc = drafted.doc or self.symbols[instead].doc
-            drafted.start_line = self.symbols[instead].start_line
-            self.symbols[instead] = drafted
-            return instead
+            return self._replace_symbol(instead, drafted)
         self.symbols.append(drafted)
         at = len(self.symbols) - 1
         self.members.setdefault((owner, name), at)
+        return at
+
+    def _replace_symbol(self, at: int, drafted: Drafted) -> int:
+        former = self.symbols[at]
+        drafted.overloads = former.overloads
+        drafted.doc = drafted.doc or former.doc
+        drafted.start_line = former.start_line
+        self.symbols[at] = drafted
         return at
 
     def add_reference(self, kind: str, name: str, node: tree_sitter.Node, scope: Scope, target: str) -> int:
