@@ -5,6 +5,7 @@ import re
 from services.vector_ops.languages.tags.declarators import read_declarator, read_include
 from services.vector_ops.languages.tags.dialect import Dialect, Shape
 from services.vector_ops.languages.tags.language import TagLanguage
+from services.vector_ops.languages.tags.macros import blank_macros
 
 C_QUERY = """
 (preproc_include path: (_) @path) @import
@@ -42,6 +43,13 @@ swap init error warn usage main
 """
 C_COMMONS = frozenset(_COMMON_NAMES.split())
 
+_KEYWORD_NAMES = """
+if else for while do switch case return sizeof alignof defined typeof static_cast const_cast dynamic_cast
+reinterpret_cast noexcept decltype namespace template typename operator static_assert _Static_assert __attribute__
+__declspec asm __asm__ catch throw requires alignas explicit
+"""
+C_KEYWORDS = frozenset(_KEYWORD_NAMES.split())
+
 LANGUAGE = TagLanguage(
     Dialect(
         name="c",
@@ -55,6 +63,8 @@ LANGUAGE = TagLanguage(
         test_path=C_TEST_PATH,
         read_declarator=read_declarator,
         read_imports=read_include,
+        keywords=C_KEYWORDS,
+        prepare=blank_macros,
         is_outward=True,
         has_free=True,
         has_includes=True,

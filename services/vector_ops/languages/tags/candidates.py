@@ -23,10 +23,22 @@ def is_linked(one: SymbolAt, path: str) -> bool:
 
 def choose_callables(found: Iterable[SymbolAt], count: int) -> list[SymbolAt]:
     """Return the callables that take so many arguments; definitions before declarations."""
-    callables = [one for one in found if one.symbol.kind in CALLABLE]
+    callables = [one for one in found if one.symbol.kind in CALLABLE and not _is_case(one)]
     fitting = [one for one in callables if takes(one, count)] or callables
     defined = [one for one in fitting if not _is_abstract(one)] or fitting
     return _merge_variants(defined)
+
+
+def _is_case(one: SymbolAt) -> bool:
+    """Say whether this is a case of GoogleTest: nothing can call it."""
+    return one.symbol.is_test and one.symbol.signature.startswith(("TEST", "TYPED_TEST"))
+
+
+def is_reachable(one: SymbolAt, path: str) -> bool:
+    """Say whether code of a file may call this over a receiver of unknown type."""
+    if one.symbol.is_test:
+        return False
+    return one.path == path or not one.symbol.signature.startswith(("private ", "protected ", "static "))
 
 
 def _is_abstract(one: SymbolAt) -> bool:
@@ -50,7 +62,7 @@ def takes(one: SymbolAt, count: int) -> bool:
 
 def prefer_near(symbols: Iterable[SymbolAt], path: str) -> list[SymbolAt]:
     """Return symbols, the nearest to a path first."""
-    return sorted(symbols, key=lambda one: (_distance(one.path, path), one.path, one.at))
+    return sorted(symbols, key=lambda one: (_distance(one.path, path), len(one.path), one.path, one.at))
 
 
 def _distance(first: str, second: str) -> int:

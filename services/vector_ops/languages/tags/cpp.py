@@ -2,10 +2,11 @@
 
 import re
 
-from services.vector_ops.languages.tags.c import C_COMMONS, C_QUERY, C_TEST_PATH
+from services.vector_ops.languages.tags.c import C_COMMONS, C_KEYWORDS, C_QUERY, C_TEST_PATH
 from services.vector_ops.languages.tags.declarators import read_declarator, read_include
 from services.vector_ops.languages.tags.dialect import Dialect, Shape
 from services.vector_ops.languages.tags.language import TagLanguage
+from services.vector_ops.languages.tags.macros import blank_macros
 
 _QUERY = (
     C_QUERY
@@ -68,6 +69,8 @@ LANGUAGE = TagLanguage(
         test_path=C_TEST_PATH,
         read_declarator=read_declarator,
         read_imports=read_include,
+        keywords=C_KEYWORDS,
+        prepare=blank_macros,
         is_outward=True,
         has_free=True,
         has_includes=True,

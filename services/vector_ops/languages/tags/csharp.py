@@ -98,6 +98,8 @@ LANGUAGE = TagLanguage(
             "object_creation_expression": Shape("new", "type"),
             "parenthesized_expression": Shape("pass"),
             "await_expression": Shape("pass"),
+            "cast_expression": Shape("new", "type"),
+            "as_expression": Shape("new", "right"),
         },
         words={"this": "this", "base": "super"},
         commons=frozenset(_COMMON_NAMES.split()),
@@ -107,5 +109,6 @@ LANGUAGE = TagLanguage(
         test_path=re.compile(r"(?:^|/)[^/]*Tests?/|(?:^|/)tests?/|Tests?\.cs$", re.ASCII),
         read_imports=_read_imports,
         is_outward=True,
+        extension_mark="(this ",
     )
 )

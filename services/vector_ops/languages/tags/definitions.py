@@ -32,7 +32,7 @@ def read_definition(draft: Draft, event: Event) -> Symbol | None:
     if declared is None:
         return None
     name, owner_name = _read_names(draft, declared)
-    if not name or len(name) > _SIGNATURE_LIMIT:
+    if not name or len(name) > _SIGNATURE_LIMIT or name in draft.dialect.keywords:
         return None
     owner = _find_owner(draft, event)
     kind = _read_kind(event, declared, owner, owner_name)
@@ -45,6 +45,7 @@ def read_definition(draft: Draft, event: Event) -> Symbol | None:
     types = event.captures.get("type")
     type_name = clean_type(draft.text(types[0])) if types else ""
     arity = _count_arity(declared.params) if declared.params is not None else None
+    hidden = draft.hidden.get(owner.at, "") if owner else ""
     return Symbol(
         name=name.rpartition(".")[2],
         qualname=qualname,
@@ -54,7 +55,7 @@ def read_definition(draft: Draft, event: Event) -> Symbol | None:
         start_line=first_row + 1,
         end_line=_find_end(draft, event),
         owner=owner.at if owner else FILE,
-        signature=_sign(draft, event),
+        signature=hidden + _sign(draft, event),
         doc=doc,
         type=join_type(arity, type_name),
         is_test=kind in _RUN and _is_test(draft, name, whole.start_byte, declared.name.end_byte),
@@ -72,11 +73,14 @@ def _read_names(draft: Draft, declared: Declared) -> tuple[str, str]:
     if "::" in name or "\\" in name:
         cleaned = clean_type(name)
         return cleaned, scope
-    return " ".join(name.lstrip(":$").split()), scope
+    name = " ".join(name.lstrip(":$").split())
+    return name if name.startswith("operator") else name.partition("<")[0], scope
 
 
 def _find_owner(draft: Draft, event: Event) -> Scope | None:
     """Return the definition around; for a parameter that declares a field, the class of the constructor."""
+    if event.detail == "macro":
+        return None
     if event.detail == "promoted":
         return next((one for one in reversed(draft.scopes) if one.kind in CLASSLIKE), None)
     return draft.scopes[-1] if draft.scopes else None
@@ -92,7 +96,7 @@ def _read_kind(event: Event, declared: Declared, owner: Scope | None, owner_name
     if kind == "variable":
         return "field" if in_class else "variable"
     if kind in ("method", "alias"):
-        return "method" if in_class else "function"
+        return "method" if owner is not None else "function"
     return "field" if kind == "promoted" else kind
 
 

@@ -38,6 +38,10 @@ def _no_declarator(_node: Node) -> Declared | None:
     return None
 
 
+def _no_change(source: bytes) -> bytes:
+    return source
+
+
 def _no_imports(_captures: Captures, _source: bytes) -> list[Import]:
     return []
 
@@ -48,9 +52,12 @@ class Dialect:
 
     `test_mark` is sought in the text before a function's name, `test_name` in its name. `words` maps words to `this` or
     `super`. `is_outward`: a name is also sought in the namespaces around. `has_free`: a bare call may reach functions
-    outside classes. `uses_package`: the package is no part of qualified names. `bare_kinds`: what a bare call may be
-    guessed to be. `commons`: names that a unique match says nothing about, since the standard library has them too.
-    `constructor`: the method that constructs (`new` in Ruby). `include_suffix`: what an included path leaves out.
+    outside classes. `has_includes`: files see each other by `#include`, and locals may be called. `uses_package`: the
+    package is no part of qualified names. `bare_kinds`: what a bare call may be guessed to be. `keywords`: words that a broken parse takes
+    for names. `commons`: names that a
+    unique match says nothing about, since the standard library has them too. `is_dynamic`: neither do names of one
+    word, since no receiver has a type. `constructor`: the method that constructs (`new`). `extension_mark`: what the
+    signature of a function holds that extends other types. `include_suffix`: what an included path leaves out.
     """
 
     name: str
@@ -67,11 +74,15 @@ class Dialect:
     test_path: re.Pattern[str] | None = None
     read_declarator: Callable[[Node], Declared | None] = _no_declarator
     read_imports: Callable[[Captures, bytes], list[Import]] = _no_imports
+    prepare: Callable[[bytes], bytes] = _no_change
+    keywords: frozenset[str] = frozenset()
     is_outward: bool = False
     has_free: bool = False
     has_includes: bool = False
+    is_dynamic: bool = False
     bare_kinds: frozenset[str] = frozenset()
     uses_package: bool = False
+    extension_mark: str = ""
     constructor: str = ""
     include_suffix: str = ""
     version: int = 1

@@ -46,6 +46,7 @@ class Draft:
         self.wraps: dict[int, Node] = {}
         self.bound_at: set[int] = set()
         self.package = ""
+        self.hidden: dict[int, str] = {}
         self.end_byte = len(source)
 
     def text(self, node: Node) -> str:
@@ -77,6 +78,10 @@ class Draft:
     def is_in_function(self) -> bool:
         """Say whether the innermost definition is a function."""
         return bool(self.scopes) and self.scopes[-1].kind in FUNCTIONLIKE
+
+    def set_visibility(self, word: str) -> None:
+        """Note that methods from here on are private, to the end of the class or the next such word."""
+        self.hidden[self.scopes[-1].at] = "" if word == "public" else f"{word} "
 
     def find_bound(self, name: str) -> str | None:
         """Return what a local name holds, as a receiver; None when it is no local."""

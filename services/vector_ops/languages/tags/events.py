@@ -40,25 +40,31 @@ def list_events(dialect: Dialect, content: bytes) -> tuple[Node, list[Event]]:
 
     Bindings take their turn where they end: what their value mentions still sees the older binding.
     """
-    root = _load_reader(dialect.grammar)(content).root_node
+    root = _load_reader(dialect.grammar)(dialect.prepare(content)).root_node
     cursor = QueryCursor(_load_query(dialect.grammar, dialect.query), match_limit=_MATCH_LIMIT)
     cursor.set_max_start_depth(_MAX_DEPTH)
-    events: list[Event] = []
-    for _pattern, captures in cursor.matches(root):
-        for label, nodes in captures.items():
-            kind, _, detail = label.partition(".")
-            if kind in _KINDS:
-                node = nodes[0]
-                at = node.end_byte if kind == "bind" else node.start_byte
-                events.append(Event(at, node.end_byte, kind, detail, node, captures))
-                break
-    events.sort(key=_turn)
-    return root, events
+    turns: list[tuple[int, int, int, int, Event]] = []
+    labels: dict[int, tuple[str, str, str, int]] = {}
+    for pattern, captures in cursor.matches(root):
+        label = labels.get(pattern)
+        if label is None:
+            label = labels[pattern] = _read_label(captures)
+        name, kind, detail, order = label
+        node = captures[name][0]
+        end = node.end_byte
+        at = end if kind == "bind" else node.start_byte
+        turns.append((at, order, -end, len(turns), Event(at, end, kind, detail, node, captures)))
+    turns.sort()
+    return root, [turn[4] for turn in turns]
 
 
-_KINDS = frozenset({"def", "ref", "bind", "import", "comment", "wrap", "package", "base"})
+def _read_label(captures: Captures) -> tuple[str, str, str, int]:
+    """Return the main capture of a pattern, its kind and detail, and which comes first at one byte."""
+    for name in captures:
+        kind, _, detail = name.partition(".")
+        if kind in _ORDER:
+            return name, kind, detail, _ORDER[kind]
+    raise AssertionError(sorted(captures))
+
+
 _ORDER = {"wrap": 0, "comment": 0, "package": 1, "import": 1, "def": 2, "bind": 3, "base": 4, "ref": 5}
-
-
-def _turn(event: Event) -> tuple[int, int, int]:
-    return event.at, _ORDER[event.kind], -event.end

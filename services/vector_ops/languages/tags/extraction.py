@@ -115,22 +115,29 @@ def _add_reference(draft: Draft, event: Event) -> None:
             _refer_to_type(draft, event, node, written)
         return
     if detail in _BARE_DETAILS:
-        if node.start_byte not in draft.bound_at and draft.find_bound(written) is None:
-            kind = "bare" if detail == "bare" else "use"
-            draft.refer(Reference(written, kind, draft.scope_at(), *draft.place(node)), node)
+        _refer_bare(draft, detail, node, written)
         return
     if detail == "super":
         _refer_above(draft, node)
         return
     name = written.partition("<")[0].rpartition("::")[2].rpartition("\\")[2].strip()
-    if not name or len(name) > _MAX_NAME or "\n" in name:
+    if not name or len(name) > _MAX_NAME or "\n" in name or name in draft.dialect.keywords:
         return
     receiver = _read_target(draft, event, written)
-    if name == draft.dialect.constructor and receiver not in ("", UNKNOWN):
+    if name == draft.dialect.constructor and receiver and receiver[0] != UNKNOWN:
         _refer_to_constructed(draft, event, receiver)
         return
     target = receiver + _count_arguments(event)
     draft.refer(Reference(name, "call", draft.scope_at(), *_place_last(draft, node, written, name), target), node)
+
+
+def _refer_bare(draft: Draft, detail: str, node: Node, written: str) -> None:
+    """Read a name that stands alone: a call without arguments in Ruby, or a function as a value."""
+    if written in _VISIBILITY and draft.scopes:
+        draft.set_visibility(written)
+    elif node.start_byte not in draft.bound_at and draft.find_bound(written) is None:
+        kind = "bare" if detail == "bare" else "use"
+        draft.refer(Reference(written, kind, draft.scope_at(), *draft.place(node)), node)
 
 
 def _refer_above(draft: Draft, node: Node) -> None:
@@ -142,6 +149,7 @@ def _refer_above(draft: Draft, node: Node) -> None:
 
 
 _MAX_NAME = 120
+_VISIBILITY = frozenset({"private", "protected", "public"})
 _BARE_DETAILS = frozenset({"bare", "value"})
 _TYPE_DETAILS = frozenset({"annotate", "mention", "new"})
 
@@ -165,9 +173,8 @@ def _read_target(draft: Draft, event: Event, written: str) -> str:
             return word or (f"^{name}" if name else UNKNOWN)
         return read_receiver(draft.dialect, draft.source, receivers[0], draft.find_bound)
     path = clean_type(written).rpartition(".")[0]
-    if event.detail == "call" and not path:
-        value = draft.find_bound(written)
-        return "" if value is None else UNKNOWN
+    if draft.dialect.has_includes and not path and draft.find_bound(written) is not None:
+        return UNKNOWN
     return f"^{path}" if path else ""
 
 
@@ -194,7 +201,7 @@ def _refer_to_constructed(draft: Draft, event: Event, receiver: str) -> None:
 def _count_arguments(event: Event) -> str:
     found = event.captures.get("args")
     if not found:
-        return "#0" if event.detail == "nullary" else ""
+        return "#0" if event.detail == "counted" else ""
     count = count_parameters(found[0])
     return f"#{count}"
 

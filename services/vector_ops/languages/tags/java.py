@@ -84,6 +84,7 @@ LANGUAGE = TagLanguage(
             "method_invocation": Shape("call", "object", "name"),
             "object_creation_expression": Shape("new", "type"),
             "parenthesized_expression": Shape("pass"),
+            "cast_expression": Shape("new", "type"),
         },
         commons=frozenset(_COMMON_NAMES.split()),
         test_mark=re.compile(rb"@(?:\w+\.)*(?:\w*Test|TestFactory|TestTemplate|Theory)\b"),

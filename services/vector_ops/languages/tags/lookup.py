@@ -12,6 +12,7 @@ TYPE_TAIL = "type "
 MAX_HOPS = 24
 _MAX_PATHS = 20
 _CALLABLE = frozenset({"function", "method", "declaration", "macro"})
+_PARAMETER_LENGTH = 2
 
 
 class Place(NamedTuple):
@@ -192,10 +193,18 @@ class Lookup:
     def type_of_member(self, found: Found) -> str | None:
         """Return the full name of what a member returns or holds."""
         for one in found.symbols:
-            written = split_type(one.symbol.type)[1]
+            owner = one.symbol.qualname.rpartition(".")[0]
+            written = owner if one.symbol.kind == "variant" else split_type(one.symbol.type)[1]
             if written:
-                return self.find_type(written, Place(one.path, one.symbol.qualname.rpartition(".")[0]))
+                place = Place(one.path, owner)
+                return _judge_type(written, self.find_type(written, place))
         return None
+
+
+def _judge_type(written: str, full: str | None) -> str | None:
+    """Read a type that the repository lacks as one from outside, unless it looks like a type parameter."""
+    is_parameter = len(written) <= _PARAMETER_LENGTH or (written[0] == "T" and written[1].isupper())
+    return EXTERNAL if full is None and not is_parameter else full
 
 
 class Receiver(NamedTuple):
@@ -229,14 +238,15 @@ class Evaluator:
     def _read_head(self, head: str, at: int, around: list[str]) -> Receiver:
         if head in (THIS, SUPER):
             return Receiver(around[0] if around else None, is_above=head == SUPER)
-        if head in (UNKNOWN, BARE, ""):
+        if head in (BARE, "") or head[0] == UNKNOWN:
             return Receiver(None)
         place = Place(self._lookup.file.path, self._scope_of(at))
         if head[0] in ":^":
-            return Receiver(self._lookup.find_type(head[1:], place), is_static=head[0] == "^")
+            full = self._lookup.find_type(head[1:], place)
+            return Receiver(_judge_type(head[1:], full), is_static=head[0] == "^")
         for full in around:
             member = self._lookup.find_member(full, head)
-            if member.symbols:
+            if member.symbols and member.symbols[0].symbol.kind not in _CALLABLE:
                 return Receiver(self._lookup.type_of_member(member))
         own = self._lookup.world.symbols(self._lookup.file.path, head)
         if own and own[0].symbol.kind in ("variable", "constant"):

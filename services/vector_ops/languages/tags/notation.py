@@ -1,7 +1,8 @@
 """What is known of a receiver, as text: kept in `Reference.target`, read again by resolution.
 
 A head and steps, divided by `/`. Heads: `this`, `super`, `:T` (an instance of T), `^T` (the type T itself), a bare name
-(a field, a type or a global), `~` (nothing: what a bare call reaches), `?` (unknown). Steps: `name` or `name()`. After
+(a field, a type or a global), `~` (nothing: what a bare call reaches), `?` and a name that may hint at the type
+(unknown). Steps: `name` or `name()`. After
 `#`: how many arguments the call passes.
 """
 

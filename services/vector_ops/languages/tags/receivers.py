@@ -15,7 +15,10 @@ Bound = Callable[[str], str | None]
 
 
 def read_receiver(dialect: Dialect, source: bytes, node: Node, bound: Bound) -> str:
-    """Return the notation of an expression; `bound` says what a local name holds."""
+    """Return the notation of an expression; `bound` says what a local name holds.
+
+    Of an unknown local its name is kept (`?node`): it may hint at the type.
+    """
     steps: list[str] = []
     current: Node | None = node
     for _ in range(_MAX_STEPS):
@@ -40,7 +43,7 @@ def _join(head: str, steps: list[str]) -> str:
         return UNKNOWN
     if steps and steps[-1] == _CALLED:
         steps.pop()
-        if head[0] in ":^~" or "/" in head:
+        if head[0] in ":^~?" or "/" in head:
             return UNKNOWN
         head = f"{BARE}/{head}()"
     return "/".join([head, *reversed(steps)])
@@ -57,6 +60,8 @@ def _read_head(dialect: Dialect, source: bytes, node: Node, shape: Shape | None,
         return word or UNKNOWN
     if shape.role == "name":
         value = bound(text)
+        if value == UNKNOWN:
+            return f"{UNKNOWN}{text.lstrip('$@')}"
         return text if value is None else value
     inner = _find_inner(node, shape) if shape.role == "new" else node
     name = clean_type(_text(source, inner)) if inner is not None else ""

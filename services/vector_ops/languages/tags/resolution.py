@@ -11,9 +11,9 @@ from services.vector_ops.languages.tags.candidates import (
 )
 from services.vector_ops.languages.tags.dialect import Dialect
 from services.vector_ops.languages.tags.draft import CLASSLIKE, PACKAGE
-from services.vector_ops.languages.tags.guessing import guess_target
+from services.vector_ops.languages.tags.guessing import guess_target, read_hint
 from services.vector_ops.languages.tags.includes import find_included, list_closure
-from services.vector_ops.languages.tags.lookup import Evaluator, Lookup, Place
+from services.vector_ops.languages.tags.lookup import EXTERNAL, Evaluator, Lookup, Place
 from services.vector_ops.languages.tags.notation import split_target
 from services.vector_ops.languages.world import Edge, EdgeKind, SourceFile, SymbolAt, Tier, World
 
@@ -113,7 +113,7 @@ class _Resolver:
     def _find_free(self, reference: Reference, count: int) -> Targets:
         """Return the functions outside classes that a bare call reaches: of the file, imported, or included."""
         name, scope = reference.name, reference.scope
-        prefix = self._file.facts.symbols[scope].qualname if scope >= 0 else ""
+        prefix = around = self._file.facts.symbols[scope].qualname if scope >= 0 else ""
         while True:
             qualname = f"{prefix}.{name}" if prefix else name
             own = self._world.symbols(self._file.path, qualname)
@@ -122,7 +122,7 @@ class _Resolver:
             if not prefix:
                 break
             prefix = prefix.rpartition(".")[0]
-        return self._find_imported(name, count) or self._find_in_includes(name, count)
+        return self._find_imported(name, count) or self._find_in_includes(name, count, around)
 
     def _find_imported(self, name: str, count: int) -> Targets:
         for local in (name, "*"):
@@ -139,7 +139,7 @@ class _Resolver:
                     return self._settle(chosen, Tier.EXACT)
         return []
 
-    def _find_in_includes(self, name: str, count: int) -> Targets:
+    def _find_in_includes(self, name: str, count: int, scope: str) -> Targets:
         """Return the definition of a function that an included header declares or holds."""
         if not self._dialect.has_includes:
             return []
@@ -149,13 +149,21 @@ class _Resolver:
             return []
         if self._closure is None:
             self._closure = list_closure(self._file.path, self._world, self._dialect)
-        seen = [one for one in candidates if one.path in self._closure]
+        seen = [one for one in candidates if one.path in self._closure and self._is_visible(one, scope)]
         if not seen:
             return []
         qualnames = {one.symbol.qualname for one in seen}
         linked = [one for one in candidates if one.symbol.qualname in qualnames and is_linked(one, self._file.path)]
         chosen = choose_callables(dict.fromkeys(seen + linked), count)
         return self._settle(chosen, Tier.EXACT)
+
+    def _is_visible(self, one: SymbolAt, scope: str) -> bool:
+        """Say whether a bare call inside `scope` may name a function: its namespace is around, or is used."""
+        namespace = one.symbol.qualname.rpartition(".")[0]
+        if not namespace or f"{scope}.".startswith(f"{namespace}."):
+            return True
+        used = self._world.bindings(self._file.path, "*")
+        return any(entry.module == namespace or namespace.endswith(f".{entry.module}") for _, entry in used)
 
     def _find_method(self, reference: Reference, receiver: str, count: int) -> Targets:
         value = self._evaluator.evaluate(receiver, reference.scope)
@@ -165,12 +173,21 @@ class _Resolver:
                 is_sure = value.is_static or receiver == "this"
                 return self._settle(chosen, Tier.EXACT if is_sure and found.hops == 0 else Tier.TYPED)
             if self._lookup.is_closed(value.full):
-                return []
+                return self._find_extension(reference)
         if receiver.startswith("^"):
             return self._find_qualified(reference, receiver[1:], count)
-        if value.full is not None:
+        if value.full == EXTERNAL:
+            return self._find_extension(reference)
+        return guess_target(self._lookup, reference.name, count, frozenset({"method"}), read_hint(receiver))
+
+    def _find_extension(self, reference: Reference) -> Targets:
+        """Return the function that extends other types (C#); a type from outside has no other in the repository."""
+        mark = self._dialect.extension_mark
+        named = (self._world.named(reference.name) or ()) if mark else ()
+        found = [one for one in named if mark in one.symbol.signature]
+        if not found:
             return []
-        return guess_target(self._lookup, reference.name, count, frozenset({"method"}))
+        return rank(prefer_near(found, self._file.path)[:MAX_AMBIGUOUS], _tier_of(found))
 
     def _find_qualified(self, reference: Reference, path: str, count: int) -> Targets:
         """Return the function of a namespace: `ns::f()`."""
@@ -186,6 +203,10 @@ class _Resolver:
         if len(chosen) == 1:
             return [(chosen[0], tier)]
         return rank(prefer_near(chosen, self._file.path)[:MAX_AMBIGUOUS], Tier.AMBIGUOUS)
+
+
+def _tier_of(found: list[SymbolAt]) -> Tier:
+    return Tier.UNIQUE_NAME if len(found) == 1 else Tier.AMBIGUOUS
 
 
 _KINDS = {"call": EdgeKind.CALL, "new": EdgeKind.CALL, "bare": EdgeKind.CALL, "inherit": EdgeKind.INHERIT}

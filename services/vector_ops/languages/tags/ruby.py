@@ -38,7 +38,7 @@ _QUERY = """
 (exception_variable (identifier) @name) @bind
 (for pattern: (identifier) @name) @bind
 
-(call receiver: (_)? @recv method: [(identifier) (constant)] @name arguments: (_)? @args) @ref.call
+(call receiver: (_)? @recv method: [(identifier) (constant)] @name arguments: (_)? @args) @ref.counted
 (identifier) @name @ref.bare
 (super) @name @ref.super
 (constant) @name @ref.annotate
@@ -87,6 +87,7 @@ LANGUAGE = TagLanguage(
         read_imports=_read_imports,
         is_outward=True,
         has_free=True,
+        is_dynamic=True,
         constructor="new",
         include_suffix=".rb",
         bare_kinds=frozenset({"function", "method"}),
