@@ -5,7 +5,7 @@ besides, the terms of the names that are defined in the chunk. The document of t
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Final, NamedTuple, TypeVar
 
@@ -75,7 +75,7 @@ def encode_document(facts: FileFacts, text: str) -> bytes:
     table = shared_table()
     bags = _count([table.pack_words(_cut(words, chunk).split()) for chunk in chunks])
     names = _name_bags(facts, chunks, table)
-    vocabulary = np.unique(np.concatenate((bags.hashes, names.hashes)))
+    vocabulary = _sort_distinct(np.concatenate((bags.hashes, names.hashes)))
     wide = np.uint16 if len(vocabulary) <= np.iinfo(np.uint16).max else np.uint32
     header = (DOCUMENT_VERSION, len(chunks), len(vocabulary), len(bags.hashes), len(names.hashes), wide().itemsize)
     places = np.array(chunks, np.int64).reshape(-1, 3)
@@ -88,8 +88,8 @@ def encode_document(facts: FileFacts, text: str) -> bytes:
         bags.ends,
         names.ends,
         vocabulary,
-        np.searchsorted(vocabulary, bags.hashes).astype(wide),
-        np.searchsorted(vocabulary, names.hashes).astype(wide),
+        vocabulary.searchsorted(bags.hashes).astype(wide),
+        vocabulary.searchsorted(names.hashes).astype(wide),
         bags.values,
         names.values,
     )
@@ -137,58 +137,81 @@ def _hash_text(text: bytes) -> int:
     return int.from_bytes(blake2b(text, digest_size=8).digest(), "little")
 
 
+def _sort_distinct(hashes: UInt32s) -> UInt32s:
+    """Return what `np.unique` does; that takes longer over checks than over a few hundred numbers."""
+    hashes.sort()
+    return hashes[_mark_first(hashes)]
+
+
 def _count(packed: Sequence[bytes]) -> _Bags:
     """Return how often each chunk holds each term, clipped at 255."""
-    keys = _key_chunks(packed)
+    keys = _key_terms(range(len(packed)), packed)
     keys.sort()
-    starts = _find_runs(keys)
-    counts = np.diff(starts, append=len(keys))
+    starts = _mark_first(keys).nonzero()[0]
+    counts = np.empty(len(starts), np.int64)
+    np.subtract(starts[1:], starts[:-1], out=counts[:-1])
+    counts[-1:] = len(keys) - starts[-1:]
     return _bags(keys[starts], np.minimum(counts, _MAX_COUNT).astype(np.uint8), len(packed))
 
 
-def _key_chunks(packed: Sequence[bytes]) -> UInt64s:
-    """Return chunk << 32 | term for every term."""
+def _key_terms(chunk_of: Sequence[int], packed: Sequence[bytes]) -> UInt64s:
+    """Return chunk << 32 | term for every term of the packed ones, each from the chunk of the same place."""
     hashes = np.frombuffer(b"".join(packed), np.uint32).astype(np.uint64)
-    sizes = np.array([len(one) // 4 for one in packed], np.int64)
-    return hashes | (np.repeat(np.arange(len(packed), dtype=np.uint64), sizes) << np.uint64(32))
+    sizes = np.array([len(one) >> 2 for one in packed], np.int64)
+    hashes |= (np.array(chunk_of, np.uint64) << np.uint64(32)).repeat(sizes)
+    return hashes
 
 
 def _bags(keys: UInt64s, values: UInt8s, chunk_count: int) -> _Bags:
-    chunk_of = (keys >> np.uint64(32)).astype(np.int64)
-    ends = np.searchsorted(chunk_of, np.arange(chunk_count), side="right").astype(np.uint32)
-    return _Bags(ends, keys.astype(np.uint32), values)
+    bounds = np.arange(1, chunk_count + 1, dtype=np.uint64) << np.uint64(32)
+    return _Bags(keys.searchsorted(bounds).astype(np.uint32), keys.astype(np.uint32), values)
 
 
 def _name_bags(facts: FileFacts, chunks: Sequence[Chunk], table: TermTable) -> _Bags:
     """Return the terms of the names defined in each chunk, and of the names around them, as flags."""
-    own: list[list[str]] = [[] for _ in chunks]
-    around: list[set[str]] = [set() for _ in chunks]
-    starts = [chunk.start_line for chunk in chunks]
-    for symbol in facts.symbols:
-        home = max(bisect_right(starts, symbol.line) - 1, 0)
-        own[home].append(symbol.name)
-        around[home].add(symbol.qualname.rpartition(".")[0])
-    for home, chunk in enumerate(chunks):
-        if chunk.at != FILE and not own[home]:
-            own[home].append(facts.symbols[chunk.at].name)
-            around[home].add(facts.symbols[chunk.at].qualname.rpartition(".")[0])
-    own_keys = _key_chunks([table.pack_text(" ".join(names)) for names in own])
-    around_keys = _key_chunks([table.pack_text(" ".join(sorted(names))) for names in around])
-    return _bags(*_merge_flags(own_keys, around_keys), len(chunks))
+    homes = _find_homes(facts, [chunk.start_line for chunk in chunks])
+    named = set(homes)
+    defined = list(zip(homes, facts.symbols, strict=True))
+    defined += [
+        (home, facts.symbols[chunk.at]) for home, chunk in enumerate(chunks) if chunk.at != FILE and home not in named
+    ]
+    own = {(home, symbol.name) for home, symbol in defined}
+    around = {(home, symbol.qualname.rpartition(".")[0]) for home, symbol in defined}
+    return _bags(*_merge_flags(_key_names(own, table), _key_names(around, table)), len(chunks))
+
+
+def _find_homes(facts: FileFacts, starts: Sequence[int]) -> list[int]:
+    """Return for each symbol the chunk that holds the line of its name."""
+    return [max(bisect_right(starts, symbol.line) - 1, 0) for symbol in facts.symbols]
+
+
+def _key_names(names: Iterable[tuple[int, str]], table: TermTable) -> UInt64s:
+    """Return chunk << 32 | term for every term of some names, each in a chunk."""
+    known: dict[str, bytes] = {}
+    chunk_of, packed = [], []
+    for home, name in names:
+        found = known.get(name)
+        if found is None:
+            found = known[name] = table.pack_text(name)
+        chunk_of.append(home)
+        packed.append(found)
+    return _key_terms(chunk_of, packed)
 
 
 def _merge_flags(own_keys: UInt64s, around_keys: UInt64s) -> tuple[UInt64s, UInt8s]:
     """Return the distinct keys in order, each with the flags of the lists that hold it."""
     keys = np.concatenate((own_keys, around_keys))
-    flags = np.repeat(np.array((OWN_NAME, OWNER_NAME), np.uint8), (len(own_keys), len(around_keys)))
-    order = np.argsort(keys, kind="stable")
+    flags = np.full(len(keys), OWNER_NAME, np.uint8)
+    flags[: len(own_keys)] = OWN_NAME
+    order = keys.argsort(kind="stable")
     keys, flags = keys[order], flags[order]
-    starts = _find_runs(keys)
+    starts = _mark_first(keys).nonzero()[0]
     return keys[starts], np.bitwise_or.reduceat(flags, starts) if len(starts) else flags
 
 
-def _find_runs(keys: UInt64s) -> NDArray[np.intp]:
-    """Return where each run of equal keys begins."""
-    is_first = np.ones(len(keys), np.bool_)
+def _mark_first(keys: NDArray[_Number]) -> NDArray[np.bool_]:
+    """Return which of sorted numbers differ from the one before."""
+    is_first = np.empty(len(keys), np.bool_)
+    is_first[:1] = True
     np.not_equal(keys[1:], keys[:-1], out=is_first[1:])
-    return np.flatnonzero(is_first)
+    return is_first

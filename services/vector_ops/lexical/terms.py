@@ -7,6 +7,7 @@ half a million different terms about thirty pairs share a hash, which no ranking
 import re
 from collections.abc import Iterable
 from functools import cache
+from sys import byteorder
 from typing import Final
 from zlib import crc32
 
@@ -18,6 +19,8 @@ TERMS_VERSION: Final = 1
 
 _IDENTIFIER = re.compile(r"[^\W\d]\w*|\d{2,}")
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\dA-Za-z_]+")
+_ASCII_IDENTIFIER = re.compile(rb"[A-Za-z_]\w*|\d{2,}").findall
+_ASCII_PART = re.compile(rb"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+").findall
 _MAX_TERM_LENGTH = 64
 _CACHED_WORDS = 200_000
 _SPACED = bytes(
@@ -29,6 +32,7 @@ _STOP = (
     "self def return"
 )
 STOPWORDS = frozenset(re.split(" ", _STOP))
+_STOP_BYTES = frozenset(word.encode() for word in STOPWORDS)
 
 Terms = NDArray[np.uint32]
 
@@ -56,6 +60,24 @@ def blank_punctuation(data: bytes) -> bytes:
     return data.translate(_SPACED)
 
 
+def _pack_ascii(word: bytes) -> bytes:
+    """Return what `_pack_word` does of a word without other letters than those of ASCII, in half the time."""
+    terms = []
+    for identifier in _ASCII_IDENTIFIER(word):
+        parts = _ASCII_PART(identifier)
+        terms.append(identifier)
+        if len(parts) > 1:
+            terms += parts
+    lowered = [term.lower() for term in terms if 1 < len(term) <= _MAX_TERM_LENGTH]
+    return b"".join([crc32(term).to_bytes(4, byteorder) for term in lowered if term not in _STOP_BYTES])
+
+
+def _pack_word(word: bytes) -> bytes:
+    identifiers = find_identifiers(word.decode("utf-8", "replace"))
+    hashes = [hash_term(term) for one in identifiers for term in split_identifier(one)]
+    return b"".join([one.to_bytes(4, byteorder) for one in hashes])
+
+
 class TermTable(dict[bytes, bytes]):
     """Word in UTF-8 -> the hashes of its terms as bytes, worked out when first asked for; forgets all when it is full.
 
@@ -66,9 +88,7 @@ class TermTable(dict[bytes, bytes]):
     def __missing__(self, word: bytes) -> bytes:
         if len(self) >= _CACHED_WORDS:
             self.clear()
-        identifiers = find_identifiers(word.decode("utf-8", "replace"))
-        hashes = [hash_term(term) for one in identifiers for term in split_identifier(one)]
-        packed = np.array(hashes, np.uint32).tobytes()
+        packed = _pack_ascii(word) if word.isascii() else _pack_word(word)
         if len(word) <= _MAX_TERM_LENGTH:
             self[word] = packed
         return packed
