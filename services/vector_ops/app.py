@@ -94,6 +94,8 @@ class Shelf:
             self._indexes.clear()
         for index in indexes:
             index.close()
+        if self._maker is not None:
+            self._maker.close()
 
 
 @dataclass(frozen=True)

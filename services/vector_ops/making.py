@@ -11,6 +11,7 @@ from services.vector_ops.opened import Derived, OpenIndex
 from services.vector_ops.settings import VectorOpsSettings
 from services.vector_ops.vectors.choosing import EmbedderSetting, make_embedder
 from services.vector_ops.vectors.dense import DenseIndex
+from services.vector_ops.vectors.endpoint import EndpointEmbedder
 from services.vector_ops.vectors.vector_file import VectorFile
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ class IndexMaker:
             endpoint_key=settings.endpoint_key.get_secret_value(),
             endpoint_model=settings.endpoint_model,
             threads=settings.model_threads,
+            cache_dir=settings.index_dir.expanduser() / "models",
         )
-        embedder = make_embedder(chosen, clock=clock.monotonic_s)
+        embedder = self._embedder = make_embedder(chosen, clock=clock.monotonic_s)
         self._clock = clock
         self._derived = Derived(
             make_dense=lambda path: DenseIndex(embedder, VectorFile(path), clock=clock.monotonic_s),
@@ -40,3 +42,8 @@ class IndexMaker:
     def make(self, root: Path, path: Path) -> OpenIndex:
         """Return the index of the repository at `root`, kept in the file `path`."""
         return OpenIndex(root, path, self._clock, self._derived)
+
+    def close(self) -> None:
+        """Close the connections of an endpoint."""
+        if isinstance(self._embedder, EndpointEmbedder):
+            self._embedder.close()
