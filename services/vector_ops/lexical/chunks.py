@@ -15,7 +15,7 @@ TEXT_CHUNK_LINES = 60
 _FUNCTIONS = frozenset({"function", "method", "macro"})
 _CONTAINERS = frozenset({"class", "interface", "trait", "struct", "enum", "module", "type"})
 _MIN_UNDERLINE = 3
-_UNDERLINES = frozenset(b"=-~^#*")
+_UNDERLINES = frozenset((b"=", b"-", b"~", b"^", b"#", b"*"))
 
 
 class Chunk(NamedTuple):
@@ -86,7 +86,7 @@ def _join_blank(chunks: list[Chunk], words: Sequence[bytes]) -> list[Chunk]:
 
 
 def _is_blank(words: Sequence[bytes]) -> bool:
-    return not b" ".join(words).strip()
+    return not any(map(bytes.strip, words))
 
 
 def _split(chunk: Chunk) -> list[Chunk]:
@@ -113,7 +113,10 @@ def _cut_text(lines: Sequence[bytes]) -> list[Chunk]:
 
 def _is_heading(lines: Sequence[bytes], number: int) -> bool:
     """Say whether a heading of Markdown or reStructuredText begins at this line."""
-    line = lines[number - 1]
-    following = lines[number].rstrip() if number < len(lines) else b""
-    is_underlined = len(following) >= _MIN_UNDERLINE and len(set(following)) == 1 and following[0] in _UNDERLINES
-    return line.startswith(b"#") or (is_underlined and bool(line.strip()))
+    if lines[number - 1].startswith(b"#"):
+        return True
+    following = lines[number] if number < len(lines) else b""
+    if following[:1] not in _UNDERLINES:
+        return False
+    following = following.rstrip()
+    return len(following) >= _MIN_UNDERLINE and len(set(following)) == 1 and bool(lines[number - 1].strip())
