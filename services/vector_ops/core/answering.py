@@ -14,6 +14,7 @@ from services.vector_ops.answers.places import Lines
 from services.vector_ops.core.view import IndexView
 from services.vector_ops.graph.port import GraphStore
 from services.vector_ops.models import Hit, IndexQuery, QueryKind
+from services.vector_ops.retrieval.path_kinds import PathKind, classify_path
 
 _SEEDS = 20
 _PIECES = 12
@@ -135,12 +136,24 @@ def _repo_map(reading: Reading, query: IndexQuery) -> Answered:
 def _context_pack(reading: Reading, query: IndexQuery) -> Answered:
     retrieval = reading.retrieval
     found = Found(
-        retrieval.find_similar(query.text, _SIMILAR),
+        _prefer_code(retrieval.find_similar(query.text, 4 * _SIMILAR), query.text)[:_SIMILAR],
         retrieval.find_matching(query.text, _PIECES),
         retrieval.find_themes(query.text),
     )
     text, hits, is_cut = pack_context(reading.lines, reading.graph, found, query.budget_tokens)
     return Answered(hits, is_cut, text)
+
+
+def _prefer_code(pieces: Sequence[Piece], text: str) -> list[Piece]:
+    """Return pieces of definitions before loose lines, and code before tests unless the text speaks of tests."""
+    is_about_tests = "test" in text.lower()
+
+    def rank(piece: Piece) -> tuple[bool, bool]:
+        is_test = piece.symbol is not None and piece.symbol.is_test
+        is_beside = is_test or classify_path(piece.path) is not PathKind.CODE
+        return is_beside and not is_about_tests, piece.symbol is None
+
+    return sorted(pieces, key=rank)
 
 
 _VERBS: Mapping[QueryKind, _Verb] = {
