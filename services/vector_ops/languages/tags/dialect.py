@@ -53,11 +53,11 @@ class Dialect:
     `test_mark` is sought in the text before a function's name, `test_name` in its name. `words` maps words to `this` or
     `super`. `is_outward`: a name is also sought in the namespaces around. `has_free`: a bare call may reach functions
     outside classes. `has_includes`: files see each other by `#include`, and locals may be called. `uses_package`: the
-    package is no part of qualified names. `bare_kinds`: what a bare call may be guessed to be. `keywords`: words that a broken parse takes
-    for names. `commons`: names that a
+    package is no part of qualified names. `bare_kinds`: what a bare call may be guessed to be. `commons`: names that a
     unique match says nothing about, since the standard library has them too. `is_dynamic`: neither do names of one
-    word, since no receiver has a type. `constructor`: the method that constructs (`new`). `extension_mark`: what the
-    signature of a function holds that extends other types. `include_suffix`: what an included path leaves out.
+    word, since no receiver has a type. `keywords`: words that a broken parse takes for names. `constructor`: the method
+    that constructs (`new`). `extension_mark`: what the signature of a function holds that extends other types.
+    `include_suffix`: what an included path leaves out.
     """
 
     name: str

@@ -180,7 +180,7 @@ def _read_target(draft: Draft, event: Event, written: str) -> str:
 
 def _refer_to_type(draft: Draft, event: Event, node: Node, written: str) -> None:
     name = clean_type(written)
-    if not name:
+    if not name or node.start_byte in draft.bound_at:
         return
     kind = "new" if event.detail == "new" else "annotate"
     target = f"^{name}" + (_count_arguments(event) if kind == "new" else "")

@@ -45,7 +45,7 @@ def guess_target(seen: Lookup, name: str, count: int, kinds: AbstractSet[str], h
     is_common = _is_common(name, dialect) or (dialect.is_dynamic and hint is not None)
     if len(defined) == 1 and not is_common:
         return rank(defined, Tier.UNIQUE_NAME)
-    limit = 1 if kinds <= CLASSLIKE or _is_common(name, dialect) else MAX_AMBIGUOUS
+    limit = 1 if kinds <= CLASSLIKE or name in dialect.commons else MAX_AMBIGUOUS
     return rank(prefer_near(defined, path)[:limit], Tier.AMBIGUOUS)
 
 
