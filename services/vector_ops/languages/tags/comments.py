@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable
 
+from tree_sitter import Node
+
 _LIMIT = 300
 _LINE_MARK = re.compile(r"^\s*(?:///?!?|#+|\*+/?|/\*+!?)?\s?")
 _END_MARK = re.compile(r"\s*\*+/\s*$")
@@ -11,18 +13,22 @@ _MARKUP = re.compile(r"</?(?:summary|remarks|para|p|code|see|c)\b[^>]*>|\{@\w+\s
 
 
 class Comments:
-    """The comments of a file by the row where they end; `texts` are (first row, last row, text)."""
+    """The comments of a source by the row where they end; most are never asked for, so they are decoded late."""
 
-    def __init__(self, texts: Iterable[tuple[int, int, str]]) -> None:
-        self._by_end = {last: (first, text) for first, last, text in texts}
+    def __init__(self, source: bytes, nodes: Iterable[Node]) -> None:
+        self._source = source
+        self._by_end: dict[int, tuple[int, int, int]] = {}
+        for node in nodes:
+            (first, _), (last, column) = node.start_point, node.end_point
+            self._by_end[last if column else last - 1] = (first, node.start_byte, node.end_byte)
 
     def take(self, row: int) -> tuple[str, int]:
         """Return, once, the doc of a definition that begins at a row, and the row where that doc begins."""
         blocks: list[str] = []
         first = row
         while found := self._by_end.pop(first - 1, None):
-            first = found[0]
-            blocks.append(found[1])
+            first, start, end = found
+            blocks.append(self._source[start:end].decode("utf-8", "replace"))
         return read_doc("\n".join(reversed(blocks))), first
 
 

@@ -16,6 +16,8 @@ _MARKS = re.compile(r"^(?:@[\w.]+(?:\((?:[^()]|\([^()]*\))*\))?\s+|#?\[[^\]]*\]\
 _BODY = re.compile(r"[{;]|\n\s*\n|=>")
 _CASE = re.compile(r"^(?:TYPED_)?TEST(?:_[A-Z]+)?$")
 _CASE_PARTS = 2
+_SPECIAL = re.compile(rb"[.]{3}|[*&#/]")
+"""Without these bytes a list holds neither comments nor spread or block arguments."""
 _RUN = frozenset({"method", "function"})
 _MANY = 99
 _VOID = b"(void)"
@@ -128,8 +130,10 @@ def _is_test(draft: Draft, name: str, start: int, end: int) -> bool:
     return bool(dialect.test_name and dialect.test_name.match(name)) and bool(draft.scopes)
 
 
-def count_parameters(node: Node) -> int:
+def count_arguments(source: bytes, node: Node) -> int:
     """Return how many arguments a list holds; -1 when it cannot be told."""
+    if not _SPECIAL.search(source, node.start_byte, node.end_byte):
+        return node.named_child_count
     count = 0
     for child in node.named_children:
         if "splat" in child.type or "spread" in child.type or "variadic" in child.type:

@@ -42,7 +42,7 @@ class Draft:
         self.imports: list[Import] = []
         self.scopes: list[Scope] = []
         self.top: dict[str, str] = {}
-        self.comments = Comments(())
+        self.comments = Comments(source, ())
         self.wraps: dict[int, Node] = {}
         self.bound_at: set[int] = set()
         self.package = ""

@@ -4,7 +4,7 @@ from tree_sitter import Node
 
 from services.vector_ops.languages.facts import FILE, FileFacts, Import, Reference
 from services.vector_ops.languages.tags.comments import Comments
-from services.vector_ops.languages.tags.definitions import count_parameters, read_definition
+from services.vector_ops.languages.tags.definitions import count_arguments, read_definition
 from services.vector_ops.languages.tags.dialect import Dialect
 from services.vector_ops.languages.tags.draft import CLASSLIKE, PACKAGE, Draft, Scope
 from services.vector_ops.languages.tags.events import Event, list_events
@@ -16,7 +16,7 @@ def extract_source(dialect: Dialect, content: bytes) -> FileFacts:
     """Return the facts of a source."""
     root, events = list_events(dialect, content)
     draft = Draft(dialect, content)
-    draft.comments = Comments(_read_comments(draft, events))
+    draft.comments = Comments(content, (e.node for e in events if e.kind == "comment"))
     draft.wraps = {e.end: e.node for e in events if e.kind == "wrap"}
     draft.bound_at = {
         node.start_byte for e in events if e.kind in ("bind", "def") for node in e.captures.get("name", ())
@@ -28,17 +28,6 @@ def extract_source(dialect: Dialect, content: bytes) -> FileFacts:
         if handler is not None:
             handler(draft, event)
     return _finish(draft)
-
-
-def _read_comments(draft: Draft, events: list[Event]) -> list[tuple[int, int, str]]:
-    found = []
-    for event in events:
-        if event.kind == "comment":
-            node = event.node
-            text = draft.text(node)
-            last: int = node.end_point[0] - (1 if text.endswith("\n") else 0)
-            found.append((node.start_point[0], last, text))
-    return found
 
 
 def _add_package(draft: Draft, event: Event) -> None:
@@ -127,7 +116,7 @@ def _add_reference(draft: Draft, event: Event) -> None:
     if name == draft.dialect.constructor and receiver and receiver[0] != UNKNOWN:
         _refer_to_constructed(draft, event, receiver)
         return
-    target = receiver + _count_arguments(event)
+    target = receiver + _count_arguments(draft, event)
     draft.refer(Reference(name, "call", draft.scope_at(), *_place_last(draft, node, written, name), target), node)
 
 
@@ -183,7 +172,7 @@ def _refer_to_type(draft: Draft, event: Event, node: Node, written: str) -> None
     if not name or node.start_byte in draft.bound_at:
         return
     kind = "new" if event.detail == "new" else "annotate"
-    target = f"^{name}" + (_count_arguments(event) if kind == "new" else "")
+    target = f"^{name}" + (_count_arguments(draft, event) if kind == "new" else "")
     short = name.rpartition(".")[2]
     draft.refer(Reference(short, kind, draft.scope_at(), *_place_last(draft, node, written, short), target), node)
 
@@ -195,14 +184,14 @@ def _refer_to_constructed(draft: Draft, event: Event, receiver: str) -> None:
     short = name.rpartition(".")[2].rpartition("/")[2]
     target = receiver if receiver[0] in "^~" or "/" in receiver else f"^{receiver}"
     place = _place_last(draft, node, draft.text(node), short)
-    draft.refer(Reference(short, "new", draft.scope_at(), *place, target + _count_arguments(event)), node)
+    draft.refer(Reference(short, "new", draft.scope_at(), *place, target + _count_arguments(draft, event)), node)
 
 
-def _count_arguments(event: Event) -> str:
+def _count_arguments(draft: Draft, event: Event) -> str:
     found = event.captures.get("args")
     if not found:
         return "#0" if event.detail == "counted" else ""
-    count = count_parameters(found[0])
+    count = count_arguments(draft.source, found[0])
     return f"#{count}"
 
 
@@ -211,11 +200,11 @@ def _finish(draft: Draft) -> FileFacts:
         symbol._replace(bases=tuple(dict.fromkeys(bases))) if bases else symbol
         for symbol, bases in zip(draft.symbols, draft.bases, strict=True)
     )
-    ranked = sorted(draft.references.values(), key=lambda one: (one.line, one.column))
+    references = draft.references
     return FileFacts(
         draft.dialect.name,
         symbols,
-        tuple(ranked),
+        tuple(references[at] for at in sorted(references)),
         tuple(draft.imports),
         draft.package,
     )
