@@ -139,13 +139,14 @@ def draw_map(
 
 
 def _weigh_files(graph: FileGraph, interest: Interest) -> dict[str, float]:
-    """Return what each file of code is worth; one of tests or examples counts only when the task leads there."""
+    """Return what each file of code is worth; one of tests only when the task leads there."""
     total = sum(interest.seeds.values())
     weights = {}
     for path, rank in graph.rank(interest.seeds).items():
-        kind = _BESIDE_WEIGHT if classify_path(path) is not PathKind.CODE else 1.0
         found = interest.seeds.get(path, 0.0) / total if total > 0 else 0.0
-        weights[path] = (rank + _SEED_SHARE * found) * (kind if not found else 1.0)
+        kind = PathKind.CODE if found else classify_path(path)
+        if kind is not PathKind.TEST:
+            weights[path] = (rank + _SEED_SHARE * found) * (1.0 if kind is PathKind.CODE else _BESIDE_WEIGHT)
     return weights
 
 

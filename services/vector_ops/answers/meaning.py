@@ -16,7 +16,7 @@ from services.vector_ops.retrieval.path_kinds import PathKind, classify_path
 MAX_MEANT = 500
 """More definitions of one name are not looked at, and the answer says so."""
 _NEAR = 5
-_MAX_NEAR = 2_000
+_MAX_NEAR = 5_000
 _MAX_FILES = 50
 _MAX_BASES = 200
 _MAX_HEIGHT = 8
@@ -195,7 +195,7 @@ def _explain(view: IndexView, name: str, last: str) -> str:
 
 
 def _find_near(view: IndexView, last: str) -> list[str]:
-    for stem in (last, last[:3]):
+    for stem in (last, last[:3], last[:1]):
         names = view.find_symbols_like(stem, _MAX_NEAR)
         near = get_close_matches(last, names, n=_NEAR, cutoff=0.6)
         near += [one for one in names if last.lower() in one.lower() and one not in near][: _NEAR - len(near)]
