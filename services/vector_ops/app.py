@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from services.kernel.caller import Authenticator
 from services.kernel.clock import Clock
+from services.kernel.errors import InvalidRequestError
 from services.kernel.http import OncePerKey, make_app
 from services.kernel.version import VERSION
 from services.kernel.vocabulary import ServiceName
@@ -134,19 +135,28 @@ def create_service(settings: VectorOpsSettings, clock: Clock) -> VectorOpsParts:
 
 
 def open_driver(settings: VectorOpsSettings) -> "Driver":
-    """Return a driver for Neo4j; it connects at first use, and again by itself."""
+    """Return a driver for Neo4j; it connects at first use, and again by itself.
+
+    Raises InvalidRequestError for a URL that is none of Neo4j's.
+    """
     from neo4j import GraphDatabase  # noqa: PLC0415 - the driver loads when it is configured
+    from neo4j.exceptions import DriverError  # noqa: PLC0415
 
     password = settings.neo4j_password.get_secret_value()
-    return GraphDatabase.driver(
-        settings.neo4j_url,
-        auth=(settings.neo4j_user, password) if password else None,
-        connection_timeout=settings.neo4j_timeout_s,
-        connection_acquisition_timeout=settings.neo4j_timeout_s,
-        max_transaction_retry_time=0,
-        notifications_min_severity="OFF",
-        user_agent=f"direng/{VERSION}",
-    )
+    try:
+        return GraphDatabase.driver(
+            settings.neo4j_url,
+            auth=(settings.neo4j_user, password) if password else None,
+            connection_timeout=settings.neo4j_timeout_s,
+            connection_acquisition_timeout=settings.neo4j_timeout_s,
+            max_transaction_retry_time=0,
+            notifications_min_severity="OFF",
+            user_agent=f"direng/{VERSION}",
+        )
+    except (DriverError, ValueError):  # their text may repeat the URL, and a URL may hold a password
+        raise InvalidRequestError(
+            "VECTOR_OPS_NEO4J_URL is no address of Neo4j; give one such as bolt://127.0.0.1:7687, or unset it"
+        ) from None
 
 
 def answer_cypher(driver: "Driver", root: Path, query: CypherQuery, timeout_s: float) -> CypherAnswer:

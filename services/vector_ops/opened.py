@@ -11,14 +11,15 @@ from services.kernel.clock import Clock
 from services.vector_ops.answers.file_graph import FileGraph, make_file_graph
 from services.vector_ops.answers.mapping import UseCounts
 from services.vector_ops.answers.places import Lines
+from services.vector_ops.answers.sketching import list_sketchable, sketch_map
 from services.vector_ops.core.answering import Reading
 from services.vector_ops.core.view import IndexView
 from services.vector_ops.graph.local import ViewGraph
-from services.vector_ops.graph.mirror import FallbackGraph, level_graph
+from services.vector_ops.graph.mirror import FallbackGraph, Mirror
 from services.vector_ops.graph.neo4j_store import GraphStoreAwayError, Neo4jGraph
 from services.vector_ops.history.history import History
 from services.vector_ops.languages.catalogue import language_name, load_language
-from services.vector_ops.models import Stamp
+from services.vector_ops.models import IndexAnswer, Stamp
 from services.vector_ops.protocol import IndexBusyError, IndexUnwritableError
 from services.vector_ops.ranking import Derivations, Ranker
 from services.vector_ops.retrieval.search import Searcher
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 _SLICE_S = 0.5
 """Work behind the queries is done in slices: between two of them the index may be closed."""
 _ATTEMPTS = 5
+_SKETCHED_FILES = 500
+"""A repository of fewer files is indexed in the time that a sketch of its map would save."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +80,19 @@ class OpenIndex:
         self._truth = TruthStore(path, load_language, language_name, now=clock.now)
         self._history = History(path.with_suffix(".history.sqlite3"), clock=clock.monotonic_s)
         self._dense = derived.make_dense(path)
-        self._graph = Neo4jGraph(derived.driver, str(root), derived.graph_timeout_s) if derived.driver else None
+        self._mirror = self._make_mirror(derived)
         self._kept = _Kept()
         self._reading = threading.Lock()
         self._tending = threading.Lock()
         self._tended = ""
         self._is_closed = False
+        self._is_awaited = False
+
+    def _make_mirror(self, derived: Derived) -> Mirror | None:
+        if derived.driver is None:
+            return None
+        graph = Neo4jGraph(derived.driver, str(self.root), derived.graph_timeout_s)
+        return Mirror(graph, self._clock.monotonic_s, derived.graph_timeout_s)
 
     def is_current(self) -> bool:
         """Return whether the path still is the repository that was opened."""
@@ -128,11 +138,42 @@ class OpenIndex:
             if state is None:
                 raise
 
+    def sketch_map(self, budget_tokens: int) -> IndexAnswer | None:
+        """Return a map by names alone while a large repository has no index; None when the index can answer.
+
+        Raises UnindexableError. The index is built by `tend`, behind the queries.
+        """
+        if self._truth.peek_state() is not None:
+            return None
+        with self._reading:
+            head = self._source.read_head()
+            blobs = self._source.list_blobs(head.commit_sha)
+            if len(blobs) < _SKETCHED_FILES:
+                return None
+            work = self._worktree.read(head.commit_sha)
+            gone = {path for path, content in work.overlay.items() if content is None}
+            paths = list_sketchable(sorted((blobs.keys() | work.overlay.keys()) - gone))
+            text, hits, is_cut = sketch_map(
+                paths,
+                lambda path: work.overlay.get(path) or self._source.read_blob(blobs[path]),
+                budget_tokens,
+            )
+        self._is_awaited = True
+        stamp = Stamp(
+            indexed_commit=head.commit_sha,
+            head_commit=head.commit_sha,
+            dirty_paths=tuple(sorted(work.overlay)),
+            lag_s=0.0,
+            is_fresh=True,
+            warnings=("drawn by names alone, for there is no index yet; ask again for a map by what uses what",),
+        )
+        return IndexAnswer(hits=tuple(hits), stamp=stamp, is_truncated=is_cut or work.is_cut, text=text)
+
     @contextmanager
     def read(self) -> Iterator[tuple[Reading, Callable[[], Stamp]]]:
         """Open one consistent reading, and what makes the stamp of its answer at the end."""
         with self._reading, self._view() as (view, work):
-            graph = FallbackGraph(self._graph, view) if self._graph else ViewGraph(view)
+            graph = self._mirror.over(view) if self._mirror else ViewGraph(view)
             lines = self._kept.lines.over(view)
             ranking = Ranker(view, lines, Derivations(self._kept.searcher, self._history, self._dense))
             reading = Reading(
@@ -179,7 +220,8 @@ class OpenIndex:
     def needs_tending(self) -> bool:
         """Return whether there is work behind the queries that has not been done for this commit."""
         state = self._truth.peek_state()
-        return not self._is_closed and state is not None and state.commit_sha != self._tended
+        is_due = self._is_awaited if state is None else state.commit_sha != self._tended
+        return not self._is_closed and is_due
 
     def tend(self, is_stopping: Callable[[], bool]) -> Mapping[str, str]:
         """Do the work behind the queries: history, vectors, the graph store. Return what could not be done, by part.
@@ -199,6 +241,8 @@ class OpenIndex:
         faults: dict[str, str] = {}
         try:
             state = self._truth.peek_state()
+            if state is None and self._is_awaited:
+                state = self.refresh(is_stopping).state
             if state is None:
                 return faults
             self._mine(source, state.commit_sha, is_stopping)
@@ -206,7 +250,7 @@ class OpenIndex:
             with self._truth.view(work.overlay, source.read_blob) as view:
                 self._embed(view, is_stopping, faults)
             with self._truth.view({}, source.read_blob) as view:
-                self._mirror(view, faults)
+                self._copy(view, faults)
             if not faults and not is_stopping():
                 self._tended = state.commit_sha
         finally:
@@ -232,10 +276,10 @@ class OpenIndex:
         except (VectorsUnavailableError, EmbedderUnusableError) as error:
             faults["vectors"] = error.detail
 
-    def _mirror(self, view: IndexView, faults: dict[str, str]) -> None:
-        if self._graph is None:
+    def _copy(self, view: IndexView, faults: dict[str, str]) -> None:
+        if self._mirror is None:
             return
         try:
-            level_graph(self._graph, view)
+            self._mirror.level(view)
         except GraphStoreAwayError as error:
             faults["graph"] = error.detail

@@ -5,7 +5,10 @@ A query never waits for it: while the graph is away or behind, SQLite answers an
 knows nothing of uncommitted files, so a view with some is answered by SQLite, which is no fault and says nothing.
 """
 
+import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from itertools import chain
 from typing import TypeVar
 
@@ -17,6 +20,10 @@ from services.vector_ops.languages.world import EdgeKind
 
 _MAX_REPLACED_FILES = 500
 """More changed files than this are loaded anew: one transaction must fit into the server's memory."""
+PAUSE_S = 10.0
+"""How long a store that failed is left alone: one question in ten seconds waits for it, not each."""
+_GRACE_S = 0.5
+"""The server ends a query at the timeout by itself; its word that it did so is worth waiting for."""
 _KINDS = tuple(EdgeKind)
 _MAX_EDGES_PER_FILE = 1_000_000
 
@@ -48,38 +55,93 @@ def _symbols_of(view: IndexView, path: str) -> Iterator[SymbolRow]:
         yield from view.list_symbols(path)
 
 
-class FallbackGraph:
-    """Answers from Neo4j, and from the view once Neo4j fails; satisfies `GraphStore`. `warnings` says so."""
+class Mirror:
+    """The copy of one repository, and whether it is worth asking; `clock` returns seconds.
 
-    def __init__(self, graph: Neo4jGraph, view: IndexView) -> None:
+    A store that has failed is not asked again for a while. A store that hangs keeps one thread waiting, no question:
+    each has `timeout_s`, and while that thread waits no other question is put.
+    """
+
+    def __init__(self, graph: Neo4jGraph, clock: Callable[[], float], timeout_s: float) -> None:
+        self._graph = graph
+        self._clock = clock
+        self._timeout_s = timeout_s
+        self._asked_again_s = -math.inf
+        self._asking: threading.Thread | None = None
+
+    def over(self, view: IndexView) -> "FallbackGraph":
+        """Return a graph store for the questions of one reading."""
+        return FallbackGraph(self._graph, view, self)
+
+    def level(self, view: IndexView) -> int:
+        """Do as `level_graph`; questions are put again at once where it worked."""
+        replaced = level_graph(self._graph, view)
+        self._asked_again_s = -math.inf
+        return replaced
+
+    def ask(self, question: Callable[[GraphStore], T]) -> T:
+        """Return the store's answer to a question, or raise GraphStoreAwayError within the timeout."""
+        if self._asking is not None and self._asking.is_alive():
+            raise GraphStoreAwayError("the graph store has not answered an earlier question yet")
+        left_s = self._asked_again_s - self._clock()
+        if left_s > 0:
+            raise GraphStoreAwayError(f"the graph store has failed just now; it is asked again in {left_s:.0f} s")
+        try:
+            return self._ask_in_time(lambda: question(self._graph))
+        except GraphStoreAwayError:
+            self._asked_again_s = self._clock() + PAUSE_S
+            raise
+
+    def _ask_in_time(self, question: Callable[[], T]) -> T:
+        answer: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                answer.set_result(question())
+            except GraphStoreAwayError as error:
+                answer.set_exception(error)
+            finally:
+                answer.cancel()  # a fault of ours: nobody waits for an answer that cannot come
+
+        # A daemon: the end of the process does not wait for a server that hangs.
+        self._asking = threading.Thread(target=run, name="graph-store", daemon=True)
+        self._asking.start()
+        try:
+            return answer.result(self._timeout_s + _GRACE_S)
+        except TimeoutError:
+            raise GraphStoreAwayError(f"the graph store did not answer within {self._timeout_s:g} s") from None
+
+
+class FallbackGraph:
+    """Answers from the copy, and from the view once that fails; satisfies `GraphStore`. `warnings` says so."""
+
+    def __init__(self, graph: Neo4jGraph, view: IndexView, mirror: Mirror) -> None:
         self.warnings: list[str] = []
         self._view = ViewGraph(view)
-        self._store: GraphStore = self._view
-        self._choose(graph, view)
+        self._mirror = mirror
+        self._is_level = view.epoch == view.committed_epoch and self._find_level(graph, view)
 
-    def _choose(self, graph: Neo4jGraph, view: IndexView) -> None:
-        if view.epoch != view.committed_epoch:
-            return
+    def _find_level(self, graph: Neo4jGraph, view: IndexView) -> bool:
         try:
-            epoch = graph.read_epoch()
+            epoch = self._mirror.ask(lambda _store: graph.read_epoch())
         except GraphStoreAwayError as error:
-            self._fall_back(error)
-            return
-        if epoch == view.committed_epoch:
-            self._store = graph
-        else:
+            self._warn(error)
+            return False
+        if epoch != view.committed_epoch:
             self.warnings.append("the graph store is behind the index; answered from SQLite")
+        return epoch == view.committed_epoch
 
-    def _fall_back(self, error: GraphStoreAwayError) -> None:
-        self._store = self._view
+    def _warn(self, error: GraphStoreAwayError) -> None:
         self.warnings.append(f"answered from SQLite: {error.detail}")
 
     def _ask(self, question: Callable[[GraphStore], T]) -> T:
-        try:
-            return question(self._store)
-        except GraphStoreAwayError as error:
-            self._fall_back(error)
-            return question(self._view)
+        if self._is_level:
+            try:
+                return self._mirror.ask(question)
+            except GraphStoreAwayError as error:
+                self._is_level = False
+                self._warn(error)
+        return question(self._view)
 
     def definitions(self, name: str, limit: int) -> list[SymbolRow]:
         return self._ask(lambda store: store.definitions(name, limit))

@@ -9,12 +9,12 @@ constraint. `detail` holds what nobody queries by as one JSON text: every proper
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from services.vector_ops.core.view import EdgeRow, SymbolRow
-from services.vector_ops.languages.world import EdgeKind, Tier
+from services.vector_ops.languages.world import EdgeKind
 
-Row = dict[str, object]
 Values = list[object]
 """Properties by position: a map for each row takes a third longer to send and to read."""
 RELATIONS = {
@@ -34,22 +34,39 @@ SCHEMA = (
 )
 _PROPERTIES = ("key", "repo", "path", "name", "qualname", "kind", "line", "detail")
 _ASSIGNED = ", ".join(f"{name}: row[{at}]" for at, name in enumerate(_PROPERTIES))
+SYMBOL = "s.key, s.path, s.name, s.qualname, s.kind, s.line, s.detail"
+"""What `read_symbol` wants of a node `s`, as columns: less to send than its properties by name."""
+SYMBOL_COLUMNS = SYMBOL.count(",") + 1
 
 READ_EPOCH = "MATCH (r:Repository {repo: $repo}) RETURN r.epoch AS epoch"
-WRITE_EPOCH = "MERGE (r:Repository {repo: $repo}) SET r.epoch = $epoch, r.root = $root"
+WRITE_EPOCH = "MERGE (r:Repository {repo: $repo}) SET r.epoch = $epoch, r.root = $repo"
 CREATE_SYMBOLS = f"UNWIND $rows AS row CREATE (s:Symbol {{{_ASSIGNED}}})"
-MERGE_SYMBOLS = f"UNWIND $rows AS row MERGE (s:Symbol {{key: row[0]}}) SET s = {{{_ASSIGNED}}}"
-DELETE_EDGES = "MATCH (s:Symbol) WHERE s.repo = $repo AND s.path IN $paths MATCH (s)-[e]->() DELETE e"
-DELETE_SYMBOLS = "MATCH (s:Symbol) WHERE s.repo = $repo AND s.path IN $paths AND NOT s.key IN $kept DETACH DELETE s"
+# The key is made of path and qualified name, so that these three tell whether a symbol is as it was.
+MERGE_SYMBOLS = (
+    "UNWIND $rows AS row MERGE (s:Symbol {key: row[0]}) WITH s, row "
+    "WHERE s.detail IS NULL OR s.detail <> row[7] OR s.line <> row[6] OR s.kind <> row[5] "
+    f"SET s = {{{_ASSIGNED}}}"
+)
+CLEAR_FILES = (
+    "MATCH (s:Symbol) WHERE s.repo = $repo AND s.path IN $paths CALL (s) { MATCH (s)-[e]->() DELETE e } "
+    "WITH s WHERE NOT s.key IN $kept DETACH DELETE s"
+)
+FIND_REPOSITORY = "MATCH (s:Symbol) WHERE s.repo = $repo RETURN 1 LIMIT 1"
 DELETE_REPOSITORY = "MATCH (s:Symbol) WHERE s.repo = $repo CALL (s) { DETACH DELETE s } IN TRANSACTIONS OF 10000 ROWS"
 
 
-def create_edges(kind: EdgeKind) -> str:
-    """Return the statement that creates edges of one kind."""
+def create_edges(kind: EdgeKind, rows: str = "rows") -> str:
+    """Return the statement that creates edges of one kind from the parameter `rows`."""
     return (
-        "UNWIND $rows AS row MATCH (a:Symbol {key: row[0]}) MATCH (b:Symbol {key: row[1]}) "
+        f"UNWIND ${rows} AS row MATCH (a:Symbol {{key: row[0]}}) MATCH (b:Symbol {{key: row[1]}}) "
         f"CREATE (a)-[:{RELATIONS[kind]} {{tier: row[2], line: row[3], column: row[4]}}]->(b)"
     )
+
+
+def write_all(kinds: Iterable[EdgeKind]) -> str:
+    """Return one statement for the epoch, symbols from `rows` and edges from a parameter named by each relation."""
+    parts = [MERGE_SYMBOLS, *(create_edges(kind, RELATIONS[kind]) for kind in kinds)]
+    return " ".join([WRITE_EPOCH, *(f"WITH r CALL () {{ {part} }}" for part in parts)])
 
 
 def relation_pattern(kinds: Sequence[EdgeKind]) -> str:
@@ -80,34 +97,22 @@ def edge_values(keys: Keys, one: EdgeRow) -> Values:
     return [keys.key_of(one.source_id), keys.key_of(one.target_id), int(one.tier), one.line, one.column]
 
 
-def read_symbol(keys: Keys, node: Row) -> SymbolRow:
-    """Return the symbol of a node's properties."""
-    at, column, start_line, end_line, signature, doc, is_test = json.loads(str(node["detail"]))
+def read_symbol(keys: Keys, row: Sequence[Any]) -> SymbolRow:
+    """Return the symbol of the columns of `SYMBOL`."""
+    key, path, name, qualname, kind, line, detail = row
+    at, column, start_line, end_line, signature, doc, is_test = json.loads(detail)
     return SymbolRow(
-        id=keys.key_of(int(str(node["key"]))),
-        path=str(node["path"]),
-        at=at,
-        name=str(node["name"]),
-        qualname=str(node["qualname"]),
-        kind=str(node["kind"]),
-        line=int(str(node["line"])),
-        column=column,
-        start_line=start_line,
-        end_line=end_line,
-        signature=signature,
-        doc=doc,
-        is_test=is_test,
-    )
-
-
-def read_edge(source_id: int, target_id: int, path: str, row: Row) -> EdgeRow:
-    """Return the edge of a row with kind, tier, line and column."""
-    return EdgeRow(
-        source_id,
-        target_id,
-        KINDS[str(row["kind"])],
-        Tier(int(str(row["tier"]))),
+        keys.key_of(key),
         path,
-        int(str(row["line"])),
-        int(str(row["column"])),
+        at,
+        name,
+        qualname,
+        kind,
+        line,
+        column,
+        start_line,
+        end_line,
+        signature,
+        doc,
+        is_test,
     )
