@@ -6,7 +6,15 @@ from services.vector_ops.languages.facts import Import
 from services.vector_ops.languages.python.defining import OVERLOAD
 from services.vector_ops.languages.python.imports import Imports
 from services.vector_ops.languages.python.lineage import Lineage
-from services.vector_ops.languages.python.places import OUTSIDE, Form, Place, Places, as_typed, make_instance
+from services.vector_ops.languages.python.places import (
+    OUTSIDE,
+    Form,
+    Place,
+    Places,
+    as_typed,
+    make_instance,
+    place_symbol,
+)
 from services.vector_ops.languages.world import SymbolAt, World
 
 MAX_HOPS = 24
@@ -128,7 +136,7 @@ class Follower:
         if place.symbol is None:
             return None
         found = pick_definition(self._world.symbols(place.path, f"{place.symbol.qualname}.{name}"))
-        return Place(Form.SYMBOL, found.path, found.at, found.symbol) if found is not None else None
+        return place_symbol(*found) if found is not None else None
 
     def _container_member(self, place: Place, name: str) -> Places:
         if name in {"get", "pop", "setdefault", "popleft"} and place.inner is not None:
@@ -266,13 +274,13 @@ class Follower:
     def _find_anew(self, path: str, name: str) -> Places:
         own = pick_definition(self._world.symbols(path, name))
         if own is not None and (own.symbol.kind != "constant" or own.symbol.type not in {"", "!"}):
-            return (Place(Form.SYMBOL, own.path, own.at, own.symbol),)
+            return (place_symbol(*own),)
         for _path, entry in reversed(self._world.bindings(path, name)):
             found = self.follow(path, target_of(entry))
             if found and not (own is not None and found[0].form == Form.OUTSIDE):
                 return found
         if own is not None:
-            return (Place(Form.SYMBOL, own.path, own.at, own.symbol),)
+            return (place_symbol(*own),)
         submodule = self.imports.find_submodule(path, name)
         return (Place(Form.MODULE, submodule),) if submodule is not None else self._find_starred(path, name)
 

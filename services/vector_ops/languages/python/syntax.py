@@ -64,8 +64,7 @@ class Captures(NamedTuple):
     annotated: list[Node]
 
 
-_RANGE = attrgetter("byte_range")
-"""Captures come in no fixed order: nodes that start together have to be told apart by their ends."""
+_START, _END = attrgetter("start_byte"), attrgetter("end_byte")
 
 
 class Grammar(NamedTuple):
@@ -91,7 +90,14 @@ def capture(content: bytes) -> Captures:
     cursor = tree_sitter.QueryCursor(grammar.query)
     cursor.set_max_start_depth(MAX_DEPTH)
     found = cursor.captures(root)
-    return Captures(*(sorted(found.get(name, []), key=_RANGE) for name in Captures._fields))
+    return Captures(*(_order(found.get(name, [])) for name in Captures._fields))
+
+
+def _order(nodes: list[Node]) -> list[Node]:
+    """Return nodes by where they start, then end: captures come in no fixed order."""
+    nodes.sort(key=_END)
+    nodes.sort(key=_START)
+    return nodes
 
 
 def _has_long_run(root: Node) -> bool:

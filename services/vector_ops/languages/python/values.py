@@ -31,6 +31,7 @@ _MAX_SCOPES = 100
 _MAX_DEPTH = 14
 _MAX_BINDINGS = 40
 _START = attrgetter("start")
+_TOLD = frozenset({Bound.IMPORT, Bound.RECEIVER})
 _SELF_TYPES = frozenset({"Self", "typing.Self", "t.Self", "te.Self", "typing_extensions.Self"})
 
 
@@ -44,7 +45,10 @@ class Known(NamedTuple):
 
 def unite(groups: list[Values]) -> Values:
     """Return all values once; plain ones only when there are no others."""
-    found = dict.fromkeys(value for group in groups for value in group)
+    filled = [group for group in groups if group]
+    if len(filled) < 2 and (not filled or len(filled[0]) == 1):  # noqa: PLR2004 - one value, or none
+        return filled[0] if filled else ()
+    found = dict.fromkeys([value for group in filled for value in group])
     real = [value for value in found if value != PLAIN]
     return tuple(real[:MAX_VALUES]) if real else tuple(found)
 
@@ -138,11 +142,12 @@ class Names:
 
     def read_binding(self, binding: Binding) -> Values:
         """Return what a binding gives its name."""
-        if binding.how == Bound.SYMBOL:
+        how = binding.how
+        if how == Bound.SYMBOL:
             return (f":{self.walk.drafting.drafts[binding.at].qualname}",)
-        if binding.how in {Bound.IMPORT, Bound.RECEIVER}:
+        if how in _TOLD:
             return (binding.text,)
-        if binding.how == Bound.CLOSED:
+        if how == Bound.CLOSED:
             return ()
         key = id(binding)
         known = self._known.get(key)
