@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _SLICE_S = 0.5
 """Work behind the queries is done in slices: between two of them the index may be closed."""
 _ATTEMPTS = 5
-_SKETCHED_FILES = 500
+_SKETCHED_FILES = 200
 """A repository of fewer files is indexed in the time that a sketch of its map would save."""
 
 

@@ -3,7 +3,7 @@
 Page, Brin, Motwani, Winograd: The PageRank Citation Ranking (1999); personalisation as in Haveliwala (2002).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,6 +80,12 @@ def make_file_graph(view: IndexView) -> FileGraph:
         if source in numbers and target in numbers:
             key = numbers[source], numbers[target]
             totals[key] = totals.get(key, 0) + count
-    pairs = np.array(sorted(totals), dtype=np.int64).reshape(-1, 2)
-    weights = np.log1p(np.array([totals[one] for one in sorted(totals)], dtype=np.float64))
-    return FileGraph(view.epoch, files, numbers, pairs[:, 0], pairs[:, 1], weights)
+    return connect_files(view.epoch, files, totals)
+
+
+def connect_files(epoch: str, files: Sequence[FileRow], uses: Mapping[tuple[int, int], int]) -> FileGraph:
+    """Return the graph of files; `uses` has how often one file uses another, both as numbers."""
+    pairs = np.array(sorted(uses), dtype=np.int64).reshape(-1, 2)
+    weights = np.log1p(np.array([uses[one] for one in sorted(uses)], dtype=np.float64))
+    numbers = {file.path: number for number, file in enumerate(files)}
+    return FileGraph(epoch, tuple(files), numbers, pairs[:, 0], pairs[:, 1], weights)

@@ -6,7 +6,7 @@ they are used, those the task names first. What stands in tests is left out unle
 
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -70,7 +70,13 @@ class UseCounts:
 
 
 def _count_uses(view: IndexView, path: str) -> list[Countable]:
-    rows = view.list_symbols(path)
+    return list_countable(view.list_symbols(path), lambda rows: view.count_edges_to([one.id for one in rows], _USES))
+
+
+def list_countable(
+    rows: Sequence[SymbolRow], count_uses: Callable[[list[SymbolRow]], Mapping[int, int]]
+) -> list[Countable]:
+    """Return which of a file's symbols a map may show; `count_uses` gives the number of uses by symbol id."""
     tests = {one.qualname for one in rows if one.kind == "module" and one.name in _TEST_MODULES}
     closed = tests | {one.qualname for one in rows if one.kind in {"function", "method"}}
     by_name: dict[str, list[SymbolRow]] = {}
@@ -79,7 +85,7 @@ def _count_uses(view: IndexView, path: str) -> list[Countable]:
         if is_shown and not _is_inside(one.qualname, closed):
             by_name.setdefault(one.qualname, []).append(one)
     shown = dict(list(by_name.items())[:_MAX_SYMBOLS_READ])
-    counts = view.count_edges_to([one.id for same in shown.values() for one in same], _USES)
+    counts = count_uses([one for same in shown.values() for one in same])
     owners = {one.qualname.rpartition(".")[0] for one in rows}
     return [
         Countable(_choose_overload(same), sum(counts.get(one.id, 0) for one in same), name in owners)
@@ -117,24 +123,24 @@ class Interest:
 
 
 def draw_map(
-    view: IndexView, graph: FileGraph, counts: UseCounts, interest: Interest, budget_tokens: int
+    read: Callable[[str], list[Countable]], graph: FileGraph, interest: Interest, budget_tokens: int
 ) -> tuple[str, list[Hit], bool]:
     """Return the text of the map, its definitions as hits, and whether something was left out.
 
-    The text has at most `budget_tokens` tokens of four characters.
+    `read` gives what a file has to show. The text has at most `budget_tokens` tokens of four characters.
     """
     weights = _weigh_files(graph, interest)
     paths = sorted(weights, key=lambda path: (-weights[path], path))
     entries: list[_Entry] = []
+    by_name: dict[tuple[str, str], SymbolRow] = {}
     for place, path in enumerate(paths[:_MAX_FILES]):
-        entries += [
-            _Entry(weights[path] * weight, place, one)
-            for one, weight in _weigh_file(view, counts, path, interest.terms)
-        ]
+        found = read(path)
+        by_name |= {(path, one.symbol.qualname): one.symbol for one in found}
+        entries += [_Entry(weights[path] * weight, place, one) for one, weight in _weigh_file(found, interest.terms)]
     entries.sort(key=lambda one: (-one.score, one.rank, one.symbol.line))
-    chosen, is_cut = _choose(entries, budget_tokens * CHARACTERS_PER_TOKEN)
+    chosen, is_cut = _choose(entries, by_name, budget_tokens * CHARACTERS_PER_TOKEN)
     text = "\n".join(_render(path, chosen[path]) for path in paths if path in chosen)
-    hits = [_make_hit(one) for one in entries if one.symbol in chosen.get(one.symbol.path, {})]
+    hits = [_make_hit(one, score) for one, score in _score_chosen(entries, chosen).items()]
     return text, hits, is_cut or len(paths) > _MAX_FILES
 
 
@@ -150,8 +156,8 @@ def _weigh_files(graph: FileGraph, interest: Interest) -> dict[str, float]:
     return weights
 
 
-def _weigh_file(view: IndexView, counts: UseCounts, path: str, terms: Collection[str]) -> list[tuple[SymbolRow, float]]:
-    weighed = [(one.symbol, _weigh(one, terms)) for one in counts.read(view, path)]
+def _weigh_file(found: list[Countable], terms: Collection[str]) -> list[tuple[SymbolRow, float]]:
+    weighed = [(one.symbol, _weigh(one, terms)) for one in found]
     weighed.sort(key=lambda one: (-one[1], one[0].line))
     best = weighed[:_MAX_SYMBOLS_PER_FILE]
     return [(one, weight / (1 + place / _SPREAD)) for place, (one, weight) in enumerate(best)]
@@ -177,10 +183,11 @@ def _is_minor(countable: Countable) -> bool:
     )
 
 
-def _choose(entries: list[_Entry], budget: int) -> tuple[dict[str, dict[SymbolRow, str]], bool]:
+def _choose(
+    entries: list[_Entry], by_name: Mapping[tuple[str, str], SymbolRow], budget: int
+) -> tuple[dict[str, dict[SymbolRow, str]], bool]:
     """Return path -> the definitions that fit, best first until the budget is used up; a member brings its owners."""
     chosen: dict[str, dict[SymbolRow, str]] = {}
-    by_name = {(one.symbol.path, one.symbol.qualname): one.symbol for one in entries}
     left, is_cut = budget, False
     for entry in entries:
         symbol = entry.symbol
@@ -194,6 +201,19 @@ def _choose(entries: list[_Entry], budget: int) -> tuple[dict[str, dict[SymbolRo
         left -= cost
         chosen.setdefault(symbol.path, {}).update(adding)
     return chosen, is_cut
+
+
+def _score_chosen(entries: list[_Entry], chosen: Mapping[str, dict[SymbolRow, str]]) -> dict[SymbolRow, float]:
+    """Return the score of every definition of a map, best first; an owner that a member brought has the member's."""
+    scores = {one.symbol: one.score for one in entries if one.symbol in chosen.get(one.symbol.path, {})}
+    brought = [one for lines in chosen.values() for one in lines if one not in scores]
+    for owner in brought:
+        inside = f"{owner.qualname}."
+        of_members = [
+            score for one, score in scores.items() if one.path == owner.path and one.qualname.startswith(inside)
+        ]
+        scores[owner] = max(of_members, default=0.0)
+    return dict(sorted(scores.items(), key=lambda one: -one[1]))
 
 
 def _list_chain(symbol: SymbolRow, by_name: Mapping[tuple[str, str], SymbolRow]) -> list[SymbolRow]:
@@ -214,8 +234,7 @@ def _render(path: str, chosen: Mapping[SymbolRow, str]) -> str:
     return "\n".join([f"{path}:", *lines])
 
 
-def _make_hit(entry: _Entry) -> Hit:
-    one = entry.symbol
+def _make_hit(one: SymbolRow, score: float) -> Hit:
     return Hit(
         path=one.path,
         line=one.line,
@@ -224,6 +243,6 @@ def _make_hit(entry: _Entry) -> Hit:
         symbol=one.qualname,
         kind=one.kind,
         snippet=one.signature[:_MAX_SNIPPET],
-        score=entry.score,
+        score=score,
         reason=one.doc,
     )

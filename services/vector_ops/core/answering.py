@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from services.kernel.errors import InvalidRequestError
@@ -129,7 +130,9 @@ def _repo_map(reading: Reading, query: IndexQuery) -> Answered:
         ranked = reading.retrieval.search(query.text, _SEEDS, explain=False)
         seeds = {hit.path: hit.score for hit in reversed(ranked)}
         interest = Interest(seeds, reading.retrieval.find_terms(query.text))
-    text, hits, is_cut = draw_map(reading.view, reading.files(), reading.counts, interest, query.budget_tokens)
+    text, hits, is_cut = draw_map(
+        partial(reading.counts.read, reading.view), reading.files(), interest, query.budget_tokens
+    )
     return Answered(hits[: query.limit], is_cut or len(hits) > query.limit, text)
 
 

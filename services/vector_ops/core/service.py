@@ -17,6 +17,7 @@ from services.vector_ops.models import (
     IndexAnswer,
     IndexQuery,
     IndexSnapshot,
+    QueryKind,
     RefreshReport,
     RefreshRequest,
     Stamp,
@@ -38,6 +39,7 @@ class Index(Protocol):
 
     def refresh(self, is_stopping: Callable[[], bool]) -> Applied: ...
     def level(self, is_stopping: Callable[[], bool]) -> None: ...
+    def sketch_map(self, budget_tokens: int) -> IndexAnswer | None: ...
     def read(self) -> AbstractContextManager[tuple["Reading", Callable[[], Stamp]]]: ...
     def needs_tending(self) -> bool: ...
     def tend(self, is_stopping: Callable[[], bool]) -> Mapping[str, str]: ...
@@ -129,6 +131,11 @@ class VectorOpsService:
         from services.vector_ops.core.answering import answer  # noqa: PLC0415 - needs numpy, which an idle server spares
 
         index = self._open(query.repo)
+        if query.kind is QueryKind.REPO_MAP and not query.text:
+            sketch = index.sketch_map(query.budget_tokens)
+            if sketch is not None:
+                is_cut = sketch.is_truncated or len(sketch.hits) > query.limit
+                return sketch.model_copy(update={"hits": sketch.hits[: query.limit], "is_truncated": is_cut})
         index.level(self.is_stopping)
         with index.read() as (reading, stamp):
             found = answer(reading, query)

@@ -1,0 +1,116 @@
+"""A map of a large repository that has no index yet: files rank by the names they share, and only the best are parsed.
+
+Building the index of a large repository takes a while; the first look at it should not. A file uses another one here
+when it says a name that few files define, whatever the name means there.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+
+from services.vector_ops.answers.file_graph import FileGraph, connect_files
+from services.vector_ops.answers.mapping import Countable, Interest, draw_map, list_countable
+from services.vector_ops.core.view import FileRow, SymbolRow
+from services.vector_ops.languages.catalogue import language_name, load_language, suffix_of
+from services.vector_ops.models import Hit
+from services.vector_ops.retrieval.path_kinds import PathKind, classify_path
+from services.vector_ops.truth.contents import MAX_FILE_BYTES, find_skip_rule
+
+_MAX_FILES = 20_000
+_MAX_DEFINERS = 3
+"""A name that more files define says nothing about which of them is meant."""
+_WORD = re.compile(rb"[A-Za-z_]\w{2,}")
+_CALLED = re.compile(rb"(?<![.\w])([a-z]{3,})\(")
+_DEFINED = re.compile(
+    rb"^([ \t]*)(?:(?:export|default|async|pub(?:\([\w: ]+\))?|static|abstract|public|private|protected|final|unsafe|"
+    rb"const|declare)[ \t]+)*(?:def|class|func|fn|function|struct|trait|interface|enum|type|module|const|let|var)[ \t]+"
+    rb"(?:\([^)\n]*\)[ \t]*)?([A-Za-z_]\w{2,})",
+    re.MULTILINE,
+)
+
+ReadFile = Callable[[str], bytes]
+"""Returns the content of a file as it is now."""
+
+
+def list_sketchable(paths: Sequence[str]) -> list[str]:
+    """Return the files of code proper, at most as many as a sketch reads, those near the root first."""
+    found = [path for path in paths if language_name(path) and classify_path(path) is PathKind.CODE]
+    return sorted(sorted(found, key=lambda path: (path.count("/"), path))[:_MAX_FILES])
+
+
+def sketch_map(paths: Sequence[str], read_file: ReadFile, budget_tokens: int) -> tuple[str, list[Hit], bool]:
+    """Return a map as `draw_map` does; each file is read twice, and the best are parsed."""
+    definers = _find_definers(paths, read_file)
+    graph, uses = _connect(paths, read_file, definers)
+
+    def read_countable(path: str) -> list[Countable]:
+        rows = _read_symbols(path, read_file(path))
+        return list_countable(rows, lambda shown: {one.id: uses[one.name.encode()] for one in shown})
+
+    return draw_map(read_countable, graph, Interest(), budget_tokens)
+
+
+def _read_scanned(path: str, read_file: ReadFile) -> bytes:
+    content = read_file(path)
+    return content if len(content) <= MAX_FILE_BYTES else b""
+
+
+def _find_definers(paths: Sequence[str], read_file: ReadFile) -> Mapping[bytes, list[int]]:
+    """Return the numbers of the files that define each name, for names that few files define."""
+    definers: dict[bytes, list[int]] = defaultdict(list)
+    for number, path in enumerate(paths):
+        found = _DEFINED.findall(_read_scanned(path, read_file))
+        for name in {name for indent, name in found if not (indent and _is_plain(name))}:
+            definers[name].append(number)
+    return {name: numbers for name, numbers in definers.items() if len(numbers) <= _MAX_DEFINERS}
+
+
+def _is_plain(name: bytes) -> bool:
+    """Return whether a name may be a word of English."""
+    return name.isalpha() and name.islower()
+
+
+def _find_said(content: bytes) -> set[bytes]:
+    """Return the names that a content says; one that may be a word of English only where it is called as it is."""
+    names = {name for name in set(_WORD.findall(content)) if not _is_plain(name)}
+    return names | set(_CALLED.findall(content))
+
+
+def _connect(
+    paths: Sequence[str], read_file: ReadFile, definers: Mapping[bytes, list[int]]
+) -> tuple[FileGraph, Counter[bytes]]:
+    """Return the graph of files, and in how many files each name is said beside those that define it."""
+    links: Counter[tuple[int, int]] = Counter()
+    uses: Counter[bytes] = Counter()
+    files = [FileRow(number, path, "", language_name(path), False, False, "") for number, path in enumerate(paths)]
+    for number, path in enumerate(paths):
+        for name in _find_said(_read_scanned(path, read_file)) & definers.keys():
+            homes = [home for home in definers[name] if files[home].language == files[number].language]
+            if number not in homes:
+                uses[name] += 1
+                links.update((number, home) for home in homes)
+    return connect_files("", files, links), uses
+
+
+def _read_symbols(path: str, content: bytes) -> list[SymbolRow]:
+    if find_skip_rule(content):
+        return []
+    facts = load_language(language_name(path)).extract(suffix_of(path), content)
+    return [
+        SymbolRow(
+            at,
+            path,
+            at,
+            one.name,
+            one.qualname,
+            one.kind,
+            one.line,
+            one.column,
+            one.start_line,
+            one.end_line,
+            one.signature,
+            one.doc,
+            one.is_test,
+        )
+        for at, one in enumerate(facts.symbols)
+    ]

@@ -1,0 +1,60 @@
+"""The first map of a large repository, drawn before there is an index."""
+
+import pytest
+
+from services.kernel.clock import SystemClock
+from services.vector_ops.app import open_vector_ops
+from tests.fakes.sources import SourceTree
+from tests.unit.vector_ops.answers.conftest import REPOSITORY, Asker
+
+FILLER = {f"docs/{number // 100}/{number}.md": "" for number in range(500)}
+
+
+@pytest.fixture
+def large(tmp_path):
+    tree = SourceTree(tmp_path / "repo")
+    tree.commit({**REPOSITORY, **FILLER})
+    parts = open_vector_ops(tmp_path / "index", SystemClock())
+    asker = Asker(parts.service, tree.root)
+    asker.tree = tree
+    yield asker
+    parts.close()
+
+
+def test_the_first_map_says_how_it_was_drawn_and_the_next_comes_from_the_index(large):
+    first = large.ask("repo_map")
+    assert first.stamp.warnings == (
+        "drawn by names alone, for there is no index yet; ask again for a map by what uses what",
+    )
+    assert "  7: class Cart(Holder):" in first.text.splitlines()
+    assert large.service.tend_now(large.repo) == {}
+    second = large.ask("repo_map")
+    assert second.stamp.warnings == ()
+    assert second.stamp.indexed_commit == first.stamp.indexed_commit
+    assert "  7: class Cart(Holder):" in second.text.splitlines()
+
+
+def test_it_shows_uncommitted_files_as_they_are_and_names_them(large):
+    large.tree.write({"depot.go": "package depot\n\ntype Warehouse struct {\n\tname string\n}\n"})
+    large.tree.remove("shop/pricing.py")
+    answer = large.ask("repo_map")
+    assert "type Warehouse struct" in answer.text
+    assert "Depot" not in answer.text
+    assert "shop/pricing.py" not in answer.text
+    assert answer.stamp.dirty_paths == ("depot.go", "shop/pricing.py")
+
+
+def test_it_leaves_tests_out_and_keeps_budget_and_limit(large):
+    answer = large.ask("repo_map", budget_tokens=100, limit=2)
+    assert len(answer.text) <= 400
+    assert (len(answer.hits), answer.is_truncated) == (2, True)
+    assert "test" not in large.ask("repo_map", budget_tokens=50_000).text
+
+
+def test_every_other_question_builds_the_index_first(large):
+    assert large.places("where_defined", "Cart") == ["shop/cart.py:7"]
+    assert large.ask("repo_map").stamp.warnings == ()
+
+
+def test_a_map_for_a_task_is_drawn_from_the_index(large):
+    assert large.ask("repo_map", "discount for loyal customers").stamp.warnings == ()
