@@ -54,7 +54,7 @@ def do_build(arguments: argparse.Namespace) -> int:
     body = {"repo": _repo(arguments)}
     report = as_mapping(_while_ticking("indexing", lambda: wire.post(SERVICE, "/refresh", body)))
     if arguments.json:
-        render.print_json(report)
+        _show_whole(arguments, report)
         return exits.OK
     if report["note"]:
         render.note(str(report["note"]), "yellow")
@@ -73,7 +73,7 @@ def do_status(arguments: argparse.Namespace) -> int:
     query = {"repo": _repo(arguments)}
     snapshot = as_mapping(_while_ticking("indexing", lambda: wire.get(SERVICE, "/snapshot", query)))
     if arguments.json:
-        render.print_json(snapshot)
+        _show_whole(arguments, snapshot)
     else:
         for name, value in describe_snapshot(snapshot):
             render.say(f"{name:<12}{value}")
@@ -106,7 +106,7 @@ def do_query(arguments: argparse.Namespace) -> int:
     wire = _open_wire()
     answer = as_mapping(_while_ticking("indexing", lambda: wire.get(SERVICE, "/query", parameters)))
     if arguments.json:
-        render.print_json(answer)
+        _show_whole(arguments, answer)
         return exits.OK
     if answer["text"]:
         render.say(str(answer["text"]).rstrip("\n"))
@@ -218,7 +218,7 @@ def do_cypher(arguments: argparse.Namespace) -> int:
     )
     rows = as_sequence(answer["rows"])
     if arguments.json:
-        render.print_json(answer)
+        _show_whole(arguments, answer)
         return exits.OK
     if rows:
         names = list(rows[0])
@@ -268,6 +268,11 @@ def do_mcp(arguments: argparse.Namespace) -> int:
 
     serve_tools(_open_wire(), _repo(arguments))
     return exits.OK
+
+
+def _show_whole(arguments: argparse.Namespace, value: object) -> None:
+    """Print a whole answer: as JSON, or as `vp index` was asked to."""
+    getattr(arguments, "show", render.print_json)(value)
 
 
 def _open_wire() -> Wire:

@@ -24,6 +24,7 @@ from cli.estimates import (
 )
 from cli.projects import Ledger, read_prd
 from cli.render import format_table
+from cli.vp_index import make_group
 from cli.wire import as_mapping, as_sequence
 from services.kernel.errors import NotFoundError, PlatformError
 from services.kernel.version import VERSION
@@ -75,6 +76,20 @@ def _select(value: object, fields: str | None) -> object:
     if unknown:
         raise typer.BadParameter(f"no field {', '.join(unknown)}; there are {', '.join(item)}", param_hint="--json")
     return {name: item[name] for name in names}
+
+
+def show_whole(value: object, output: str, fields: str | None) -> None:
+    """Print `value`, or chosen fields of it, as JSON or YAML."""
+    chosen = _select(value, fields)
+    if output == "yaml" and fields is None:
+        import yaml  # noqa: PLC0415 - for this case alone
+
+        render.say(yaml.safe_dump(chosen, sort_keys=False, allow_unicode=True).rstrip("\n"))
+    else:
+        render.print_json(chosen)
+
+
+app.add_typer(make_group(show_whole), name="index")
 
 
 def _project_table(projects: Sequence[Mapping[str, object]]) -> str:

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 
@@ -142,8 +143,14 @@ def open_driver(settings: VectorOpsSettings) -> "Driver":
     from neo4j import GraphDatabase  # noqa: PLC0415 - the driver loads when it is configured
     from neo4j.exceptions import DriverError  # noqa: PLC0415
 
+    fault = InvalidRequestError(
+        "VECTOR_OPS_NEO4J_URL is no address of Neo4j; give one such as bolt://127.0.0.1:7687, or unset it"
+    )
     password = settings.neo4j_password.get_secret_value()
     try:
+        address = urlsplit(settings.neo4j_url)
+        if address.scheme.partition("+")[0] not in {"bolt", "neo4j"} or not address.hostname or address.port == 0:
+            raise fault
         return GraphDatabase.driver(
             settings.neo4j_url,
             auth=(settings.neo4j_user, password) if password else None,
@@ -154,9 +161,7 @@ def open_driver(settings: VectorOpsSettings) -> "Driver":
             user_agent=f"direng/{VERSION}",
         )
     except (DriverError, ValueError):  # their text may repeat the URL, and a URL may hold a password
-        raise InvalidRequestError(
-            "VECTOR_OPS_NEO4J_URL is no address of Neo4j; give one such as bolt://127.0.0.1:7687, or unset it"
-        ) from None
+        raise fault from None
 
 
 def answer_cypher(driver: "Driver", root: Path, query: CypherQuery, timeout_s: float) -> CypherAnswer:
