@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from tree_sitter import Node
 
+from services.vector_ops.languages.facts import FILE
 from services.vector_ops.languages.python.scopes import Binding, Bound, ItemSet, Scope
 from services.vector_ops.languages.python.syntax import field
 
@@ -28,7 +29,7 @@ def bind_target(
     elif right is None:
         return
     else:
-        binding = Binding(Bound.VALUE, node.end_byte, column, scope, right)
+        binding = tuple.__new__(Binding, (Bound.VALUE, node.end_byte, column, scope, right, "", FILE, ()))
     if kind == "identifier":
         _bind_name(walk, left, node, scope, binding)
     elif kind == "attribute":

@@ -44,9 +44,9 @@ class Calls:
 
     def run(self) -> None:
         """Refer to what the calls reach."""
-        content, interesting = self._of.walk.content, self._of.interesting
+        cut, interesting = self._of.walk.cut, self._of.interesting
         for node, start, scope in self._of.walk.place(self._of.walk.captures.called):
-            text = content[start : node.end_byte].decode("utf-8", "replace")
+            text = cut(start, node.end_byte)
             head, dot, rest = text.partition(".")
             if dot and head in interesting and head not in scope.mentions:
                 self._refer_head(node, head, scope)

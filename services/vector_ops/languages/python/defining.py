@@ -1,11 +1,12 @@
 """Making definitions: their names, places, signatures, docs and parameters."""
 
 import re
+from collections.abc import Callable
 
 from tree_sitter import Node
 
 from services.vector_ops.languages.facts import FILE
-from services.vector_ops.languages.python.scopes import Binding, Bound, Draft, Scope
+from services.vector_ops.languages.python.scopes import Binding, Bound, Draft, Scope, bind_symbol
 from services.vector_ops.languages.python.syntax import child_at, field
 
 MAX_SIGNATURE = 200
@@ -21,8 +22,9 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s")
 class Drafting:
     """The definitions of one file."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, cut: Callable[[int, int], str]) -> None:
         self.content = content
+        self._cut = cut
         self.drafts: list[Draft] = []
         self._is_ascii = content.isascii()
         self._values: dict[str, Draft] = {}
@@ -40,11 +42,11 @@ class Drafting:
 
     def read(self, node: Node) -> str:
         """Return the text of a node."""
-        return self.content[node.start_byte : node.end_byte].decode("utf-8", "replace")
+        return self._cut(node.start_byte, node.end_byte)
 
     def slice_line(self, start: int, end: int) -> str:
         """Return a piece of the source on one line, cut to the length of a signature."""
-        text = self.content[start : min(end, start + 2 * MAX_SIGNATURE)].decode("utf-8", "replace")
+        text = self._cut(start, min(end, start + 2 * MAX_SIGNATURE))
         return " ".join(text.split())[:MAX_SIGNATURE]
 
     def expect(self, node: Node, marks: tuple[str, ...], first: int) -> None:
@@ -83,8 +85,8 @@ class Drafting:
         first = child_at(first, 0)
         if first is None or first.type != "string":
             return ""
-        piece = self.content[first.start_byte : min(first.end_byte, first.start_byte + 4 * MAX_DOC)]
-        text = _STRING_EDGE.sub("", piece.decode("utf-8", "replace")).strip()
+        piece = self._cut(first.start_byte, min(first.end_byte, first.start_byte + 4 * MAX_DOC))
+        text = _STRING_EDGE.sub("", piece).strip()
         paragraph = " ".join(text.split("\n\n", 1)[0].split())
         if len(paragraph) <= MAX_DOC:
             return paragraph
@@ -105,7 +107,7 @@ class Drafting:
         start = body.start_byte if body is not None else node.end_byte
         inner = Scope("function", draft.qualname, at, scope, start, node.end_byte, node=node)
         draft.inner = inner
-        scope.bind(draft.name, Binding(Bound.SYMBOL, name.start_byte, node.start_point[1], scope, at=at))
+        scope.bind(draft.name, bind_symbol(name.start_byte, node.start_point[1], scope, at))
         receiver = ""
         if scope.kind == "class" and "staticmethod" not in draft.marks:
             is_class = "classmethod" in draft.marks or draft.name in _CLASS_FIRST
@@ -126,7 +128,7 @@ class Drafting:
                 how, note = Bound.RECEIVER, receiver
             elif name.type != "identifier":
                 how, text = Bound.CLOSED, text.lstrip("*")
-            binding = Binding(how, name.start_byte, 0, inner, default, note, len(names))
+            binding = tuple.__new__(Binding, (how, name.start_byte, 0, inner, default, note, len(names), ()))
             names.append(text if name.type == "identifier" else self.read(name))
             inner.bind(text, binding)
             if how == Bound.RECEIVER:
@@ -142,7 +144,7 @@ class Drafting:
         at = len(self.drafts) - 1
         children = bases.named_children if bases is not None else []
         draft.bases = tuple(child for child in children if child.type not in {"keyword_argument", "comment"})
-        scope.bind(draft.name, Binding(Bound.SYMBOL, name.start_byte, node.start_point[1], scope, at=at))
+        scope.bind(draft.name, bind_symbol(name.start_byte, node.start_point[1], scope, at))
         start = body.start_byte if body is not None else node.end_byte
         draft.inner = Scope("class", draft.qualname, at, scope, start, node.end_byte)
         return at

@@ -87,9 +87,9 @@ class Extraction:
         return len(self.walk.content[start - column : start].decode("utf-8", "replace"))
 
     def _refer_mentions(self) -> None:
-        content, interesting, has_star = self.walk.content, self.interesting, self.walk.module.has_star_import
+        cut, interesting, has_star = self.walk.cut, self.interesting, self.walk.module.has_star_import
         for node, start, scope in self.walk.place(self.walk.captures.mentioned):
-            text = content[start : node.end_byte].decode("utf-8", "replace")
+            text = cut(start, node.end_byte)
             head, dot, rest = text.partition(".")
             if head in interesting or has_star or (dot and self._is_method(head, rest, scope)):
                 self.refer_mention(node, text, scope, "use")
@@ -125,9 +125,9 @@ class Extraction:
         return "|".join(one for one in self.evaluator.evaluate(node, scope) if is_mention(one))
 
     def _refer_annotations(self) -> None:
-        content = self.walk.content
+        cut = self.walk.cut
         for node, start, scope in self.walk.place(self.walk.captures.annotated):
-            text = content[start : node.end_byte].decode("utf-8", "replace")
+            text = cut(start, node.end_byte)
             if text[-1:] in {"'", '"'}:
                 self._refer_quoted(node, scope)
             elif text.partition(".")[0] in self.interesting or self.walk.module.has_star_import:

@@ -24,8 +24,9 @@ class Walk:
 
     def __init__(self, content: bytes) -> None:
         self.content = content
+        self.text = content.decode("ascii") if content.isascii() else ""
         self.module = Scope("module", "", FILE, None, -1, len(content) + 1)
-        self.drafting = Drafting(content)
+        self.drafting = Drafting(content, self.cut)
         self.imports: list[Import] = []
         self.captures = capture(content)
         self.scopes: list[Scope] = []
@@ -97,7 +98,11 @@ class Walk:
 
     def read(self, node: Node) -> str:
         """Return the text of a node."""
-        return self.content[node.start_byte : node.end_byte].decode("utf-8", "replace")
+        return self.cut(node.start_byte, node.end_byte)
+
+    def cut(self, start: int, end: int) -> str:
+        """Return the text between two bytes; in ASCII, which is decoded once, they count characters too."""
+        return self.text[start:end] or self.content[start:end].decode("utf-8", "replace")
 
     def indentation(self, start: int) -> int:
         """Return how far the line of a byte is indented."""
