@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from services.vector_ops.answers.callers import find_constructions
-from services.vector_ops.answers.meaning import Meaning, find_meaning
+from services.vector_ops.answers.meaning import TYPE_KINDS, Meaning, find_meaning
 from services.vector_ops.answers.packing import Piece, Theme
 from services.vector_ops.answers.places import SCORES, Lines
 from services.vector_ops.answers.reach import collect_impact
@@ -15,7 +15,7 @@ from services.vector_ops.history.history import History
 from services.vector_ops.history.past import Past
 from services.vector_ops.lexical.terms import find_identifiers, split_identifier
 from services.vector_ops.models import Hit
-from services.vector_ops.retrieval.impact import ImpactItem, impact_set
+from services.vector_ops.retrieval.impact import KINDS, MAX_EDGES, MAX_SEEDS, ImpactItem, impact_set
 from services.vector_ops.retrieval.ranked import RankedPlace, Ranking
 from services.vector_ops.retrieval.search import Searcher
 from services.vector_ops.retrieval.themes import group_themes
@@ -93,7 +93,19 @@ class Ranker:
         items = impact_set(self._view, self._read_past(), seeds, _MOST_IMPACT)
         items = [*self._find_constructions(meaning), *items]
         files = collect_impact(self._lines, seeds, items, self._is_test)
-        return files[:limit], len(files) > limit or meaning.is_cut or len(items) >= _MOST_IMPACT
+        is_cut = len(files) > limit or meaning.is_cut or len(items) >= _MOST_IMPACT
+        return files[:limit], is_cut or self._is_beyond_caps(seeds)
+
+    def _is_beyond_caps(self, seeds: Sequence[SymbolRow]) -> bool:
+        """Return whether more leads to these symbols and their members than an impact set looks at."""
+        ids = {seed.id for seed in seeds}
+        for seed in seeds[:MAX_SEEDS]:
+            if seed.kind == "file" or seed.kind in TYPE_KINDS:
+                inside = "" if seed.kind == "file" else f"{seed.qualname}."
+                ids |= {one.id for one in self._view.list_symbols(seed.path) if one.qualname.startswith(inside)}
+            if len(ids) > 2 * MAX_SEEDS:
+                return True
+        return len(seeds) > MAX_SEEDS or sum(self._view.count_edges_to(list(ids), KINDS).values()) > MAX_EDGES
 
     def _find_constructions(self, meaning: Meaning) -> list[ImpactItem]:
         """Return who makes objects of the classes whose constructors change: the calls lead to the class."""

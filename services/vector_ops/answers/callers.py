@@ -19,7 +19,7 @@ from services.vector_ops.models import Hit
 AMBIGUOUS_LIMIT = 20
 """Doubtful calls beyond this many are left out, and the answer says so."""
 _CONSTRUCTORS = frozenset({"__init__", "__new__", "constructor"})
-_MIN_READ = 500
+_MIN_READ = 200
 """At least so many calls are looked at, so that those in code come before those in tests."""
 
 

@@ -19,16 +19,19 @@ SCORES = {EdgeTier.EXACT: 1.0, EdgeTier.TYPED: 0.9, EdgeTier.UNIQUE_NAME: 0.6, E
 class Lines:
     """Lines of files as a view sees them; what was read last stays read as long as nothing has changed."""
 
-    def __init__(self, max_files: int = 200) -> None:
-        self._max_files = max_files
+    def __init__(self, max_characters: int = 16_000_000) -> None:
+        """Keep files of so many characters in all."""
+        self._max_characters = max_characters
         self._epoch = ""
         self._view: IndexView | None = None
-        self._lines: dict[str, list[str]] = {}
+        self._lines: dict[str, tuple[list[str], int]] = {}
+        self._characters = 0
 
     def over(self, view: IndexView) -> "Lines":
         """Read from this view from now on; return self."""
         if view.epoch != self._epoch:
             self._lines.clear()
+            self._characters = 0
             self._epoch = view.epoch
         self._view = view
         return self
@@ -37,11 +40,19 @@ class Lines:
         """Return all lines of a file."""
         found = self._lines.get(path)
         if found is None:
-            if len(self._lines) >= self._max_files:
-                del self._lines[next(iter(self._lines))]
             text = self._view.read_text(path) if self._view is not None else ""
-            found = self._lines[path] = text.split("\n")
-        return found
+            found = self._lines[path] = (text.split("\n"), len(text))
+            self._characters += len(text)
+            self._forget(path)
+        return found[0]
+
+    def _forget(self, kept: str) -> None:
+        """Drop the files that were read first while there are too many characters."""
+        while self._characters > self._max_characters and len(self._lines) > 1:
+            oldest = next(iter(self._lines))
+            if oldest == kept:
+                return
+            self._characters -= self._lines.pop(oldest)[1]
 
     def snippet(self, path: str, line: int) -> str:
         """Return one line, stripped and cut; empty when the file has no such line."""

@@ -17,7 +17,7 @@ PAST: Final = 99
 """The step of what only past commits connect with the change."""
 MAX_SEEDS: Final = 200
 _MAX_REASONS = 5
-_MAX_EDGES = 2_000
+MAX_EDGES = 2_000
 _MAX_FRONTIER = 300
 _MAX_PARTNERS = 30
 _TRUST = {Tier.EXACT: 1.0, Tier.TYPED: 0.95, Tier.UNIQUE_NAME: 0.8, Tier.AMBIGUOUS: 0.25}
@@ -28,7 +28,7 @@ _KIND_VERBS = {
     EdgeKind.USE: "uses",
     EdgeKind.IMPORT: "imports",
 }
-_KINDS = tuple(_KIND_SCORES)
+KINDS = tuple(_KIND_SCORES)
 _DEPTH_DECAY = 0.45
 _OVERRIDE_SCORE = 0.6
 _IMPORTER_SCORE = 0.2
@@ -120,8 +120,8 @@ def _follow_users(view: IndexView, seeds: dict[int, SymbolRow], found: _Found) -
     frontier = dict.fromkeys(seeds, 1.0)
     known = dict(seeds)
     for depth in range(1, MAX_DEPTH + 1):
-        kinds = _KINDS if depth == 1 else (EdgeKind.CALL, EdgeKind.INHERIT)
-        edges = view.edges_to(sorted(frontier), kinds, _MAX_EDGES)
+        kinds = KINDS if depth == 1 else (EdgeKind.CALL, EdgeKind.INHERIT)
+        edges = view.edges_to(sorted(frontier), kinds, MAX_EDGES)
         known |= view.read_symbols({edge.source_id for edge in edges} - known.keys())
         reached: dict[int, float] = defaultdict(float)
         for edge in edges:
@@ -155,7 +155,7 @@ def _add_overriders(view: IndexView, seeds: Sequence[SymbolRow], found: _Found) 
         owners = [one for one in view.list_symbols(seed.path) if one.qualname == owner_name] if owner_name else []
         frontier = [one.id for one in owners if one.kind in _TYPE_KINDS]
         for _step in range(MAX_DEPTH):
-            edges = view.edges_to(frontier, (EdgeKind.INHERIT,), _MAX_EDGES) if frontier else []
+            edges = view.edges_to(frontier, (EdgeKind.INHERIT,), MAX_EDGES) if frontier else []
             heirs = view.read_symbols(sorted({edge.source_id for edge in edges}))
             for heir in heirs.values():
                 for one in view.list_symbols(heir.path):
@@ -168,7 +168,7 @@ def _add_overriders(view: IndexView, seeds: Sequence[SymbolRow], found: _Found) 
 def _add_importers(view: IndexView, seeds: Sequence[SymbolRow], found: _Found) -> None:
     """Add the files that import the files of the seeds."""
     files = {row.id: row for path in sorted({seed.path for seed in seeds}) if (row := view.file_symbol(path))}
-    edges = view.edges_to(sorted(files), (EdgeKind.IMPORT,), _MAX_EDGES) if files else []
+    edges = view.edges_to(sorted(files), (EdgeKind.IMPORT,), MAX_EDGES) if files else []
     sources = view.read_symbols(sorted({edge.source_id for edge in edges}))
     for edge in edges:
         source = sources.get(edge.source_id)

@@ -115,7 +115,7 @@ def read_inode(path: Path) -> int | None:
     """Return which file lies at a path, or None."""
     try:
         return path.stat().st_ino
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 

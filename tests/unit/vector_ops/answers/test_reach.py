@@ -1,5 +1,11 @@
 """What a change reaches: sections, reasons, order."""
 
+from services.kernel.clock import SystemClock
+from services.vector_ops.app import open_vector_ops
+from services.vector_ops.retrieval.impact import MAX_EDGES
+from tests.fakes.sources import SourceTree
+from tests.unit.vector_ops.answers.conftest import Asker
+
 
 def reasons_of(answer):
     return {hit.path: hit.reason for hit in answer.hits}
@@ -46,3 +52,12 @@ def test_there_is_one_hit_a_file_and_a_reason_for_each(shop):
 def test_the_limit_cuts_and_says_so(shop):
     answer = shop.ask("impact_set", "Cart", limit=2)
     assert (len(answer.hits), answer.is_truncated) == (2, True)
+
+
+def test_more_uses_than_are_looked_at_make_a_short_answer_a_cut_one(tmp_path):
+    tree = SourceTree(tmp_path / "repo")
+    tree.commit({"hub.py": "def hub(): ...\n", "user.py": "from hub import hub\n" + "hub()\n" * (MAX_EDGES + 1)})
+    parts = open_vector_ops(tmp_path / "index", SystemClock())
+    answer = Asker(parts.service, tree.root).ask("impact_set", "hub")
+    assert ({hit.path for hit in answer.hits}, answer.is_truncated) == ({"hub.py", "user.py"}, True)
+    parts.close()
