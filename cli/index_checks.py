@@ -103,7 +103,7 @@ def _examine_neo4j(environment: Mapping[str, str]) -> Iterator[Check]:
         yield _make_check("graph store", "SQLite (Neo4j is not configured; optional: VECTOR_OPS_NEO4J_URL)")
         return
     from neo4j import GraphDatabase  # noqa: PLC0415 - the driver loads when it is configured
-    from neo4j.exceptions import DriverError, Neo4jError  # noqa: PLC0415
+    from neo4j.exceptions import AuthError, ConfigurationError, DriverError, Neo4jError  # noqa: PLC0415
 
     password = environment.get("VECTOR_OPS_NEO4J_PASSWORD", "")
     user = environment.get("VECTOR_OPS_NEO4J_USER", "neo4j")
@@ -112,7 +112,13 @@ def _examine_neo4j(environment: Mapping[str, str]) -> Iterator[Check]:
             url, auth=(user, password) if password else None, connection_timeout=_NEO4J_TIMEOUT_S
         ) as driver:
             agent = driver.get_server_info().agent
-    except (DriverError, Neo4jError, ValueError, OSError) as error:
+    except AuthError:
+        cure = "set VECTOR_OPS_NEO4J_USER and VECTOR_OPS_NEO4J_PASSWORD"
+        yield _make_check("graph store", "Neo4j refuses the user or the password", cure)
+    except (ConfigurationError, ValueError):  # their text may repeat the URL, and a URL may hold a password
+        cure = "give one such as bolt://127.0.0.1:7687, or unset it"
+        yield _make_check("graph store", "VECTOR_OPS_NEO4J_URL is no address of Neo4j", cure)
+    except (DriverError, Neo4jError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         yield _make_check("graph store", f"Neo4j at {url}: {reason}", "start it (docker-compose.yml), or unset the URL")
     else:

@@ -24,7 +24,7 @@ def run_cypher(
     """
     check_words(query)
     from neo4j import READ_ACCESS, Query  # noqa: PLC0415 - the driver loads when it is configured
-    from neo4j.exceptions import ClientError  # noqa: PLC0415
+    from neo4j.exceptions import AuthError, ClientError  # noqa: PLC0415
 
     about = {"repo": repo}
     with reaching(), driver.session(default_access_mode=READ_ACCESS, fetch_size=max_rows + 1) as session:
@@ -36,6 +36,8 @@ def run_cypher(
                 rows.append({key: _plain(record[key], 0) for key in record.keys()})  # noqa: SIM118 - a record iterates over values
                 if len(rows) > max_rows:
                     break
+        except AuthError:
+            raise  # the configuration is at fault, not the query
         except ClientError as error:
             if "Terminated" in str(error.code) or "TimedOut" in str(error.code):
                 raise DeadlineExceededError(f"the query took longer than {timeout_s:g} s; narrow it") from None

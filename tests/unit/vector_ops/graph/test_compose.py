@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from neo4j.exceptions import AuthError
 
+from cli.index_checks import examine_index
 from services.kernel.errors import InvalidRequestError
 from services.vector_ops.app import open_driver
+from services.vector_ops.graph.neo4j_store import GraphStoreAwayError, reaching
 from services.vector_ops.settings import VectorOpsSettings
 
 FILE = Path(__file__).resolve().parents[4] / "docker-compose.yml"
@@ -53,3 +56,14 @@ def test_a_url_that_is_none_of_neo4js_is_one_line_without_what_it_holds(tmp_path
 def test_the_password_is_in_no_printed_form_of_the_settings(tmp_path):
     settings = VectorOpsSettings(index_dir=tmp_path, neo4j_password="hunter2")
     assert "hunter2" not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+
+
+def test_a_wrong_password_is_named_as_such_and_not_as_a_server_that_is_away():
+    with pytest.raises(GraphStoreAwayError, match="the user or the password; set VECTOR_OPS_NEO4J_USER"), reaching():
+        raise AuthError("The client is unauthorized due to authentication failure.")
+
+
+def test_the_doctor_says_in_one_line_that_an_address_is_none():
+    found = examine_index("/", {"VECTOR_OPS_NEO4J_URL": "ftp://user:hunter2@host", "DIRENG_HOME": "/nowhere"})
+    (check,) = (one for one in found if one["name"] == "graph store")
+    assert (check["is_good"], check["detail"]) == (False, "VECTOR_OPS_NEO4J_URL is no address of Neo4j")
