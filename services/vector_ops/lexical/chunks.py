@@ -26,11 +26,24 @@ class Chunk(NamedTuple):
     end_line: int
 
 
-def cut_file(facts: FileFacts, lines: Sequence[bytes], words: Sequence[bytes]) -> list[Chunk]:
-    """Return the chunks of a file by line; `words` are its lines with spaces for punctuation."""
+class Source(NamedTuple):
+    """A content in UTF-8, the same with spaces for punctuation, and where each line starts; one more ends the last."""
+
+    data: bytes
+    words: bytes
+    starts: Sequence[int]
+
+    def find_lines(self, chunk: Chunk) -> slice:
+        """Return where the lines of a chunk lie."""
+        return slice(self.starts[chunk.start_line - 1], self.starts[chunk.end_line] - 1)
+
+
+def cut_file(facts: FileFacts, source: Source) -> list[Chunk]:
+    """Return the chunks of a file by line."""
     if not facts.symbols:
-        return _cut_text(lines)
-    return [piece for chunk in _join_blank(_cut_code(facts.symbols, len(lines)), words) for piece in _split(chunk)]
+        return _cut_text(source.data.split(b"\n"))
+    chunks = _cut_code(facts.symbols, len(source.starts) - 1)
+    return [piece for chunk in _join_blank(chunks, source) for piece in _split(chunk)]
 
 
 def _cut_code(symbols: Sequence[Symbol], line_count: int) -> list[Chunk]:
@@ -74,19 +87,19 @@ def _close(chunks: list[Chunk], open_owners: list[tuple[int, int]], line: int, b
     return line
 
 
-def _join_blank(chunks: list[Chunk], words: Sequence[bytes]) -> list[Chunk]:
+def _join_blank(chunks: list[Chunk], source: Source) -> list[Chunk]:
     """Give stretches without a letter to the chunk before them."""
     joined: list[Chunk] = []
     for chunk in chunks:
-        if joined and (joined[-1].at == chunk.at or _is_blank(words[chunk.start_line - 1 : chunk.end_line])):
+        if joined and (joined[-1].at == chunk.at or _is_blank(source.words[source.find_lines(chunk)])):
             joined[-1] = Chunk(joined[-1].at, joined[-1].start_line, chunk.end_line)
         else:
             joined.append(chunk)
     return joined
 
 
-def _is_blank(words: Sequence[bytes]) -> bool:
-    return not any(map(bytes.strip, words))
+def _is_blank(words: bytes) -> bool:
+    return not words or words.isspace()
 
 
 def _split(chunk: Chunk) -> list[Chunk]:

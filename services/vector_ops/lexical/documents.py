@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.vector_ops.languages.facts import FILE, FileFacts
-from services.vector_ops.lexical.chunks import Chunk, cut_file
+from services.vector_ops.lexical.chunks import Chunk, Source, cut_file
 from services.vector_ops.lexical.terms import TERMS_VERSION, TermTable, blank_punctuation, shared_table
 
 DOCUMENT_VERSION: Final = 1 * 1_000 + TERMS_VERSION
@@ -24,6 +24,7 @@ OWNER_NAME: Final = 2
 _MAX_COUNT = 255
 _HEADER_SIZE = 6
 _NARROW = 2
+_LINE_FEED = ord("\n")
 
 UInt8s = NDArray[np.uint8]
 UInt32s = NDArray[np.uint32]
@@ -69,11 +70,12 @@ class _Bags(NamedTuple):
 
 def encode_document(facts: FileFacts, text: str) -> bytes:
     """Return the document of a content as bytes: about a third of the text, at some 15 MB a second."""
-    data = text.encode("utf-8", "surrogatepass")
-    lines, words = data.split(b"\n"), blank_punctuation(data).split(b"\n")
-    chunks = cut_file(facts, lines, words)
+    source = _find_lines(text.encode("utf-8", "surrogatepass"))
+    data, words = source.data, source.words
+    chunks = cut_file(facts, source)
+    pieces = [source.find_lines(chunk) for chunk in chunks]
     table = shared_table()
-    bags = _count([table.pack_words(_cut(words, chunk).split()) for chunk in chunks])
+    bags = _count([table.pack_words(words[piece].split()) for piece in pieces])
     names = _name_bags(facts, chunks, table)
     vocabulary = _sort_distinct(np.concatenate((bags.hashes, names.hashes)))
     wide = np.uint16 if len(vocabulary) <= np.iinfo(np.uint16).max else np.uint32
@@ -81,7 +83,7 @@ def encode_document(facts: FileFacts, text: str) -> bytes:
     places = np.array(chunks, np.int64).reshape(-1, 3)
     parts = (
         np.array(header, np.uint32),
-        np.array([_hash_text(_cut(lines, chunk)) for chunk in chunks], np.uint64),
+        np.array([_hash_text(data[piece]) for piece in pieces], np.uint64),
         places[:, 0].astype(np.int32),
         places[:, 1].astype(np.uint32),
         places[:, 2].astype(np.uint32),
@@ -129,8 +131,9 @@ class _Reader:
         return self.take(np.uint16, count) if width == _NARROW else self.take(np.uint32, count)
 
 
-def _cut(lines: Sequence[bytes], chunk: Chunk) -> bytes:
-    return b"\n".join(lines[chunk.start_line - 1 : chunk.end_line])
+def _find_lines(data: bytes) -> Source:
+    breaks = (np.frombuffer(data, np.uint8) == _LINE_FEED).nonzero()[0] + 1
+    return Source(data, blank_punctuation(data), [0, *breaks.tolist(), len(data) + 1])
 
 
 def _hash_text(text: bytes) -> int:
