@@ -172,11 +172,12 @@ def _weigh(countable: Countable, terms: Collection[str]) -> float:
 
 
 def _is_minor(countable: Countable) -> bool:
-    """Return whether a definition says little: private, a rare constant, an empty class, a line that nothing uses."""
+    """Return whether a definition says little: private, a macro, a rare constant, an empty class, a line that nothing uses."""
     one, uses, has_members = countable
     length = one.end_line - one.start_line
     return (
         one.name.startswith("_")
+        or one.kind == "macro"
         or (one.kind == "constant" and uses < _CONSTANT_USES)
         or (one.kind == "class" and not has_members and length < _EMPTY_CLASS_LINES)
         or (not uses and length < _TRIVIAL_LINES)
@@ -224,7 +225,8 @@ def _list_chain(symbol: SymbolRow, by_name: Mapping[tuple[str, str], SymbolRow])
 
 
 def _line(one: SymbolRow, depth: int) -> str:
-    signature = _DECORATOR.sub("", " ".join(_COMMENT.sub(" ", one.signature).split()))
+    shown = one.signature.partition("{")[0] if one.kind == "macro" else one.signature
+    signature = _DECORATOR.sub("", " ".join(_COMMENT.sub(" ", shown).split()))
     line = f"{'  ' * depth}{one.line}: {signature or f'{one.kind} {one.name}'}"
     return line if len(line) <= _MAX_LINE else f"{line[: _MAX_LINE - 3].rstrip()}..."
 

@@ -19,11 +19,13 @@ from services.vector_ops.truth.contents import MAX_FILE_BYTES, find_skip_rule
 _MAX_FILES = 20_000
 _MAX_DEFINERS = 3
 """A name that more files define says nothing about which of them is meant."""
+_INNER_KINDS = frozenset({b"type", b"const", b"let", b"var"})
+"""What is no definition of its file when it is indented: a variable, an associated type."""
 _WORD = re.compile(rb"[A-Za-z_]\w{2,}")
 _CALLED = re.compile(rb"(?<![.\w])([a-z]{3,})\(")
 _DEFINED = re.compile(
     rb"^([ \t]*)(?:(?:export|default|async|pub(?:\([\w: ]+\))?|static|abstract|public|private|protected|final|unsafe|"
-    rb"const|declare)[ \t]+)*(?:def|class|func|fn|function|struct|trait|interface|enum|type|module|const|let|var)[ \t]+"
+    rb"const|declare)[ \t]+)*(def|class|func|fn|function|struct|trait|interface|enum|type|module|const|let|var)[ \t]+"
     rb"(?:\([^)\n]*\)[ \t]*)?([A-Za-z_]\w{2,})",
     re.MULTILINE,
 )
@@ -60,7 +62,8 @@ def _find_definers(paths: Sequence[str], read_file: ReadFile) -> Mapping[bytes, 
     definers: dict[bytes, list[int]] = defaultdict(list)
     for number, path in enumerate(paths):
         found = _DEFINED.findall(_read_scanned(path, read_file))
-        for name in {name for indent, name in found if not (indent and _is_plain(name))}:
+        names = {name for indent, kind, name in found if not (indent and (kind in _INNER_KINDS or _is_plain(name)))}
+        for name in names:
             definers[name].append(number)
     return {name: numbers for name, numbers in definers.items() if len(numbers) <= _MAX_DEFINERS}
 
