@@ -172,7 +172,7 @@ def _weigh(countable: Countable, terms: Collection[str]) -> float:
 
 
 def _is_minor(countable: Countable) -> bool:
-    """Return whether a definition says little: private, a macro, a rare constant, an empty class, a line that nothing uses."""
+    """Return whether a definition says little: private, a macro, a rare constant, an empty class, an unused line."""
     one, uses, has_members = countable
     length = one.end_line - one.start_line
     return (
