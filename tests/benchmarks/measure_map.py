@@ -130,6 +130,12 @@ def summarise(runs: Sequence[dict[str, float]]) -> dict[str, object]:
     return medians | {"all_map_s": [round(run["map_s"], 2) for run in runs]} | said
 
 
+def name_of(repository: Path) -> str:
+    """Return the name of a repository by its folder; a bare one's is that of the folder it lies in, after any `+`."""
+    is_bare = (repository / "HEAD").exists()
+    return (repository.parent if is_bare else repository).name.rpartition("+")[2]
+
+
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description="Measure a cold repository map beside aider's.")
@@ -140,7 +146,7 @@ def main() -> None:
     results: dict[str, object] = {"target_times_faster": 3, "map_tokens": TOKENS, "rounds": ROUNDS}
     results["machine"] = {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
     for repository in given.repositories:
-        name = repository.resolve().name if not (repository / "HEAD").exists() else repository.resolve().parent.name
+        name = name_of(repository.resolve())
         results[name] = measure(given.aider, repository.resolve())
         print(name, json.dumps(results[name], indent=2), flush=True)
         given.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

@@ -3,6 +3,7 @@
 import pytest
 
 from services.kernel.clock import SystemClock
+from services.vector_ops.answers.sketching import list_sketchable, sketch_map
 from services.vector_ops.app import open_vector_ops
 from tests.fakes.sources import SourceTree
 from tests.unit.vector_ops.answers.conftest import REPOSITORY, Asker
@@ -58,3 +59,35 @@ def test_every_other_question_builds_the_index_first(large):
 
 def test_a_map_for_a_task_is_drawn_from_the_index(large):
     assert large.ask("repo_map", "discount for loyal customers").stamp.warnings == ()
+
+
+def draw(files):
+    text, _hits, _is_cut = sketch_map(sorted(files), files.__getitem__, 5_000)
+    return [line.removesuffix(":") for line in text.splitlines() if not line.startswith(" ")]
+
+
+def test_the_file_whose_names_others_say_comes_first_and_words_of_prose_say_nothing():
+    users = {
+        f"u{number}.py": b"from hub import make_widget\n\n\n# the total of it all\ndef use_it():\n    make_widget()\n"
+        for number in range(9)
+    }
+    drawn = draw(
+        {
+            "a.py": b"class Sum:\n    def total(self):\n        return 1\n",
+            "hub.py": b"def make_widget():\n    x = 1\n    y = 2\n    return x + y\n",
+            **users,
+        }
+    )
+    assert drawn[0] == "hub.py"
+
+
+def test_a_name_of_another_language_is_not_meant():
+    script = {"web.js": b"export function makeWidget() {\n  return 1\n}\n"}
+    users = {f"u{number}.py": b"def use_it():\n    return makeWidget()\n" for number in range(5)}
+    called = {"hub.py": b"def makeWidget():\n    x = 1\n    y = 2\n    return x\n"}
+    assert draw({**script, **called, **users})[0] == "hub.py"
+
+
+def test_only_code_is_sketched_and_a_binary_or_huge_file_shows_nothing():
+    assert list_sketchable(["a.py", "tests/test_a.py", "README.md", "docs/x.py", "b.go"]) == ["a.py", "b.go"]
+    assert draw({"a.py": b"def bin():\0", "b.py": b"def big(): ...\n" + b"#" * 1_000_001}) == []
