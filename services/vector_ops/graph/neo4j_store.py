@@ -196,7 +196,8 @@ def _dependents_query(relations: str, depth: int) -> str:
     """Return one query that walks layer by layer, as `ViewGraph` does; enumerating ways would grow without bound.
 
     Behind the first step ambiguous edges (tier 4) are not followed. Each layer is collected in a subquery, so that an
-    empty one leaves the others.
+    empty one leaves the others. `t IS NOT NULL` and no label at `s` keep the planner from scanning all symbols each
+    time.
     """
     parts = ["MATCH (t:Symbol) WHERE t.key IN $keys WITH collect([t, 1]) AS d0, $keys AS seen0"]
     for layer in range(1, depth + 1):
@@ -204,7 +205,8 @@ def _dependents_query(relations: str, depth: int) -> str:
         before = layer - 1
         parts.append(
             f"CALL (d{before}, seen{before}) {{ UNWIND d{before} AS o WITH o[0] AS t, o[1] AS far, "
-            f"seen{before} AS seen MATCH (t)<-[e:{relations}]-(s:Symbol) WHERE NOT s.key IN seen {followed}"
+            f"seen{before} AS seen WHERE t IS NOT NULL MATCH (t)<-[e:{relations}]-(s) "
+            f"WHERE NOT s.key IN seen {followed}"
             "WITH s, min(CASE WHEN e.tier > far THEN e.tier ELSE far END) AS tier "
             f"RETURN collect([s, tier, {layer}]) AS d{layer}, collect(s.key) AS k{layer} }}"
         )
