@@ -52,9 +52,9 @@ async def test_a_namesake_in_another_module_keeps_its_own_callers(shop):
     assert await shop.callers("unrelated.total") == {"shop/unrelated.py:9": "exact"}
 
 
-async def test_methods_are_found_by_the_type_of_the_receiver_and_doubtfully_by_a_common_name_else(shop):
+async def test_methods_are_found_by_the_type_of_the_receiver_and_by_a_class_that_the_file_knows_else(shop):
     callers = await shop.callers("Cart.sum")
-    assert callers == {"shop/report.py:6": "typed", "shop/report.py:9": "typed", "shop/report.py:7": "ambiguous"}
+    assert callers == {"shop/report.py:6": "typed", "shop/report.py:9": "typed", "shop/report.py:7": "unique-name"}
 
 
 async def test_a_name_that_only_one_definition_has_and_no_built_in_type_is_taken_for_it(index):
