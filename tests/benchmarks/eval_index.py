@@ -95,8 +95,8 @@ def evaluate(cases: Sequence[Case], mirrors: Path, only: str, cache: Path | None
         there.sort(key=lambda case: git[case.commit].peel(pygit2.Commit).commit_time)
         kept = cache / f"{repo.replace('/', '+')}.pickle" if cache else None
         evaluate_repository(there, Contents(GitSource(str(path)), kept), git, tally)
-        said = [rank for rank, one in zip(tally.strict, tally.repos, strict=True) if one == repo]
-        print(repo, len(there), measure(said), f"{time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
+        strict, any_one = (dict(by_repository(tally.repos, ranks)).get(repo) for ranks in (tally.strict, tally.any))
+        print(repo, "strict", strict, "any", any_one, f"{time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
     return tally
 
 
