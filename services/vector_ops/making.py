@@ -37,6 +37,7 @@ class IndexMaker:
             driver=driver,
             graph_timeout_s=settings.neo4j_timeout_s,
             lock_wait_s=settings.lock_wait_s,
+            query_budget_s=settings.query_budget_s,
         )
 
     def make(self, root: Path, path: Path) -> OpenIndex:

@@ -50,6 +50,7 @@ class Derived:
     driver: "Driver | None" = None
     graph_timeout_s: float = 5.0
     lock_wait_s: float = 10.0
+    query_budget_s: float = 10.0
 
 
 @dataclass(slots=True)
@@ -194,7 +195,8 @@ class OpenIndex:
             if state is None:
                 raise IndexUnwritableError("there is no index yet; ask again")
             work = self._worktree.read(state.commit_sha)
-            with self._truth.view(work.overlay, self._source.read_blob) as view:
+            budget_s = self._derived.query_budget_s
+            with self._truth.view(work.overlay, self._source.read_blob, budget_s=budget_s) as view:
                 # Another process may have moved the index on since it was looked at.
                 if view.commit_sha == work.base_sha:
                     yield view, work

@@ -3,6 +3,7 @@
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+from services.kernel.errors import DeadlineExceededError
 from services.vector_ops.protocol import IndexBusyError, IndexUnwritableError
 from services.vector_ops.truth.building import Builder, build_file
 from services.vector_ops.truth.contents import Forms
@@ -24,6 +26,8 @@ _IDLE = 3
 """Readers that are kept although their overlays have nothing in common with the one that is wanted."""
 
 _MAX_IDLE = 6
+_STEPS_PER_LOOK = 20_000
+"""SQLite's virtual machine runs so many steps in about a tenth of a millisecond."""
 
 LOG = logging.getLogger("direng.vector_ops")
 
@@ -136,21 +140,26 @@ class TruthStore:
         LOG.warning("%s: %s", self._path, note)
 
     @contextmanager
-    def view(self, overlay: Mapping[str, bytes | None], read_blob: ReadBlob) -> Iterator[StoredView]:
+    def view(
+        self, overlay: Mapping[str, bytes | None], read_blob: ReadBlob, *, budget_s: float | None = None
+    ) -> Iterator[StoredView]:
         """Open a consistent view with `overlay` (path -> content, None: gone) on top.
 
-        Raises IndexUnwritableError after a damaged file was set aside, or when there is none yet.
+        Raises IndexUnwritableError after a damaged file was set aside, or when there is none yet, and
+        DeadlineExceededError from a question that is asked of the tables longer than `budget_s` after the opening.
         """
         try:
             if not self._path.exists():
                 raise IndexUnwritableError(f"there is no index at {self._path} yet; refresh it first")
             reader = self._take_reader(overlay)
             try:
-                with reader.open_view(overlay, read_blob) as view:
+                with reader.open_view(overlay, read_blob) as view, _within(reader.connection, budget_s):
                     yield view
             finally:
                 self._give_back(reader)
         except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+                raise DeadlineExceededError(f"the query took longer than {budget_s:g} s; narrow it") from None
             if is_damage(error):
                 self._close_readers()
                 self._set_damaged_aside()
@@ -204,3 +213,17 @@ class TruthStore:
             readers, self._readers = self._readers, []
         for reader in readers:
             reader.close()
+
+
+@contextmanager
+def _within(connection: sqlite3.Connection, budget_s: float | None) -> Iterator[None]:
+    """Interrupt what runs on the connection once the time is over."""
+    if budget_s is None:
+        yield
+        return
+    deadline_s = time.monotonic() + budget_s
+    connection.set_progress_handler(lambda: time.monotonic() > deadline_s, _STEPS_PER_LOOK)
+    try:
+        yield
+    finally:
+        connection.set_progress_handler(None, 0)

@@ -11,7 +11,7 @@ import pytest
 
 from services.kernel.caller import ScopeMissingError
 from services.kernel.clock import SystemClock
-from services.kernel.errors import InvalidRequestError
+from services.kernel.errors import DeadlineExceededError, InvalidRequestError
 from services.vector_ops.app import VectorOpsSettings, create_service, index_path, open_vector_ops
 from services.vector_ops.models import IndexQuery, QueryKind, RefreshRequest
 from services.vector_ops.protocol import IndexBusyError, IndexUnwritableError, SymbolNotFoundError, UnindexableError
@@ -378,3 +378,14 @@ async def test_thousands_of_untracked_files_are_cut_and_the_answer_says_so(index
     answer = await index.ask("where_defined", "edited")
     assert [hit.path for hit in answer.hits] == ["z.py"]
     assert (answer.is_truncated, len(answer.stamp.dirty_paths)) == (True, MAX_FILES)
+
+
+async def test_a_query_that_takes_longer_than_its_budget_is_ended_in_one_line(index, index_dir):
+    index.tree.commit({"a.py": "def f(): ...\n" + "f()\n" * 20_000})
+    parts = create_service(VectorOpsSettings(index_dir=index_dir, query_budget_s=0.000_001), SystemClock())
+    slow = Index(parts.service, index.tree)
+    await slow.refresh()
+    with pytest.raises(DeadlineExceededError, match="took longer than"):
+        await slow.ask("who_calls", "f")
+    parts.close()
+    assert len((await index.ask("who_calls", "f")).hits) == 50
