@@ -51,6 +51,10 @@ class Counter:
         async def query(caller: CallerOf) -> dict[str, str]:
             return {"subject": caller.subject}
 
+        @app.post("/mcp")
+        @app.get("/mcp")
+        @app.get("/freshness")
+        @app.get("/cypher")
         @app.get("/snapshot")
         async def snapshot(caller: CallerOf) -> dict[str, str]:
             return {"subject": caller.subject}
