@@ -1,5 +1,6 @@
 """From a content to what is stored of it: rules that leave it out, facts, and the document for full-text search."""
 
+import logging
 import re
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from services.vector_ops.lexical.documents import DOCUMENT_VERSION, encode_docum
 from services.vector_ops.truth.codec import encode_outline, encode_references
 from services.vector_ops.truth.ports import LanguageName, LoadLanguage
 
+LOG = logging.getLogger("direng.vector_ops")
 MAX_FILE_BYTES = 1_000_000
 MAX_LINE_CHARACTERS = 50_000
 _HEAD_BYTES = 2_000
@@ -88,12 +90,25 @@ def find_skip_rule(content: bytes) -> str:
     return "long-lines" if is_long else ""
 
 
+READER_FAULTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What a mistake in the reading or resolving of a language raises; a missing grammar is none of these, and is loud."""
+
+
 def read_content(language: Language | None, form: Form, content: bytes, rule: str = "") -> Content:
     """Return what is stored of a content; `rule` says that it was left out before it was read."""
     rule = rule or find_skip_rule(content)
     if rule:
         facts = FileFacts(form.language, skipped=rule)
         return Content(facts, encode_outline(facts), b"", b"")
-    facts = language.extract(form.suffix, content) if language is not None else FileFacts("")
+    facts = _extract(language, form, content) if language is not None else FileFacts("")
     document = encode_document(facts, content.decode("utf-8"))
     return Content(facts, encode_outline(facts), encode_references(facts), document)
+
+
+def _extract(language: Language, form: Form, content: bytes) -> FileFacts:
+    try:
+        return language.extract(form.suffix, content)
+    except READER_FAULTS:
+        # A fault of ours in one file must not cost a repository its index: the file stays findable by its words.
+        LOG.exception("a file of %s could not be read for symbols; it is searched as text", form.language)
+        return FileFacts(form.language)

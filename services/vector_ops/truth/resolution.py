@@ -6,6 +6,7 @@ from typing import NamedTuple
 from services.vector_ops.languages.facts import FileFacts
 from services.vector_ops.languages.language import Language
 from services.vector_ops.languages.world import SourceFile, World
+from services.vector_ops.truth.contents import READER_FAULTS
 from services.vector_ops.truth.layers import Layers
 from services.vector_ops.truth.outline import Outline
 from services.vector_ops.truth.questions import RecordingWorld
@@ -30,9 +31,9 @@ def resolve_file(  # noqa: PLR0917
     recording = RecordingWorld(world, unit)
     try:
         edges = language.resolve(SourceFile(path, unit, facts), recording)
-    except RecursionError:
+    except READER_FAULTS:
         # One file without edges is better than a repository without an index.
-        LOG.warning("%s has no edges in the index: its code is nested or chained too deeply to be resolved", path)
+        LOG.exception("%s has no edges in the index: it could not be resolved", path)
         edges = []
     rows = list(edge_rows(file_id, path, edges, find_id))
     return Resolved(rows, pack_questions(language.family, recording.questions))

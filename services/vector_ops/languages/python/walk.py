@@ -129,6 +129,7 @@ class Walk:
 
     def _on_decorated(self, node: Node, scope: Scope) -> None:
         marks = []
+        first = len(self.decorations)  # not every decorator is one whose target is followed: `@buttons[0].clicked`
         for child in node.children:
             if child.type == "decorator" and child.named_child_count:
                 expression = child.named_children[0]
@@ -136,7 +137,7 @@ class Walk:
                 marks.append(self.read(name if name is not None else expression))
                 if expression.type in {"identifier", "attribute", "call"}:
                     self.decorations.append((Spot(expression, scope), -1))
-        self.drafting.expect(node, tuple(marks), len(self.decorations) - len(marks))
+        self.drafting.expect(node, tuple(marks), first)
 
     def _on_function(self, node: Node, scope: Scope) -> None:
         at = self.drafting.define_function(node, scope)

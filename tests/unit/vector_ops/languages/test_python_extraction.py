@@ -227,3 +227,13 @@ def test_items_set_from_each_other_end():
     lines = [f"rv[{n}], rv[{n + 1}], rv[{n + 2}] = rv[{n + 2}], rv[{n}], rv[{n + 1}]\n" for n in range(60)]
     facts = LANGUAGE.extract(".py", ("rv = list(range(99))\n" + "".join(lines)).encode())
     assert facts.symbols[0].name == "rv"
+
+
+def test_decorators_of_any_expression_are_read():
+    source = (
+        b"import b\n\n@b.plain\ndef f(): ...\n\n@b[0]\n@(x := b)\n@b.named()\ndef g(): ...\n\n@b[1]\nclass C: ...\n"
+    )
+    facts = LANGUAGE.extract(".py", source)
+    assert [symbol.name for symbol in facts.symbols if symbol.kind in {"function", "class"}] == ["f", "g", "C"]
+    decorating = {(one.name, facts.symbols[one.scope].name if one.scope >= 0 else "") for one in facts.references}
+    assert {name for name, _scope in decorating} >= {"plain", "named"}
