@@ -154,11 +154,12 @@ class OpenIndex:
             work = self._worktree.read(head.commit_sha)
             gone = {path for path, content in work.overlay.items() if content is None}
             paths = list_sketchable(sorted((blobs.keys() | work.overlay.keys()) - gone))
-            text, hits, is_cut = sketch_map(
-                paths,
-                lambda path: work.overlay.get(path) or self._source.read_blob(blobs[path]),
-                budget_tokens,
-            )
+
+            def read_file(path: str) -> bytes:
+                content = work.overlay.get(path)  # an empty file is one, too
+                return self._source.read_blob(blobs[path]) if content is None else content
+
+            text, hits, is_cut = sketch_map(paths, read_file, budget_tokens)
         self._is_awaited = True
         stamp = Stamp(
             indexed_commit=head.commit_sha,
@@ -251,8 +252,9 @@ class OpenIndex:
             work = worktree.read(state.commit_sha)
             with self._truth.view(work.overlay, source.read_blob) as view:
                 self._embed(view, is_stopping, faults)
-            with self._truth.view({}, source.read_blob) as view:
-                self._copy(view, faults)
+            if self._mirror is not None:
+                with self._truth.view({}, source.read_blob) as view:
+                    self._copy(self._mirror, view, faults)
             if not faults and not is_stopping():
                 self._tended = state.commit_sha
         finally:
@@ -278,10 +280,8 @@ class OpenIndex:
         except (VectorsUnavailableError, EmbedderUnusableError) as error:
             faults["vectors"] = error.detail
 
-    def _copy(self, view: IndexView, faults: dict[str, str]) -> None:
-        if self._mirror is None:
-            return
+    def _copy(self, mirror: Mirror, view: IndexView, faults: dict[str, str]) -> None:
         try:
-            self._mirror.level(view)
+            mirror.level(view)
         except GraphStoreAwayError as error:
             faults["graph"] = error.detail

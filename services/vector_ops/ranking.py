@@ -48,6 +48,7 @@ class Ranker:
         self.dense_pending: int | None = None
         self.history_commit = ""
         self.warnings: list[str] = []
+        self._wide: tuple[str, Ranking] | None = None
 
     def search(self, text: str, limit: int, *, explain: bool) -> list[Hit]:
         ranking = self._search(text, limit)
@@ -70,14 +71,14 @@ class Ranker:
             self._derived.dense.sync(self._view, _VECTORS_WAIT_S)
 
     def find_matching(self, text: str, limit: int) -> list[Piece]:
-        places = self._search(text, limit).functions
+        places = self._search_widely(text).functions[:limit]
         return [
             Piece(one.path, one.symbol.start_line if one.symbol else one.line, one.end_line, one.score, one.symbol)
             for one in places
         ]
 
     def find_themes(self, text: str) -> Sequence[Theme]:
-        places = self._search(text, _THEMED).files
+        places = self._search_widely(text).files
         docs = {place.path: place.symbol.doc for place in reversed(places) if place.symbol is not None}
         return [
             Theme(f"{one.name} ({one.reason})", ", ".join(_describe(path, docs) for path in one.paths[:_MAX_THEME]))
@@ -133,6 +134,12 @@ class Ranker:
 
     def _search(self, text: str, limit: int) -> Ranking:
         return self._derived.searcher.search(self._view, text, past=self._read_past(), dense=self, limit=limit)
+
+    def _search_widely(self, text: str) -> Ranking:
+        """Search once for what a packed context takes from it: pieces and themes."""
+        if self._wide is None or self._wide[0] != text:
+            self._wide = text, self._search(text, _THEMED)
+        return self._wide[1]
 
     def _read_past(self) -> Past:
         past = self._derived.history.read_past(self._view.commit_sha)

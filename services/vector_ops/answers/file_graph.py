@@ -57,19 +57,6 @@ class FileGraph:
         total = float(wanted.sum())
         return _SEED_SHARE * wanted / total + (1 - _SEED_SHARE) * base if total > 0 else base
 
-    def neighbours(self, path: str, limit: int) -> list[str]:
-        """Return the files that use this file or are used by it, the most used first."""
-        number = self.numbers.get(path)
-        if number is None:
-            return []
-        uses: dict[int, float] = {}
-        for mine, others in ((self.sources, self.targets), (self.targets, self.sources)):
-            at = np.flatnonzero(mine == number)
-            for other, weight in zip(others[at].tolist(), self.weights[at].tolist(), strict=True):
-                uses[other] = uses.get(other, 0.0) + weight
-        ordered = sorted(uses, key=lambda other: (-uses[other], self.files[other].path))
-        return [self.files[other].path for other in ordered[:limit]]
-
 
 def make_file_graph(view: IndexView) -> FileGraph:
     """Return the graph of the files of code of a view."""

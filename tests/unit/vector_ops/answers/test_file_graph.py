@@ -36,9 +36,3 @@ def test_a_seed_and_what_it_uses_gain(graph):
 
 def test_a_seed_that_is_no_file_changes_nothing(graph):
     assert graph.rank({"nowhere.py": 1.0}) == graph.rank({})
-
-
-def test_neighbours_are_the_files_on_both_ends_of_uses(graph):
-    assert set(graph.neighbours("shop/pricing.py", 10)) == {"shop/cart.py", "shop/__init__.py"}
-    assert graph.neighbours("nowhere.py", 10) == []
-    assert len(graph.neighbours("shop/cart.py", 1)) == 1

@@ -37,12 +37,13 @@ def test_the_first_map_says_how_it_was_drawn_and_the_next_comes_from_the_index(l
 
 def test_it_shows_uncommitted_files_as_they_are_and_names_them(large):
     large.tree.write({"depot.go": "package depot\n\ntype Warehouse struct {\n\tname string\n}\n"})
+    large.tree.write({"shop/empty.py": ""})
     large.tree.remove("shop/pricing.py")
     answer = large.ask("repo_map")
     assert "type Warehouse struct" in answer.text
     assert "Depot" not in answer.text
     assert "shop/pricing.py" not in answer.text
-    assert answer.stamp.dirty_paths == ("depot.go", "shop/pricing.py")
+    assert answer.stamp.dirty_paths == ("depot.go", "shop/empty.py", "shop/pricing.py")
 
 
 def test_it_leaves_tests_out_and_keeps_budget_and_limit(large):
