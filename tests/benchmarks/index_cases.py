@@ -75,7 +75,7 @@ def parse_edits(patch: str) -> dict[str, list[int]]:
 
 
 def find_repository(mirrors: Path, repo: str) -> Path | None:
-    """Return the git directory of a repository (its fork's if need be) below `mirrors`: OWNER+NAME/repo, in any case."""
+    """Return the git directory of a repository, its fork's if need be: OWNER+NAME/repo below `mirrors`, in any case."""
     wanted = FORKS.get(repo, repo).replace("/", "+").casefold()
     paths = (folder / "repo" for folder in mirrors.iterdir() if folder.name.casefold() == wanted)
     return next((path for path in paths if path.is_dir()), None)
