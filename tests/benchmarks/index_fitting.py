@@ -30,6 +30,11 @@ class Ranked(NamedTuple):
         scores = self.signals @ np.array([weights.get(name, 0.0) for name in self.names], np.float32)
         return max(int((scores > scores[row]).sum()) for row in self.gold)
 
+    def rank_any(self, weights: dict[str, float]) -> int:
+        """Return the rank, from 0, of the gold place that stands highest; MISSING when none is there."""
+        found = tuple(row for row in self.gold if row >= 0)
+        return min((self._replace(gold=(row,)).rank(weights) for row in found), default=MISSING)
+
 
 def measure(ranks: Sequence[int]) -> dict[str, float]:
     """Return the share, in percent, of ranks within each k."""
@@ -78,10 +83,11 @@ def _worth(cases: Sequence[Ranked], weights: dict[str, float]) -> float:
     return float(np.mean(1 / (1 + ranks)) + 0.5 * np.mean(ranks < 5) + 0.5 * np.mean(ranks < 10))
 
 
-def leave_one_out(cases: Sequence[Ranked], start: dict[str, float]) -> list[int]:
-    """Return the rank of each case under weights that were fitted without its repository."""
+def leave_one_out(cases: Sequence[Ranked], start: dict[str, float], *, is_any: bool = False) -> list[int]:
+    """Return the rank of each case (or of its best gold place) under weights fitted without its repository."""
     ranks: list[int] = []
     for repo in sorted({case.repo for case in cases}):
         weights = fit_weights([case for case in cases if case.repo != repo], start)
-        ranks.extend(case.rank(weights) for case in cases if case.repo == repo)
+        mine = [case for case in cases if case.repo == repo]
+        ranks.extend(case.rank_any(weights) if is_any else case.rank(weights) for case in mine)
     return ranks
