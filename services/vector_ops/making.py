@@ -1,13 +1,16 @@
-"""Makes the index of a repository with all its parts. Imported when the first repository is opened.
+"""Makes what is derived from the truth. Imported when the first question is asked.
 
-A server that nobody asks about code must not carry numpy and what builds on it: 20 MB.
+A server that nobody asks about code must not carry what ranks and embeds, nor must a refresh from cron wait for it.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.kernel.clock import Clock
-from services.vector_ops.opened import Derived, OpenIndex
+from services.vector_ops.derived import Derived, history_path
+from services.vector_ops.graph.mirror import Mirror
+from services.vector_ops.graph.neo4j_store import Neo4jGraph
+from services.vector_ops.history.history import History
 from services.vector_ops.settings import VectorOpsSettings
 from services.vector_ops.vectors.choosing import EmbedderSetting, make_embedder
 from services.vector_ops.vectors.dense import DenseIndex
@@ -18,8 +21,8 @@ if TYPE_CHECKING:
     from neo4j import Driver
 
 
-class IndexMaker:
-    """Makes indexes that share an embedder and a driver."""
+class DerivedMaker:
+    """Makes what is derived of any number of repositories; they share an embedder and a driver."""
 
     def __init__(self, settings: VectorOpsSettings, clock: Clock, driver: "Driver | None") -> None:
         chosen = EmbedderSetting(
@@ -30,19 +33,25 @@ class IndexMaker:
             threads=settings.model_threads,
             cache_dir=settings.index_dir.expanduser() / "models",
         )
-        embedder = self._embedder = make_embedder(chosen, clock=clock.monotonic_s)
+        self._embedder = make_embedder(chosen, clock=clock.monotonic_s)
         self._clock = clock
-        self._derived = Derived(
-            make_dense=lambda path: DenseIndex(embedder, VectorFile(path), clock=clock.monotonic_s),
-            driver=driver,
-            graph_timeout_s=settings.neo4j_timeout_s,
-            lock_wait_s=settings.lock_wait_s,
-            query_budget_s=settings.query_budget_s,
+        self._driver = driver
+        self._graph_timeout_s = settings.neo4j_timeout_s
+
+    def make(self, root: Path, path: Path) -> Derived:
+        """Return what is derived from the index in the file `path`, of the repository at `root`."""
+        now_s = self._clock.monotonic_s
+        return Derived(
+            history=History(history_path(path), clock=now_s),
+            dense=DenseIndex(self._embedder, VectorFile(path), clock=now_s),
+            mirror=self._make_mirror(root),
         )
 
-    def make(self, root: Path, path: Path) -> OpenIndex:
-        """Return the index of the repository at `root`, kept in the file `path`."""
-        return OpenIndex(root, path, self._clock, self._derived)
+    def _make_mirror(self, root: Path) -> Mirror | None:
+        if self._driver is None:
+            return None
+        graph = Neo4jGraph(self._driver, str(root), self._graph_timeout_s)
+        return Mirror(graph, self._clock.monotonic_s, self._graph_timeout_s)
 
     def close(self) -> None:
         """Close the connections of an endpoint."""

@@ -3,97 +3,67 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.kernel.clock import Clock
-from services.vector_ops.answers.file_graph import FileGraph, make_file_graph
-from services.vector_ops.answers.mapping import UseCounts
-from services.vector_ops.answers.places import Lines
 from services.vector_ops.answers.sketching import list_sketchable, sketch_map
-from services.vector_ops.core.answering import Reading
 from services.vector_ops.core.view import IndexView
-from services.vector_ops.graph.local import ViewGraph
-from services.vector_ops.graph.mirror import FallbackGraph, Mirror
-from services.vector_ops.graph.neo4j_store import GraphStoreAwayError, Neo4jGraph
-from services.vector_ops.history.history import History
 from services.vector_ops.languages.catalogue import language_name, load_language
 from services.vector_ops.models import IndexAnswer, Stamp
 from services.vector_ops.protocol import IndexBusyError, IndexUnwritableError
-from services.vector_ops.ranking import Derivations, Ranker
-from services.vector_ops.retrieval.search import Searcher
 from services.vector_ops.source.heads import Head
 from services.vector_ops.source.overlay import WorktreeState
 from services.vector_ops.source.repository import GitSource
 from services.vector_ops.source.worktree import Worktree
 from services.vector_ops.truth.ports import Applied
 from services.vector_ops.truth.store import TruthStore
-from services.vector_ops.vectors.dense import DenseIndex
-from services.vector_ops.vectors.embedder import EmbedderUnusableError, VectorsUnavailableError
 
 if TYPE_CHECKING:
-    from neo4j import Driver
+    from services.vector_ops.core.answering import Reading
+    from services.vector_ops.derived import Derived, Notes
 
-_SLICE_S = 0.5
-"""Work behind the queries is done in slices: between two of them the index may be closed."""
 _ATTEMPTS = 5
 _SKETCHED_FILES = 200
 """A repository of fewer files is indexed in the time that a sketch of its map would save."""
 
 
 @dataclass(frozen=True, slots=True)
-class Derived:
-    """What an index is given beside its file: vectors always, a graph store elsewhere when one is configured."""
+class Patience:
+    """How long a writer waits for the lock of an index, and how long a query may take."""
 
-    make_dense: Callable[[Path], DenseIndex]
-    driver: "Driver | None" = None
-    graph_timeout_s: float = 5.0
     lock_wait_s: float = 10.0
     query_budget_s: float = 10.0
-
-
-@dataclass(slots=True)
-class _Kept:
-    """What is derived in memory."""
-
-    searcher: Searcher = field(default_factory=Searcher)
-    counts: UseCounts = field(default_factory=UseCounts)
-    lines: Lines = field(default_factory=Lines)
-    files: FileGraph | None = None
-
-    def read_files(self, view: IndexView) -> FileGraph:
-        """Return the graph of files, level with a view."""
-        if self.files is None or self.files.epoch != view.epoch:
-            self.files = make_file_graph(view)
-        return self.files
 
 
 class OpenIndex:
     """The index of one repository; safe for several threads. Questions to one repository wait for each other."""
 
-    def __init__(self, root: Path, path: Path, clock: Clock, derived: Derived) -> None:
+    def __init__(
+        self, root: Path, path: Path, clock: Clock, derive: "Callable[[], Derived]", patience: Patience | None = None
+    ) -> None:
+        """Keep the index of the repository at `root` in the file `path`; `derive` is called at the first question."""
         self.root = root
         self._clock = clock
-        self._derived = derived
+        self._patience = patience or Patience()
         self._source = GitSource(str(root))
         self._worktree = Worktree(self._source)
         self._truth = TruthStore(path, load_language, language_name, now=clock.now)
-        self._history = History(path.with_suffix(".history.sqlite3"), clock=clock.monotonic_s)
-        self._dense = derived.make_dense(path)
-        self._mirror = self._make_mirror(derived)
-        self._kept = _Kept()
+        self._derive = derive
+        self._derived: Derived | None = None
+        self._deriving = threading.Lock()
         self._reading = threading.Lock()
         self._tending = threading.Lock()
         self._tended = ""
         self._is_closed = False
         self._is_awaited = False
 
-    def _make_mirror(self, derived: Derived) -> Mirror | None:
-        if derived.driver is None:
-            return None
-        graph = Neo4jGraph(derived.driver, str(self.root), derived.graph_timeout_s)
-        return Mirror(graph, self._clock.monotonic_s, derived.graph_timeout_s)
+    def _open_derived(self) -> "Derived":
+        with self._deriving:
+            if self._derived is None:
+                self._derived = self._derive()
+            return self._derived
 
     def is_current(self) -> bool:
         """Return whether the path still is the repository that was opened."""
@@ -105,8 +75,8 @@ class OpenIndex:
         with self._tending, self._reading:
             self._worktree.close()
             self._truth.close()
-            self._history.close()
-            self._dense.close()
+            if self._derived is not None:
+                self._derived.close()
             self._source.close()
 
     def refresh(self, is_stopping: Callable[[], bool]) -> Applied:
@@ -119,12 +89,12 @@ class OpenIndex:
 
     def _apply(self, source: GitSource, is_stopping: Callable[[], bool]) -> Applied:
         try:
-            return self._truth.refresh(source, wait_s=self._derived.lock_wait_s, is_stopping=is_stopping)
+            return self._truth.refresh(source, wait_s=self._patience.lock_wait_s, is_stopping=is_stopping)
         except IndexUnwritableError:
             if self._truth.peek_state() is not None:
                 raise
             # A damaged file was set aside: build a new one.
-            return self._truth.refresh(source, wait_s=self._derived.lock_wait_s, is_stopping=is_stopping)
+            return self._truth.refresh(source, wait_s=self._patience.lock_wait_s, is_stopping=is_stopping)
 
     def level(self, is_stopping: Callable[[], bool]) -> None:
         """Refresh when HEAD has moved; an index that another process is writing answers as it is."""
@@ -172,22 +142,11 @@ class OpenIndex:
         return IndexAnswer(hits=tuple(hits), stamp=stamp, is_truncated=is_cut or work.is_cut, text=text)
 
     @contextmanager
-    def read(self) -> Iterator[tuple[Reading, Callable[[], Stamp]]]:
+    def read(self) -> "Iterator[tuple[Reading, Callable[[], Stamp]]]":
         """Open one consistent reading, and what makes the stamp of its answer at the end."""
         with self._reading, self._view() as (view, work):
-            graph = self._mirror.over(view) if self._mirror else ViewGraph(view)
-            lines = self._kept.lines.over(view)
-            ranking = Ranker(view, lines, Derivations(self._kept.searcher, self._history, self._dense))
-            reading = Reading(
-                view=view,
-                graph=graph,
-                retrieval=ranking,
-                files=lambda: self._kept.read_files(view),
-                counts=self._kept.counts,
-                lines=lines,
-                is_cut=work.is_cut,
-            )
-            yield reading, lambda: self._stamp(work, ranking, graph)
+            reading, note = self._open_derived().open_reading(view, is_cut=work.is_cut)
+            yield reading, lambda: self._stamp(work, note())
 
     @contextmanager
     def _view(self) -> Iterator[tuple[IndexView, WorktreeState]]:
@@ -196,7 +155,7 @@ class OpenIndex:
             if state is None:
                 raise IndexUnwritableError("there is no index yet; ask again")
             work = self._worktree.read(state.commit_sha)
-            budget_s = self._derived.query_budget_s
+            budget_s = self._patience.query_budget_s
             with self._truth.view(work.overlay, self._source.read_blob, budget_s=budget_s) as view:
                 # Another process may have moved the index on since it was looked at.
                 if view.commit_sha == work.base_sha:
@@ -204,20 +163,19 @@ class OpenIndex:
                     return
         raise IndexBusyError("the index moves on faster than it can be read; ask again")
 
-    def _stamp(self, work: WorktreeState, ranking: Ranker, graph: object) -> Stamp:
+    def _stamp(self, work: WorktreeState, notes: "Notes") -> Stamp:
         head: Head = work.head
         is_fresh = work.base_sha == head.commit_sha
         moved_s = 0.0 if is_fresh else max(0.0, (self._clock.now() - head.moved_at).total_seconds())
-        away = tuple(graph.warnings) if isinstance(graph, FallbackGraph) else ()
         return Stamp(
             indexed_commit=work.base_sha,
             head_commit=head.commit_sha,
             dirty_paths=tuple(sorted(work.overlay)),
             lag_s=moved_s,
             is_fresh=is_fresh,
-            dense_pending=ranking.dense_pending,
-            history_commit=ranking.history_commit,
-            warnings=(*ranking.warnings, *away),
+            dense_pending=notes.dense_pending,
+            history_commit=notes.history_commit,
+            warnings=notes.warnings,
         )
 
     def needs_tending(self) -> bool:
@@ -248,40 +206,17 @@ class OpenIndex:
                 state = self.refresh(is_stopping).state
             if state is None:
                 return faults
-            self._mine(source, state.commit_sha, is_stopping)
+            derived = self._open_derived()
+            derived.mine(source, state.commit_sha, is_stopping)
             work = worktree.read(state.commit_sha)
             with self._truth.view(work.overlay, source.read_blob) as view:
-                self._embed(view, is_stopping, faults)
-            if self._mirror is not None:
+                derived.embed(view, is_stopping, faults)
+            if derived.mirror is not None:
                 with self._truth.view({}, source.read_blob) as view:
-                    self._copy(self._mirror, view, faults)
+                    derived.copy(view, faults)
             if not faults and not is_stopping():
                 self._tended = state.commit_sha
         finally:
             worktree.close()
             source.close()
         return faults
-
-    def _mine(self, source: GitSource, commit_sha: str, is_stopping: Callable[[], bool]) -> None:
-        before = -1
-        while not is_stopping():
-            with source.reading():
-                progress = self._history.refresh(
-                    source.repository, commit_sha, budget_s=_SLICE_S, is_stopping=is_stopping
-                )
-            if progress.is_complete or progress.mined == before:
-                return
-            before = progress.mined
-
-    def _embed(self, view: IndexView, is_stopping: Callable[[], bool], faults: dict[str, str]) -> None:
-        try:
-            while not is_stopping() and self._dense.sync(view, _SLICE_S):
-                pass
-        except (VectorsUnavailableError, EmbedderUnusableError) as error:
-            faults["vectors"] = error.detail
-
-    def _copy(self, mirror: Mirror, view: IndexView, faults: dict[str, str]) -> None:
-        try:
-            mirror.level(view)
-        except GraphStoreAwayError as error:
-            faults["graph"] = error.detail

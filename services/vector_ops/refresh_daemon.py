@@ -31,11 +31,11 @@ from services.home import Home, ServerNotRunningError, find_home
 from services.kernel.clock import SystemClock, to_iso
 from services.kernel.errors import PlatformError, error_from_wire
 from services.kernel.vocabulary import ServiceName
-from services.vector_ops.app import create_service
 from services.vector_ops.core.service import VectorOpsService
 from services.vector_ops.models import RefreshReport, RefreshRequest
 from services.vector_ops.protocol import IndexBusyError, UnindexableError
 from services.vector_ops.settings import VectorOpsSettings
+from services.vector_ops.shelf import create_service
 from services.vector_ops.source.repository import GitSource
 
 METADATA_FILE = "metadata.json"

@@ -1,4 +1,4 @@
-"""Settings of Vector-Ops (prefix VECTOR_OPS_); `app.py` and the daemon are their only readers."""
+"""Settings of Vector-Ops (prefix VECTOR_OPS_); `shelf.py` and the daemon are their only readers."""
 
 from pathlib import Path
 

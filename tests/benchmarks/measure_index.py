@@ -34,12 +34,12 @@ sys.path.insert(0, str(ROOT))
 
 from services.kernel.clock import SystemClock  # noqa: E402 - the path is set first
 from services.kernel.errors import PlatformError  # noqa: E402
-from services.vector_ops.app import create_service, index_path  # noqa: E402
 from services.vector_ops.history.history import History  # noqa: E402
 from services.vector_ops.languages.catalogue import language_name, load_language  # noqa: E402
 from services.vector_ops.languages.grammars import load_grammar  # noqa: E402
 from services.vector_ops.models import IndexQuery, QueryKind  # noqa: E402
 from services.vector_ops.settings import VectorOpsSettings  # noqa: E402
+from services.vector_ops.shelf import create_service, index_path  # noqa: E402
 from services.vector_ops.source.repository import GitSource  # noqa: E402
 from services.vector_ops.truth.store import TruthStore  # noqa: E402
 from services.vector_ops.vectors.dense import DenseIndex  # noqa: E402

@@ -33,7 +33,7 @@ OURS = """
 import json, os, sys, time
 from pathlib import Path
 from services.kernel.clock import SystemClock
-from services.vector_ops.app import open_vector_ops
+from services.vector_ops.shelf import open_vector_ops
 from services.vector_ops.models import IndexQuery, QueryKind
 def cpu():
     return sum(os.times()[:4])

@@ -10,10 +10,11 @@ from services.kernel.clock import SystemClock
 from services.kernel.errors import InvalidRequestError, PlatformError, UnauthenticatedError
 from services.kernel.http import HttpCall, closing
 from services.kernel.version import VERSION
-from services.vector_ops.app import create_app, open_vector_ops
+from services.vector_ops.app import create_app
 from services.vector_ops.client import HttpVectorOps
 from services.vector_ops.models import IndexQuery, QueryKind, RefreshRequest
 from services.vector_ops.protocol import SymbolNotFoundError, UnindexableError
+from services.vector_ops.shelf import open_vector_ops
 from services.vector_ops.truth.schema import SCHEMA_VERSION
 from tests.fakes.identity import ENGINEER, NOBODY, READER, KnownCallers
 from tests.fakes.sockets import serve

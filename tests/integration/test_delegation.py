@@ -20,7 +20,7 @@ from services.pex.app import create_service as create_pex
 from services.pex.core.service import PexService
 from services.plms.app import open_plms
 from services.plms.core.service import PlmsService
-from services.vector_ops.app import open_vector_ops
+from services.vector_ops.shelf import open_vector_ops
 from tests.fakes import pas as fake
 from tests.fakes.callers import FixedCallers
 from tests.fakes.identity import ENGINEER

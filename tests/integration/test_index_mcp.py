@@ -8,7 +8,8 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from services.kernel.clock import SystemClock
-from services.vector_ops.app import create_app, open_vector_ops
+from services.vector_ops.app import create_app
+from services.vector_ops.shelf import open_vector_ops
 from tests.fakes.identity import ENGINEER, KnownCallers
 from tests.fakes.sockets import serve
 from tests.fakes.sources import SourceTree

@@ -10,7 +10,6 @@ from neo4j import GraphDatabase
 
 from services.kernel.clock import SystemClock
 from services.kernel.errors import DeadlineExceededError, InvalidRequestError
-from services.vector_ops.app import create_service
 from services.vector_ops.graph.local import ViewGraph
 from services.vector_ops.graph.mirror import PAUSE_S, Mirror, level_graph
 from services.vector_ops.graph.neo4j_model import LOADING
@@ -20,6 +19,7 @@ from services.vector_ops.languages.world import EdgeKind
 from services.vector_ops.models import CypherQuery, IndexQuery, QueryKind
 from services.vector_ops.protocol import GraphStoreMissingError
 from services.vector_ops.settings import VectorOpsSettings
+from services.vector_ops.shelf import create_service
 from tests.fakes.identity import ENGINEER
 from tests.fakes.neo4j import find_fault, run_server
 from tests.fakes.sources import SourceTree

@@ -17,8 +17,9 @@ import pytest
 from services.home import Home, ServerFile
 from services.kernel.clock import SystemClock
 from services.kernel.vocabulary import ServiceName
-from services.vector_ops.app import create_app, index_path, open_vector_ops
+from services.vector_ops.app import create_app
 from services.vector_ops.models import IndexQuery, QueryKind
+from services.vector_ops.shelf import index_path, open_vector_ops
 from tests.fakes.identity import ENGINEER, KnownCallers
 from tests.fakes.sockets import REPOSITORY, serve
 from tests.fakes.sources import SourceTree

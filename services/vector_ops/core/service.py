@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from services.kernel.caller import Caller
 from services.kernel.clock import Clock
-from services.kernel.db import in_thread
 from services.kernel.errors import PlatformError
 from services.kernel.vocabulary import Scope
 from services.vector_ops.models import (
@@ -76,33 +75,33 @@ class VectorOpsService:
     async def refresh(self, caller: Caller, request: RefreshRequest) -> RefreshReport:
         caller.require(Scope.INDEX_REFRESH)
         async with self._slots:
-            report = await in_thread(self.refresh_now, request.repo)
+            report = await asyncio.to_thread(self.refresh_now, request.repo)
         self._tend_later(request.repo)
         return report
 
     async def query(self, caller: Caller, query: IndexQuery) -> IndexAnswer:
         caller.require(Scope.INDEX_READ)
         async with self._slots:
-            found = await in_thread(self.query_now, query)
+            found = await asyncio.to_thread(self.query_now, query)
         self._tend_later(query.repo)
         return found
 
     async def snapshot(self, caller: Caller, repo: str) -> IndexSnapshot:
         caller.require(Scope.INDEX_READ)
         async with self._slots:
-            return await in_thread(self._snapshot, repo)
+            return await asyncio.to_thread(self._snapshot, repo)
 
     async def cypher(self, caller: Caller, query: CypherQuery) -> CypherAnswer:
         caller.require(Scope.INDEX_READ)
         async with self._slots:
-            return await in_thread(self._ask_graph, query)
+            return await asyncio.to_thread(self._ask_graph, query)
 
     async def follow(self, caller: Caller, repo: str) -> AsyncIterator[IndexSnapshot]:
         caller.require(Scope.INDEX_READ)
         last: tuple[object, ...] = ()
         while not self._is_stopping:
             async with self._slots:
-                snapshot = await in_thread(self._snapshot, repo)
+                snapshot = await asyncio.to_thread(self._snapshot, repo)
             stamp = snapshot.stamp
             now = (stamp.head_commit, stamp.indexed_commit, stamp.dirty_paths, stamp.dense_pending, stamp.warnings)
             if now != last:
@@ -159,7 +158,7 @@ class VectorOpsService:
 
     async def _tend(self, repo: str) -> None:
         try:
-            await in_thread(self._tend_when_needed, repo)
+            await asyncio.to_thread(self._tend_when_needed, repo)
         except PlatformError as error:
             LOG.warning("the work behind the queries of %s was not done: %s", repo, error.detail)
 

@@ -12,9 +12,10 @@ import pytest
 from services.kernel.caller import ScopeMissingError
 from services.kernel.clock import SystemClock
 from services.kernel.errors import DeadlineExceededError, InvalidRequestError
-from services.vector_ops.app import VectorOpsSettings, create_service, index_path, open_vector_ops
 from services.vector_ops.models import IndexQuery, QueryKind, RefreshRequest
 from services.vector_ops.protocol import IndexBusyError, IndexUnwritableError, SymbolNotFoundError, UnindexableError
+from services.vector_ops.settings import VectorOpsSettings
+from services.vector_ops.shelf import create_service, index_path, open_vector_ops
 from services.vector_ops.source.overlay import MAX_FILES
 from services.vector_ops.truth.ports import IndexingStoppedError
 from tests.fakes.identity import ENGINEER, NOBODY, READER

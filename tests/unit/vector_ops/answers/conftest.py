@@ -3,8 +3,8 @@
 import pytest
 
 from services.kernel.clock import SystemClock
-from services.vector_ops.app import open_vector_ops
 from services.vector_ops.models import IndexQuery, QueryKind
+from services.vector_ops.shelf import open_vector_ops
 from tests.fakes.sources import SourceTree
 
 PYTHON = {

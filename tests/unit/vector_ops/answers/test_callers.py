@@ -5,7 +5,7 @@ import pytest
 from services.kernel.clock import SystemClock
 from services.kernel.errors import InvalidRequestError
 from services.vector_ops.answers.callers import AMBIGUOUS_LIMIT
-from services.vector_ops.app import open_vector_ops
+from services.vector_ops.shelf import open_vector_ops
 from tests.fakes.sources import SourceTree
 from tests.unit.vector_ops.answers.conftest import Asker
 

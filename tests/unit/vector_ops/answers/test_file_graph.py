@@ -4,7 +4,7 @@ import pytest
 
 from services.kernel.clock import SystemClock
 from services.vector_ops.answers.file_graph import make_file_graph
-from services.vector_ops.app import open_vector_ops
+from services.vector_ops.shelf import open_vector_ops
 
 
 @pytest.fixture(scope="module")

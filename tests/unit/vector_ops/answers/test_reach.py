@@ -1,8 +1,8 @@
 """What a change reaches: sections, reasons, order."""
 
 from services.kernel.clock import SystemClock
-from services.vector_ops.app import open_vector_ops
 from services.vector_ops.retrieval.impact import MAX_EDGES
+from services.vector_ops.shelf import open_vector_ops
 from tests.fakes.sources import SourceTree
 from tests.unit.vector_ops.answers.conftest import Asker
 

@@ -4,7 +4,7 @@ import pytest
 
 from services.kernel.clock import SystemClock
 from services.vector_ops.answers.sketching import list_sketchable, sketch_map
-from services.vector_ops.app import open_vector_ops
+from services.vector_ops.shelf import open_vector_ops
 from tests.fakes.sources import SourceTree
 from tests.unit.vector_ops.answers.conftest import REPOSITORY, Asker
 

@@ -9,9 +9,9 @@ from neo4j.exceptions import AuthError
 
 from cli.index_checks import examine_index
 from services.kernel.errors import InvalidRequestError
-from services.vector_ops.app import open_driver
 from services.vector_ops.graph.neo4j_store import GraphStoreAwayError, reaching
 from services.vector_ops.settings import VectorOpsSettings
+from services.vector_ops.shelf import open_driver
 
 FILE = Path(__file__).resolve().parents[4] / "docker-compose.yml"
 SERVICE = yaml.safe_load(FILE.read_text())["services"]["neo4j"]

@@ -1,0 +1,114 @@
+"""What is derived from the truth of one repository and brought level on use: words, vectors, history, a graph store.
+
+Imported when the first question about a repository is asked: refreshing its index needs none of this.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from services.vector_ops.answers.file_graph import FileGraph, make_file_graph
+from services.vector_ops.answers.mapping import UseCounts
+from services.vector_ops.answers.places import Lines
+from services.vector_ops.core.answering import Reading
+from services.vector_ops.core.view import IndexView
+from services.vector_ops.graph.local import ViewGraph
+from services.vector_ops.graph.mirror import FallbackGraph, Mirror
+from services.vector_ops.graph.neo4j_store import GraphStoreAwayError
+from services.vector_ops.history.history import History
+from services.vector_ops.ranking import Derivations, Ranker
+from services.vector_ops.retrieval.search import Searcher
+from services.vector_ops.source.repository import GitSource
+from services.vector_ops.vectors.dense import DenseIndex
+from services.vector_ops.vectors.embedder import EmbedderUnusableError, VectorsUnavailableError
+
+_SLICE_S = 0.5
+"""Work behind the queries is done in slices: between two of them the index may be closed."""
+
+
+def history_path(path: Path) -> Path:
+    """Return the file of an index's history."""
+    return path.with_suffix(".history.sqlite3")
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What an answer was made from beside the truth, for its stamp."""
+
+    dense_pending: int | None = None
+    history_commit: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Derived:
+    """Answers over views of one repository, by one thread at a time, and does the work behind the queries."""
+
+    history: History
+    dense: DenseIndex
+    mirror: Mirror | None = None
+    _searcher: Searcher = field(default_factory=Searcher)
+    _counts: UseCounts = field(default_factory=UseCounts)
+    _lines: Lines = field(default_factory=Lines)
+    _files: FileGraph | None = None
+
+    def close(self) -> None:
+        """Close the files."""
+        self.history.close()
+        self.dense.close()
+
+    def open_reading(self, view: IndexView, *, is_cut: bool) -> tuple[Reading, Callable[[], Notes]]:
+        """Return what answers over a view, and what says at the end what the answer was made from."""
+        graph = self.mirror.over(view) if self.mirror else ViewGraph(view)
+        lines = self._lines.over(view)
+        ranker = Ranker(view, lines, Derivations(self._searcher, self.history, self.dense))
+        reading = Reading(
+            view=view,
+            graph=graph,
+            retrieval=ranker,
+            files=lambda: self._read_files(view),
+            counts=self._counts,
+            lines=lines,
+            is_cut=is_cut,
+        )
+
+        def note() -> Notes:
+            away = tuple(graph.warnings) if isinstance(graph, FallbackGraph) else ()
+            return Notes(ranker.dense_pending, ranker.history_commit, (*ranker.warnings, *away))
+
+        return reading, note
+
+    def _read_files(self, view: IndexView) -> FileGraph:
+        """Return the graph of files, level with a view."""
+        if self._files is None or self._files.epoch != view.epoch:
+            self._files = make_file_graph(view)
+        return self._files
+
+    def mine(self, source: GitSource, commit_sha: str, is_stopping: Callable[[], bool]) -> None:
+        """Mine what is new in the history, in slices."""
+        before = -1
+        while not is_stopping():
+            with source.reading():
+                progress = self.history.refresh(
+                    source.repository, commit_sha, budget_s=_SLICE_S, is_stopping=is_stopping
+                )
+            if progress.is_complete or progress.mined == before:
+                return
+            before = progress.mined
+
+    def embed(self, view: IndexView, is_stopping: Callable[[], bool], faults: dict[str, str]) -> None:
+        """Compute vectors for what has changed, in slices; note under `vectors` why they cannot be had."""
+        try:
+            while not is_stopping() and self.dense.sync(view, _SLICE_S):
+                pass
+        except (VectorsUnavailableError, EmbedderUnusableError) as error:
+            faults["vectors"] = error.detail
+
+    def copy(self, view: IndexView, faults: dict[str, str]) -> None:
+        """Bring the graph store level; note under `graph` why it is not."""
+        if self.mirror is None:
+            return
+        try:
+            self.mirror.level(view)
+        except GraphStoreAwayError as error:
+            faults["graph"] = error.detail
