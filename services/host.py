@@ -143,6 +143,7 @@ async def _serve(
     config = uvicorn.Config(
         app,
         lifespan="off",
+        ws="none",  # no service speaks it, and its library stays loaded
         log_config=None,
         access_log=False,
         server_header=False,

@@ -9,9 +9,8 @@ import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
-import aiohttp
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -36,6 +35,9 @@ from services.kernel.gate import Gate, refuse_foreign_page, refuse_large_body
 from services.kernel.ids import TraceId
 from services.kernel.log import current_trace_id, trace
 from services.kernel.vocabulary import ServiceName
+
+if TYPE_CHECKING:
+    import aiohttp  # loaded by the first call: a server that calls nobody spares 9 MB
 
 LOG = logging.getLogger("direng.http")
 TRACE_HEADER = "X-Trace-Id"
@@ -177,7 +179,9 @@ class HttpCall:
         self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _open(self) -> "aiohttp.ClientSession":
+        import aiohttp  # noqa: PLC0415
+
         if self._session is None:
             self._session = aiohttp.ClientSession(read_bufsize=READ_BUFFER_BYTES)
         return self._session
@@ -200,6 +204,8 @@ class HttpCall:
         idempotency_key: str | None = None,
     ) -> bytes:
         """Send one request and return the body of a 2xx answer; raise the PlatformError of any other."""
+        import aiohttp  # noqa: PLC0415
+
         headers = self._headers(caller, idempotency_key)
         data = content
         if body is not None:
@@ -230,6 +236,8 @@ class HttpCall:
         body: BaseModel | None = None,
     ) -> AsyncIterator[str]:
         """Yield the `data` field of each server-sent event until the stream ends."""
+        import aiohttp  # noqa: PLC0415
+
         headers = self._headers(caller, None) | {"Accept": "text/event-stream"}
         data = None if body is None else body.model_dump_json().encode()
         if data is not None:
@@ -262,7 +270,7 @@ def _as_payload(data: bytes | None) -> io.BytesIO | bytes | None:
     return io.BytesIO(data) if data is not None and len(data) > SMALL_BODY_BYTES else data
 
 
-async def _sse_data(answer: aiohttp.ClientResponse) -> AsyncIterator[str]:
+async def _sse_data(answer: "aiohttp.ClientResponse") -> AsyncIterator[str]:
     lines: list[str] = []
     async for raw in answer.content:
         line = raw.decode().rstrip("\r\n")

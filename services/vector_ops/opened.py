@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.kernel.clock import Clock
-from services.vector_ops.answers.sketching import list_sketchable, sketch_map
 from services.vector_ops.core.view import IndexView
 from services.vector_ops.languages.catalogue import language_name, load_language
 from services.vector_ops.models import IndexAnswer, Stamp
@@ -116,6 +115,9 @@ class OpenIndex:
         """
         if self._truth.peek_state() is not None:
             return None
+        # Only a first map needs it; a refresh from cron does not.
+        from services.vector_ops.answers.sketching import list_sketchable, sketch_map  # noqa: PLC0415
+
         with self._reading:
             head = self._source.read_head()
             blobs = self._source.list_blobs(head.commit_sha)

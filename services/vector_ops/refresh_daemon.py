@@ -18,7 +18,6 @@ if not __package__:
     sys.path.insert(0, str(_HERE.parents[1]))
 
 import argparse
-import http.client
 import json
 import os
 import select
@@ -98,6 +97,8 @@ def parse_options(arguments: list[str], home: Home) -> Options:
 
 def ask_server(home: Home, repo: Path) -> RefreshReport:
     """Have the running server refresh; raises what it raises, or ServerNotRunningError when there is none."""
+    import http.client  # noqa: PLC0415 - a tenth of the start of a process that hardly ever finds the index locked
+
     server, name = home.read_server(), ServiceName.VECTOR_OPS.value
     connection = http.client.HTTPConnection("127.0.0.1", server.ports[name], timeout=_SERVER_TIMEOUT_S)
     try:
