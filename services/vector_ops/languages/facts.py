@@ -77,3 +77,8 @@ class FileFacts(NamedTuple):
     package: str = ""
     notes: tuple[str, ...] = ()
     skipped: str = ""
+
+
+def split_owner(qualname: str) -> str:
+    """Return the last part of the owner's name: `b` of `a.b.c`; nothing for a name of the top level."""
+    return qualname.rpartition(".")[0].rpartition(".")[2]

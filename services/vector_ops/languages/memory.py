@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from services.vector_ops.languages.facts import FILE, FileFacts, Import
 from services.vector_ops.languages.language import Language
-from services.vector_ops.languages.world import NAMED_CAP, SymbolAt
+from services.vector_ops.languages.world import NAMED_CAP, Methods, SymbolAt, choose_methods
 
 
 @dataclass(slots=True)
@@ -21,6 +21,7 @@ class MemoryWorld:
     _members: dict[tuple[str, str], list[SymbolAt]] = field(default_factory=lambda: defaultdict(list))
     _bindings: dict[tuple[str, str], list[tuple[str, Import]]] = field(default_factory=lambda: defaultdict(list))
     _named: dict[str, list[SymbolAt]] = field(default_factory=lambda: defaultdict(list))
+    _tests: set[str] = field(default_factory=set)
 
     def add(self, path: str, facts: FileFacts, language: Language) -> None:
         """Add one file; to be called in the order of paths."""
@@ -28,6 +29,8 @@ class MemoryWorld:
         self._facts[path] = facts
         self._units[path] = unit
         self._paths_in[unit].append(path)
+        if language.is_test(path):
+            self._tests.add(path)
         for tail in language.tails_of(path, facts):
             self._modules[tail].append(path)
         for entry in facts.imports:
@@ -74,6 +77,9 @@ class MemoryWorld:
     def named(self, name: str) -> tuple[SymbolAt, ...] | None:
         found = self._named.get(name, [])
         return tuple(found) if len(found) <= NAMED_CAP else None
+
+    def methods(self, name: str, owners: frozenset[str], *, with_tests: bool) -> Methods:
+        return choose_methods(self.named(name) or (), self._tests, owners, with_tests=with_tests)
 
 
 def make_world(files: Mapping[str, FileFacts] | Iterable[tuple[str, FileFacts]], language: Language) -> MemoryWorld:

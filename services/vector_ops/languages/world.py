@@ -6,13 +6,18 @@ resolver therefore asks the world and nothing else, is pure, keeps no state betw
 deterministically.
 """
 
+from collections.abc import Container, Iterable
 from enum import IntEnum
 from typing import NamedTuple, Protocol
 
-from services.vector_ops.languages.facts import FileFacts, Import, Symbol
+from services.vector_ops.languages.facts import FileFacts, Import, Symbol, split_owner
 
 NAMED_CAP = 20
 """`World.named` answers None beyond this many: a name that common says nothing."""
+
+
+METHODS_CAP = 5
+"""Beyond this many methods, `World.methods` answers with those of certain classes alone."""
 
 
 class Tier(IntEnum):
@@ -60,6 +65,13 @@ class Edge(NamedTuple):
     column: int
 
 
+class Methods(NamedTuple):
+    """Methods of one name; `is_all`: there are no others."""
+
+    found: tuple[SymbolAt, ...] = ()
+    is_all: bool = True
+
+
 class World(Protocol):
     """All files of one language family. Answers in the order of paths, then of lines."""
 
@@ -102,6 +114,15 @@ class World(Protocol):
         """
         ...
 
+    def methods(self, name: str, owners: frozenset[str], *, with_tests: bool) -> Methods:
+        """Return the methods with this name, anywhere; those of test files only `with_tests`.
+
+        Beyond METHODS_CAP, only those of classes whose name in lower case is among `owners`: a file that calls
+        `.close()` on something unknown is then not resolved again for each class that comes to have one. None of them
+        when `named` answers None.
+        """
+        ...
+
 
 class SourceFile(NamedTuple):
     """The file to resolve."""
@@ -109,3 +130,13 @@ class SourceFile(NamedTuple):
     path: str
     unit: str
     facts: FileFacts
+
+
+def choose_methods(
+    named: Iterable[SymbolAt], tests: Container[str], owners: frozenset[str], *, with_tests: bool
+) -> Methods:
+    """Return what `World.methods` answers where `named` are all symbols of the name; `tests` are paths."""
+    found = tuple(one for one in named if one.symbol.kind == "method" and (with_tests or one.path not in tests))
+    if len(found) <= METHODS_CAP or len({(one.path, one.symbol.qualname) for one in found}) <= METHODS_CAP:
+        return Methods(found)
+    return Methods(tuple(one for one in found if split_owner(one.symbol.qualname).lower() in owners), is_all=False)

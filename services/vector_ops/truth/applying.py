@@ -1,6 +1,5 @@
 """Applying changed files to the tables: facts first, then the edges of exactly those files whose answers changed."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -9,6 +8,7 @@ from services.vector_ops.truth.collector import free_cycles
 from services.vector_ops.truth.contents import Content, Form, Forms, stored_key
 from services.vector_ops.truth.dependents import Dependents
 from services.vector_ops.truth.layers import Layers, StoredFile
+from services.vector_ops.truth.names import ChangedNames
 from services.vector_ops.truth.outline import Outline
 from services.vector_ops.truth.ports import IndexingStoppedError, IsStopping, Totals
 from services.vector_ops.truth.questions import NO_ANSWERS, Answers, compare, hash_questions, list_answers
@@ -19,9 +19,6 @@ from services.vector_ops.truth.tables import NewFile, Tables
 
 ReadContent = Callable[[str, Form], Content]
 """Returns what is to be stored of (blob sha, form)."""
-
-_MAX_COUNTED_NAMES = 2_000
-"""With more changed names than this, all count as changed: to look each up would cost more than it saves."""
 
 
 class Change(NamedTuple):
@@ -70,15 +67,14 @@ class Applier:
     def apply(self, wanted: Mapping[str, str | None], again: Iterable[StoredFile] = ()) -> Outcome:
         """Make every path hold the blob that is wanted (None: no file); resolve `again` besides."""
         changes = list(self._plan_all(wanted))
-        names = _list_names(changes)
-        common = self._find_common(names)
+        names = self._list_names(changes)
         changed = {file_id for change in changes if (file_id := self._write(change)) is not None}
-        dirty = _list_dirty(changes)
-        for family, found in names.items():
-            unanswered = common[family] & self._find_common({family: found})[family]
-            dirty |= hash_questions(family, (f"n\0{name}" for name in found - unanswered))
+        dirty, pairs = _list_dirty(changes), dict[int, set[int]]()
+        for questions, asked_with in (one.find_dirty() for one in names):
+            dirty |= questions
+            pairs |= asked_with
         changed |= {file.id for file in again}
-        resolved = changed | self._dependents.find(dirty)
+        resolved = changed | self._dependents.find(dirty, pairs)
         touched = self._resolve(resolved, changed) | {change.path for change in changes}
         return Outcome(self._parsed, len(resolved), touched, _count_added(changes, self._edges_added))
 
@@ -131,14 +127,17 @@ class Applier:
             blob_id = self._tables.add_blob(sha, key, content)
         return blob_id, self._layers.keep_outline(sha, key, content.facts)
 
-    def _find_common(self, names: Mapping[str, set[str]]) -> dict[str, set[str]]:
-        """Return by family the names that too many symbols have for an answer."""
-        if sum(map(len, names.values())) > _MAX_COUNTED_NAMES:
-            return {family: set() for family in names}
-        return {
-            family: {name for name in found if self._layers.list_named(family, name) is None}
-            for family, found in names.items()
-        }
+    def _list_names(self, changes: Iterable[Change]) -> list[ChangedNames]:
+        """Return the names whose symbols differ, measured; one for each family."""
+        found: dict[str, ChangedNames] = {}
+        for change in changes:
+            for family in _families(change):
+                old, new = _answers_in(change, family)
+                names = found.setdefault(family, ChangedNames(self._layers, family))
+                names.add(old.names, new.names, is_test=_is_test(change, family))
+        for names in found.values():
+            names.measure()
+        return list(found.values())
 
     def _write(self, change: Change) -> int | None:
         """Write the rows of a file but its edges; return its number, None for one that is gone."""
@@ -224,14 +223,9 @@ def _list_dirty(changes: Iterable[Change]) -> set[int]:
     return dirty
 
 
-def _list_names(changes: Iterable[Change]) -> dict[str, set[str]]:
-    """Return by family the names whose symbols differ."""
-    names: dict[str, set[str]] = defaultdict(set)
-    for change in changes:
-        for family in _families(change):
-            old, new = _answers_in(change, family)
-            names[family] |= compare(old.names, new.names)
-    return names
+def _is_test(change: Change, family: str) -> bool:
+    """Return whether a file is a test both before and after, as far as it is of the family."""
+    return all(one.is_test for one in (change.old, change.new) if one is not None and one.family == family)
 
 
 def _count_added(changes: Iterable[Change], edges: int) -> Totals:

@@ -1,7 +1,9 @@
 """Which files asked a question: the hashes of all files' questions in one array."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,20 +38,33 @@ class Dependents:
             self._patches = {}
             self._load((one, blob) for one, blob in merged.items() if blob is not None)
 
-    def find(self, hashes: Iterable[int]) -> set[int]:
-        """Return the files that asked one of these questions."""
+    def find(self, hashes: Iterable[int], pairs: Mapping[int, set[int]] | None = None) -> set[int]:
+        """Return the files that asked one of these questions, or the first of a pair and one of its others."""
+        found = {file_id for _hash, file_id in self._list_askers(hashes)}
+        if pairs:
+            askers: dict[int, set[int]] = defaultdict(set)
+            for one, file_id in self._list_askers({*pairs, *chain.from_iterable(pairs.values())}):
+                askers[one].add(file_id)
+            for one, others in pairs.items():
+                found |= askers[one].intersection(chain.from_iterable(askers[other] for other in others))
+        return found
+
+    def _list_askers(self, hashes: Iterable[int]) -> Iterator[tuple[int, int]]:
+        """Yield (question, file that asked it)."""
         wanted = np.unique(np.fromiter(hashes, np.uint32))
         if not len(wanted):
-            return set()
+            return
         table = np.zeros(_LOW + 1, np.bool_)
         table[wanted & np.uint32(_LOW)] = True
         near = np.flatnonzero(table[self._low])
         hit = near[np.isin(self._hashes[near], wanted)]
-        found = set(np.unique(self._owners[hit]).tolist()) - self._patches.keys()
+        for one, file_id in zip(self._hashes[hit].tolist(), self._owners[hit].tolist(), strict=True):
+            if file_id not in self._patches:
+                yield one, file_id
         for file_id, blob in self._patches.items():
-            if blob and np.isin(np.frombuffer(blob, np.uint32), wanted).any():
-                found.add(file_id)
-        return found
+            asked = np.frombuffer(blob or b"", np.uint32)
+            for one in asked[np.isin(asked, wanted)].tolist():
+                yield one, file_id
 
 
 def read_dependents(connection: sqlite3.Connection) -> Dependents:

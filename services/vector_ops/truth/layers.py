@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from services.vector_ops.languages.facts import FileFacts, Reference
-from services.vector_ops.languages.world import NAMED_CAP
+from services.vector_ops.languages.world import METHODS_CAP, NAMED_CAP
 from services.vector_ops.truth.codec import decode_outline, decode_references
 from services.vector_ops.truth.outline import Outline, OutlineCache
 from services.vector_ops.truth.rows import Row, row_range
@@ -27,6 +27,18 @@ class StoredFile(NamedTuple):
     is_test: bool
     skipped: str
     schema: str
+
+
+class Size(NamedTuple):
+    """Whether a name has more symbols than NAMED_CAP; if not, whether it has more methods than METHODS_CAP."""
+
+    is_common: bool
+    has_many_outside_tests: bool = False
+    has_many_at_all: bool = False
+
+    def has_many(self, *, with_tests: bool) -> bool:
+        """Return whether the methods of the name are only told by class."""
+        return self.has_many_at_all if with_tests else self.has_many_outside_tests
 
 
 class Query(NamedTuple):
@@ -55,9 +67,15 @@ _BY_TAIL = make_query(
     " ORDER BY 1",
 )
 _NAMED_BODY = (
-    f"SELECT f.path, (y.row & {ROW_MASK}) - 1, b.sha, b.form FROM {{s}}.symbol y"  # noqa: S608
+    f"SELECT f.path, (y.row & {ROW_MASK}) - 1, b.sha, b.form, f.is_test FROM {{s}}.symbol y"  # noqa: S608
     f" CROSS JOIN {{s}}.file f ON f.id = y.row >> {ROW_BITS} CROSS JOIN {{s}}.blob b ON b.id = f.blob_id"
     f" WHERE y.name = ?1 AND f.family = ?2 AND y.row & {ROW_MASK} > 0{{live}}"
+)
+_KINDS_NAMED = make_query(
+    f"SELECT f.path, y.qualname, y.kind, f.is_test FROM {{s}}.symbol y"  # noqa: S608
+    f" CROSS JOIN {{s}}.file f ON f.id = y.row >> {ROW_BITS}"
+    f" WHERE y.name = ?1 AND f.family = ?2 AND y.row & {ROW_MASK} > 0{{live}}",
+    f" LIMIT {NAMED_CAP + 1}",
 )
 _NAMED = make_query(_NAMED_BODY, f" LIMIT {NAMED_CAP + 1}")
 _NAMED_OF_OWNER = make_query(_NAMED_BODY + " AND y.owner = ?3", f" LIMIT {NAMED_CAP + 1}")
@@ -65,8 +83,8 @@ _IS_UNLINKED = "SELECT 1 WHERE ?1 >= 1 << 40 OR ?1 IN (SELECT id FROM overlay.un
 _OUTLINE = make_query("SELECT outline FROM {s}.blob WHERE sha = ?1 AND form = ?2", " LIMIT 1", live="1")
 _REFERENCES = make_query("SELECT refs FROM {s}.blob WHERE sha = ?1 AND form = ?2", " LIMIT 1", live="1")
 
-Named = tuple[str, int, str, str]
-"""(path, at, blob sha, form)"""
+Named = tuple[str, int, str, str, bool]
+"""(path, at, blob sha, form, whether the file is a test)"""
 
 
 class Layers:
@@ -115,6 +133,17 @@ class Layers:
         if owner and last:
             found += self.rows(_NAMED_OF_OWNER, last, family, owner)
         return sorted(found) if len(found) <= NAMED_CAP else None
+
+    def measure_name(self, family: str, name: str) -> Size:
+        """Return how many symbols have a name or `Owner.name`; methods are counted by the former alone."""
+        if "." in name:
+            return Size(is_common=self.list_named(family, name) is None)
+        found = self.rows(_KINDS_NAMED, name, family)
+        if len(found) > NAMED_CAP:
+            return Size(is_common=True)
+        methods = {(path, qualname, is_test) for path, qualname, kind, is_test in found if kind == "method"}
+        outside = sum(not is_test for _path, _qualname, is_test in methods)
+        return Size(False, outside > METHODS_CAP, len(methods) > METHODS_CAP)
 
     def outline(self, sha: str, form: str) -> Outline:
         """Return the outline of a content that the index holds."""

@@ -4,6 +4,7 @@ from collections import defaultdict
 from functools import cached_property
 from hashlib import blake2b
 from itertools import islice
+from typing import NamedTuple
 
 from services.vector_ops.languages.facts import FILE, FileFacts, Import
 
@@ -21,9 +22,18 @@ def file_id_of(path: str) -> int:
     return hash_id(path, "", FILE)
 
 
-def split_owner(qualname: str) -> str:
-    """Return the last part of the owner's name: `b` of `a.b.c`; nothing for a name of the top level."""
-    return qualname.rpartition(".")[0].rpartition(".")[2]
+class Mark(NamedTuple):
+    """What others can see of a symbol: all but its position and its doc comment; `owner` by name and ordinal."""
+
+    name: str
+    qualname: str
+    ordinal: int
+    kind: str
+    signature: str
+    type: str
+    bases: tuple[str, ...]
+    is_test: bool
+    owner: tuple[str, int] | None
 
 
 class Outline:
@@ -82,11 +92,11 @@ class Outline:
         return ordinals
 
     @cached_property
-    def marks(self) -> list[tuple[object, ...]]:
-        """Return for each symbol what others can see of it: all but its position and its doc comment."""
+    def marks(self) -> list[Mark]:
+        """Return for each symbol what others can see of it."""
         symbols, ordinals = self.facts.symbols, self.ordinals
         return [
-            (
+            Mark(
                 symbol.name,
                 symbol.qualname,
                 ordinal,

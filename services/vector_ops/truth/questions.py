@@ -4,13 +4,13 @@ A question is a letter for the primitive of `World` and its arguments. Two quest
 be resolved again without need.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 from zlib import crc32
 
 from services.vector_ops.languages.facts import FileFacts, Import
-from services.vector_ops.languages.world import SymbolAt, World
-from services.vector_ops.truth.outline import Outline
+from services.vector_ops.languages.world import Methods, SymbolAt, World
+from services.vector_ops.truth.outline import Mark, Outline
 
 
 def hash_questions(family: str, questions: Iterable[str]) -> set[int]:
@@ -29,6 +29,7 @@ class RecordingWorld:
     def __init__(self, world: World, own_unit: str) -> None:
         self.questions = {f"p\0{own_unit}"}
         self._world = world
+        self._owners: frozenset[str] = frozenset()
         self._alone = own_unit if len(world.paths_in(own_unit)) == 1 else None
 
     def exists(self, path: str) -> bool:
@@ -67,15 +68,38 @@ class RecordingWorld:
         return self._world.bindings(unit, local)
 
     def named(self, name: str) -> tuple[SymbolAt, ...] | None:
-        self.questions.add(f"n\0{name}")
+        self.questions.add(ask_named(name))
         return self._world.named(name)
+
+    def methods(self, name: str, owners: frozenset[str], *, with_tests: bool) -> Methods:
+        self.questions.add(ask_methods(name, with_tests=with_tests))
+        answer = self._world.methods(name, owners, with_tests=with_tests)
+        if not answer.is_all and not owners <= self._owners:
+            self._owners |= owners
+            self.questions.update(map(ask_owner, owners))
+        return answer
+
+
+def ask_named(name: str) -> str:
+    """Return the question for the symbols of a name."""
+    return f"n\0{name}"
+
+
+def ask_methods(name: str, *, with_tests: bool) -> str:
+    """Return the question for the methods of a name."""
+    return f"{'k' if with_tests else 'c'}\0{name}"
+
+
+def ask_owner(owner: str) -> str:
+    """Return the half of a question that says: of the names with many methods, those of this class matter."""
+    return f"w\0{owner}"
 
 
 class Answers(NamedTuple):
     """What one file contributes to the answers. `names` are kept apart: past a cap they answer nothing."""
 
     entries: dict[str, object]
-    names: dict[str, object]
+    names: dict[str, list[Mark]]
 
 
 NO_ANSWERS = Answers({}, {})
@@ -93,10 +117,10 @@ def list_answers(path: str, content: str, unit: str, tails: Iterable[str], outli
         entries[f"m\0{unit}\0{qualname}"] = [marks[at] for at in places]
     for local, imports in outline.by_local.items():
         entries[f"b\0{unit}\0{local}"] = [entry._replace(line=0, column=0) for entry in imports]
-    names: dict[str, object] = {name: [marks[at] for at in places] for name, places in outline.by_name.items()}
+    names: dict[str, list[Mark]] = {name: [marks[at] for at in places] for name, places in outline.by_name.items()}
     return Answers(entries, names)
 
 
-def compare(old: dict[str, object], new: dict[str, object]) -> set[str]:
+def compare(old: Mapping[str, object], new: Mapping[str, object]) -> set[str]:
     """Return the questions whose answers differ."""
     return {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}

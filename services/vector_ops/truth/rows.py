@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from services.vector_ops.languages.facts import split_owner
 from services.vector_ops.languages.world import Edge
-from services.vector_ops.truth.outline import Outline, split_owner
+from services.vector_ops.truth.outline import Outline
 from services.vector_ops.truth.questions import hash_questions
 from services.vector_ops.truth.schema import ROW_BITS, ROW_MASK
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 APPLICATION_ID = 0x44455658
 """Marks a SQLite file as ours, in its header."""
 
-SCHEMA_VERSION = 2
-"""Version 1 was the format of the former index, whose file has no number; it is built anew."""
+SCHEMA_VERSION = 3
+"""Version 1 was the format of the former index, whose file has no number; 2 did not ask for
+methods apart from other names. Both are built anew."""
 
 ROW_BITS = 20
 ROW_MASK = (1 << ROW_BITS) - 1

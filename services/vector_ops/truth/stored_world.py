@@ -1,7 +1,7 @@
 """The world of one language family, answered from the tables on demand; valid while these do not change."""
 
 from services.vector_ops.languages.facts import FileFacts, Import
-from services.vector_ops.languages.world import SymbolAt
+from services.vector_ops.languages.world import Methods, SymbolAt, choose_methods
 from services.vector_ops.truth.layers import Layers, StoredFile
 
 
@@ -15,6 +15,7 @@ class StoredWorld:
         self._units: dict[str, list[StoredFile]] = {}
         self._tails: dict[str, tuple[str, ...]] = {}
         self._named: dict[str, tuple[SymbolAt, ...] | None] = {}
+        self._tests: set[str] = set()
 
     def _file(self, path: str) -> StoredFile | None:
         if path not in self._files:
@@ -83,5 +84,11 @@ class StoredWorld:
         found = self._layers.list_named(self._family, name)
         if found is None:
             return None
-        symbols = [(path, at, self._layers.outline(sha, form).facts.symbols[at]) for path, at, sha, form in found]
-        return tuple(SymbolAt(*one) for one in symbols)
+        self._tests |= {path for path, _at, _sha, _form, is_test in found if is_test}
+        return tuple(
+            SymbolAt(path, at, self._layers.outline(sha, form).facts.symbols[at])
+            for path, at, sha, form, _is_test in found
+        )
+
+    def methods(self, name: str, owners: frozenset[str], *, with_tests: bool) -> Methods:
+        return choose_methods(self.named(name) or (), self._tests, owners, with_tests=with_tests)

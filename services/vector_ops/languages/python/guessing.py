@@ -1,10 +1,11 @@
 """Calls on things of which nothing is known: what their names alone say."""
 
+from services.vector_ops.languages.facts import split_owner
 from services.vector_ops.languages.python.builtin_names import COMMON_METHODS
+from services.vector_ops.languages.python.defining import OVERLOAD
 from services.vector_ops.languages.python.modules import is_test_path
-from services.vector_ops.languages.world import SourceFile, SymbolAt, Tier, World
+from services.vector_ops.languages.world import METHODS_CAP, SourceFile, SymbolAt, Tier, World
 
-_MAX_GUESSES = 5
 _LONG_NAME = 12
 Guess = tuple[Tier, tuple[SymbolAt, ...]]
 _NOTHING: Guess = (Tier.AMBIGUOUS, ())
@@ -18,7 +19,8 @@ class Guesser:
         self._world = world
         self._is_test = is_test_path(file.path)
         self._file = file
-        self._visible: frozenset[str] | None = None
+        self._visible: frozenset[str] = frozenset()
+        self._owners: frozenset[str] = frozenset()
         self._known: dict[tuple[str, str], Guess] = {}
 
     def guess(self, name: str, hint: str) -> Guess:
@@ -32,36 +34,42 @@ class Guesser:
     def _guess_anew(self, name: str, hint: str) -> Guess:
         if name.startswith("__"):
             return _NOTHING
-        candidates = self._world.named(name)
-        if candidates is None:
-            return _NOTHING
-        methods = self._list_methods(candidates)
+        owner = hint.replace("_", "").lower()
+        candidates = self._world.methods(name, self._list_owners(owner), with_tests=self._is_test)
+        methods = self._list_methods(candidates.found)
         if not methods:
             return _NOTHING
-        meant = [one for one in methods if hint and _owner_of(one).lower() == hint.replace("_", "").lower()]
+        meant = [one for one in methods if hint and _owner_of(one).lower() == owner]
         if len(meant) == 1:
             return Tier.UNIQUE_NAME, (meant[0],)
-        if len(methods) == 1 and name not in COMMON_METHODS and (_is_telling(name) or self._is_visible(methods[0])):
+        is_alone = candidates.is_all and len(methods) == 1 and name not in COMMON_METHODS
+        if is_alone and (_is_telling(name) or self._is_visible(methods[0])):
             return Tier.UNIQUE_NAME, (methods[0],)
-        if len(methods) > _MAX_GUESSES or name in COMMON_METHODS:
+        if not candidates.is_all or name in COMMON_METHODS:
             # A name that many classes have, or that builtin types have too, says something only of a known class.
             methods = meant or [one for one in methods if self._is_visible(one)]
-        return Tier.AMBIGUOUS, tuple(sorted(methods, key=self._distance)[:_MAX_GUESSES])
+        return Tier.AMBIGUOUS, tuple(sorted(methods, key=self._distance)[:METHODS_CAP])
 
     def _is_visible(self, one: SymbolAt) -> bool:
         """Return whether this file defines or imports the class of a method."""
-        if self._visible is None:
+        return _owner_of(one) in self._visible
+
+    def _list_owners(self, owner: str) -> frozenset[str]:
+        """Return the classes whose methods matter when there are many: the visible ones, and that of the hint."""
+        if not self._visible:
             facts = self._file.facts
             names = (entry.local for entry in facts.imports)
             self._visible = frozenset((*names, *(symbol.name for symbol in facts.symbols if symbol.kind == "class")))
-        return _owner_of(one) in self._visible
+            self._owners = frozenset(map(str.lower, self._visible))
+        return self._owners | {owner} if owner else self._owners
 
     def _list_methods(self, candidates: tuple[SymbolAt, ...]) -> list[SymbolAt]:
-        """Return one candidate a class; code outside the tests does not call into them."""
+        """Return one candidate a class."""
         found: dict[tuple[str, str], SymbolAt] = {}
         for one in candidates:
-            if one.symbol.kind == "method" and (self._is_test or not is_test_path(one.path)):
-                found[one.path, one.symbol.qualname] = one
+            key = (one.path, one.symbol.qualname)
+            if key not in found or not found[key].symbol.signature.startswith(OVERLOAD):
+                found[key] = one
         return list(found.values())
 
     def _distance(self, one: SymbolAt) -> tuple[bool, int, str, int]:
@@ -79,4 +87,4 @@ def _is_telling(name: str) -> bool:
 
 
 def _owner_of(one: SymbolAt) -> str:
-    return one.symbol.qualname.rpartition(".")[0].rpartition(".")[2]
+    return split_owner(one.symbol.qualname)
