@@ -54,8 +54,8 @@ bench-edits: setup ## measure edits with defects: right, refused, wrong
 bench-index: setup ## measure the code index (REPO=git dir [ISSUES=rows.jsonl.gz] [LARGE="git dirs"] [NEO4J=bolt://...])
 	$(PY) tests/benchmarks/measure_index.py $(REPO) $(if $(ISSUES),--issues $(ISSUES)) $(if $(LARGE),--large $(LARGE)) $(if $(NEO4J),--neo4j $(NEO4J))
 
-eval-index: setup ## how well search finds what issues are about (MIRRORS=folder ROWS="name=rows.jsonl.gz ...")
-	$(PY) tests/benchmarks/eval_index.py $(MIRRORS) tests/benchmarks/eval_index.json $(ROWS)
+eval-index: setup ## how well search finds what issues are about (MIRRORS=folder ROWS="name=rows.jsonl.gz ..." [JOBS=2])
+	$(PY) tests/benchmarks/eval_index.py $(MIRRORS) tests/benchmarks/eval_index.json $(ROWS) $(if $(JOBS),--jobs=$(JOBS))
 
 parity: setup ## an index kept level equals one built anew, and survives kills (REPO=path LANGUAGES=go [COMMITS=300] [EVERY=5])
 	$(PY) tests/benchmarks/parity.py $(REPO) $(LANGUAGES) $(or $(COMMITS),300) $(or $(EVERY),5)

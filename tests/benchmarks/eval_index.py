@@ -44,6 +44,7 @@ from index_cases import (  # noqa: E402 - the path is set first
 from index_fitting import MISSING, Ranked, fit_weights, leave_one_out, measure, measure_with_bounds  # noqa: E402
 
 from services.vector_ops.history.history import History  # noqa: E402
+from services.vector_ops.retrieval.evidence import hand_down  # noqa: E402
 from services.vector_ops.retrieval.question import Route  # noqa: E402
 from services.vector_ops.retrieval.ranked import weigh  # noqa: E402
 from services.vector_ops.retrieval.search import Gathered, Searcher  # noqa: E402
@@ -206,7 +207,7 @@ def record_functions(
     """Add the rank of the wanted functions among all functions; one in several chunks counts by its best."""
     corpus = found.corpus
     demotion = found.demotion[corpus.chunk_file]
-    chunks = weigh({**found.evidence.chunks, "file": files[corpus.chunk_file]}, WEIGHTS.functions, demotion)
+    chunks = weigh(hand_down(found.evidence, corpus, files), WEIGHTS.functions, demotion)
     best: dict[tuple[str, int], int] = {}
     for chunk in np.argsort(-chunks.total, kind="stable")[:KEPT_CHUNKS].tolist():
         key = corpus.paths[corpus.chunk_file[chunk]], int(corpus.at[chunk])

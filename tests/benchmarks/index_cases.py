@@ -28,7 +28,7 @@ FORKS = {
 
 _FUNCTIONS = frozenset({"function", "method"})
 _HUNK = re.compile(r"@@ -(\d+)")
-_REGULAR = 0o100000
+_KEPT_FACTS = 1_000
 
 
 class Case(NamedTuple):
@@ -116,6 +116,7 @@ class Contents:
         self._forms = Forms(load_language, name_language)
         is_kept = self.cache is not None and self.cache.exists()
         self._documents: dict[tuple[str, str], bytes] = pickle.loads(self.cache.read_bytes()) if is_kept else {}
+        self._facts: dict[tuple[str, str], FileFacts] = {}
 
     def save(self) -> None:
         """Keep the documents for the next run."""
@@ -127,6 +128,15 @@ class Contents:
         """Return everything that is stored of a content."""
         form = self._forms.form_of(path)
         return read_content(self._forms.language_of(form), form, self.source.read_blob(sha))
+
+    def facts(self, path: str, sha: str) -> FileFacts:
+        """Return its facts; the last are kept, as the next commit asks for most of them again."""
+        key = sha, self._forms.form_of(path).key
+        if key not in self._facts:
+            if len(self._facts) >= _KEPT_FACTS:
+                self._facts.clear()
+            self._facts[key] = self.read(path, sha).facts
+        return self._facts[key]
 
     def document(self, path: str, sha: str) -> bytes:
         """Return its document; empty when it is left out."""
@@ -149,7 +159,6 @@ class CommitView:
         self._contents = contents
         self.commit_sha = self.epoch = commit_sha
         self.shas = dict(contents.source.list_blobs(commit_sha))
-        self._facts: dict[str, FileFacts] = {}
 
     def list_files(self) -> list[FileRow]:
         read = self._contents.document
@@ -164,9 +173,7 @@ class CommitView:
 
     def read_facts(self, path: str) -> FileFacts:
         """Return the facts of one file."""
-        if path not in self._facts:
-            self._facts[path] = self._contents.read(path, self.shas[path]).facts
-        return self._facts[path]
+        return self._contents.facts(path, self.shas[path])
 
     def list_symbols(self, path: str) -> list[SymbolRow]:
         return [

@@ -51,6 +51,17 @@ def gather_evidence(corpus: Corpus, index: PathIndex, question: Question, scorin
     )
 
 
+def hand_down(evidence: Evidence, corpus: Corpus, files: Scores) -> Mapping[str, Scores]:
+    """Return the signals of chunks with what their file is worth: whole, and by their part in why it was found.
+
+    Of a file that answers, the chunk with its best words gets all of `file_share`, others as much less as theirs are.
+    """
+    words, best = evidence.chunks["words"], evidence.files["chunk_words"][corpus.chunk_file]
+    whole = files[corpus.chunk_file]
+    share = np.divide(words, best, out=np.zeros(len(words)), where=best > 0)
+    return {**evidence.chunks, "file": whole, "file_share": whole * share}
+
+
 def match_mentioned_paths(index: PathIndex, question: Question) -> Scores:
     """Return for each file how surely the text names it outside of stack traces; in the title it counts more."""
     mentions = question.mentions

@@ -13,7 +13,7 @@ import numpy as np
 from services.vector_ops.core.view import IndexView
 from services.vector_ops.history.past import Past
 from services.vector_ops.lexical.arrays import Corpus, LexicalArrays, Scores
-from services.vector_ops.retrieval.evidence import Evidence, gather_evidence
+from services.vector_ops.retrieval.evidence import Evidence, gather_evidence, hand_down
 from services.vector_ops.retrieval.merging import merge_places
 from services.vector_ops.retrieval.naming import find_named
 from services.vector_ops.retrieval.path_kinds import PathKind, classify_path
@@ -122,9 +122,8 @@ class Searcher:
     def _weigh(self, found: Gathered) -> tuple[Weighed, Weighed]:
         route = self._scoring.routes[found.question.route]
         files = weigh(found.evidence.files, route.files, found.demotion)
-        chunk_file = found.corpus.chunk_file
-        chunks = {**found.evidence.chunks, "file": files.total[chunk_file]}
-        return files, weigh(chunks, route.functions, found.demotion[chunk_file])
+        chunks = hand_down(found.evidence, found.corpus, files.total)
+        return files, weigh(chunks, route.functions, found.demotion[found.corpus.chunk_file])
 
     def _demote(self, prepared: _Prepared, question: Question) -> Scores:
         kinds = dict(self._scoring.kinds)

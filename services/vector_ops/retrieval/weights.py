@@ -11,7 +11,7 @@ from services.vector_ops.lexical.arrays import Weights
 from services.vector_ops.retrieval.path_kinds import PathKind
 from services.vector_ops.retrieval.question import Route
 
-WEIGHTS_FILE: Final = "weights.v1.json"
+WEIGHTS_FILE: Final = "weights.v2.json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,6 +131,15 @@ def test_one_list_keeps_the_order_of_files_and_of_functions(view):
     assert listed == [name for name in functions(ranking) if name in listed]
 
 
+def test_a_function_gets_as_much_of_its_files_score_as_its_words_earned(view):
+    ranking = ask(view, ISSUE)
+    parts = [place.parts for place in ranking.functions if place.path == ranking.files[0].path]
+    shares = [one.get("file_share", 0.0) / one["file"] for one in parts]
+    words = [one.get("words", 0.0) for one in parts]
+    assert len(set(words)) > 1
+    assert [share / max(shares) for share in shares] == pytest.approx([word / max(words) for word in words], abs=1e-3)
+
+
 @pytest.mark.parametrize("limit", [1, 2, 3, 5, 50])
 @pytest.mark.parametrize("text", [ISSUE, "mail the customer what was bought", "add_item"])
 def test_one_list_is_as_long_as_wanted(view, text, limit):
