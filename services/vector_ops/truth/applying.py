@@ -13,7 +13,7 @@ from services.vector_ops.truth.outline import Outline
 from services.vector_ops.truth.ports import IndexingStoppedError, IsStopping, Totals
 from services.vector_ops.truth.questions import NO_ANSWERS, Answers, compare, hash_questions, list_answers
 from services.vector_ops.truth.resolution import make_find_id, resolve_file
-from services.vector_ops.truth.rows import Row, symbol_rows
+from services.vector_ops.truth.rows import Row, compare_edges, symbol_rows
 from services.vector_ops.truth.stored_world import StoredWorld
 from services.vector_ops.truth.tables import NewFile, Tables
 
@@ -170,11 +170,13 @@ class Applier:
                 language = self._forms.load_language(file.language)
                 facts = self._facts_of(file)
                 rows, packed = resolve_file(file_id, file.path, file.unit, facts, language, world, find_id)
-                self._tables.put_questions(file_id, packed)
-                self._dependents.put(file_id, packed)
-            if file_id in changed or rows != self._layers.edge_rows(file_id):
-                self._edges_added += len(rows) - self._layers.count_edges(file_id)
-                self._tables.put_edges(file_id, file.path, rows)
+                if self._dependents.put(file_id, packed):
+                    self._tables.put_questions(file_id, packed)
+            before = self._layers.edge_rows(file_id)
+            changes = compare_edges(before, rows)
+            if file_id in changed or any(changes):
+                self._edges_added += len(rows) - len(before)
+                self._tables.put_edges(file_id, file.path, rows, changes)
                 touched.add(file.path)
         return touched
 

@@ -30,13 +30,16 @@ class Dependents:
         self._owners: Int64s = np.repeat(ids, sizes)
         self._low = (self._hashes & np.uint32(_LOW)).astype(np.uint16)
 
-    def put(self, file_id: int, packed: bytes | None) -> None:
-        """Replace the questions of a file; None: it is gone."""
+    def put(self, file_id: int, packed: bytes | None) -> bool:
+        """Replace the questions of a file (None: it is gone); return whether they differ."""
+        if self._patches.get(file_id, self._blobs.get(file_id)) == packed:
+            return False
         self._patches[file_id] = packed
         if len(self._patches) > _MAX_PATCHES:
             merged = {**self._blobs, **self._patches}
             self._patches = {}
             self._load((one, blob) for one, blob in merged.items() if blob is not None)
+        return True
 
     def find(self, hashes: Iterable[int], pairs: Mapping[int, set[int]] | None = None) -> set[int]:
         """Return the files that asked one of these questions, or the first of a pair and one of its others."""

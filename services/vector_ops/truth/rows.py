@@ -1,7 +1,9 @@
 """Rows of the tables, made from facts."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from itertools import chain, count
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -57,6 +59,37 @@ def edge_rows(file_id: int, path: str, edges: Iterable[Edge], find_id: FindId) -
         if source_id is not None and target_id is not None:
             yield (row, source_id, target_id, int(kind), int(tier), line, column)
             row += 1
+
+
+class EdgeChanges(NamedTuple):
+    """What turns the rows of a file's edges into others: row numbers, (line, column, row number), whole rows."""
+
+    gone: list[tuple[int]]
+    moved: list[tuple[int, int, int]]
+    added: list[Row]
+
+
+def compare_edges(old: Sequence[Row], new: Sequence[Row]) -> EdgeChanges:
+    """Return how to come from the old rows to the new edges, which get other row numbers than they have now.
+
+    An edge that differs in its position at most keeps its row, and so its entries in the indexes: those lie scattered,
+    and to write them anew for each line that is added above would be most of the work.
+    """
+    known: dict[Row, list[Row]] = defaultdict(list)
+    for row in reversed(old):
+        known[row[1:5]].append(row)
+    moved, others = [], []
+    for row in new:
+        same = known.get(row[1:5])
+        if not same:
+            others.append(row)
+        elif (before := same.pop())[5:] != row[5:]:
+            moved.append((row[5], row[6], before[0]))
+    gone = [row[0] for rows in known.values() for row in rows]
+    after = max((row[0] for row in old), default=new[0][0] - 1 if new else 0)
+    numbers = chain(gone, count(after + 1))
+    added = [(next(numbers), *row[1:]) for row in others]
+    return EdgeChanges([(row,) for row in gone[len(others) :]], moved, added)
 
 
 def pack_questions(family: str, questions: Iterable[str]) -> bytes:

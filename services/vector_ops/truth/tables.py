@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from services.vector_ops.truth.contents import Content
 from services.vector_ops.truth.layers import StoredFile
-from services.vector_ops.truth.rows import EDGE_VALUES, SYMBOL_VALUES, Row, row_range
+from services.vector_ops.truth.rows import EDGE_VALUES, SYMBOL_VALUES, EdgeChanges, Row, row_range
 from services.vector_ops.truth.schema import OVERLAY_BASE, OVERLAY_TABLES, indexes_of, tables_of
 
 _BLOB_VALUES = "(?,?,?,?,?,?,?)"
@@ -39,7 +39,7 @@ class Tables(Protocol):
     def drop_file(self, old: StoredFile) -> None: ...
     def put_file(self, old: StoredFile | None, new: NewFile) -> int: ...
     def put_symbols(self, rows: Iterable[Row]) -> None: ...
-    def put_edges(self, file_id: int, path: str, rows: list[Row]) -> None: ...
+    def put_edges(self, file_id: int, path: str, rows: list[Row], changes: EdgeChanges) -> None: ...
     def put_questions(self, file_id: int, packed: bytes) -> None: ...
 
 
@@ -103,9 +103,11 @@ class CommittedTables:
     def put_symbols(self, rows: Iterable[Row]) -> None:
         self._connection.executemany(f"INSERT INTO {self.schema}.symbol VALUES {SYMBOL_VALUES}", rows)  # noqa: S608
 
-    def put_edges(self, file_id: int, path: str, rows: list[Row]) -> None:  # noqa: ARG002 - the overlay needs the path
-        self.drop_edges(file_id)
-        self._connection.executemany(f"INSERT INTO {self.schema}.edge VALUES {EDGE_VALUES}", rows)  # noqa: S608
+    def put_edges(self, file_id: int, path: str, rows: list[Row], changes: EdgeChanges) -> None:  # noqa: ARG002
+        many = self._connection.executemany
+        many("DELETE FROM main.edge WHERE row = ?", changes.gone)
+        many("UPDATE main.edge SET line = ?, col = ? WHERE row = ?", changes.moved)
+        many(f"INSERT OR REPLACE INTO main.edge VALUES {EDGE_VALUES}", changes.added)  # noqa: S608 - our own names
 
     def put_questions(self, file_id: int, packed: bytes) -> None:
         sql = f"INSERT OR REPLACE INTO {self.schema}.dep VALUES (?, ?)"  # noqa: S608
@@ -156,8 +158,9 @@ class OverlayTables(CommittedTables):
             old = None
         return super().put_file(old, new)
 
-    def put_edges(self, file_id: int, path: str, rows: list[Row]) -> None:
+    def put_edges(self, file_id: int, path: str, rows: list[Row], changes: EdgeChanges) -> None:  # noqa: ARG002
         if file_id < OVERLAY_BASE:
             self._unlink(file_id)
-        super().put_edges(file_id, path, rows)
+        self.drop_edges(file_id)
+        self._connection.executemany(f"INSERT INTO overlay.edge VALUES {EDGE_VALUES}", rows)  # noqa: S608
         self._connection.execute("INSERT OR REPLACE INTO overlay.place VALUES (?, ?)", (file_id, path))

@@ -46,9 +46,11 @@ _EDGES = (
 )
 _KINDS = "e.kind IN (SELECT value FROM json_each(?2))"
 _EDGES_TO = make_query(
-    f"{_EDGES}e.target_id {_IN} AND {_KINDS}{{live}}", " ORDER BY 4, 5, 6, 7, 1, 2 LIMIT ?3", _LINKED
+    f"{_EDGES}e.target_id {_IN} AND {_KINDS}{{live}}", " ORDER BY 4, 5, 6, 7, 1, 2, 3 LIMIT ?3", _LINKED
 )
-_EDGES_FROM = make_query(f"{_EDGES}e.source_id {_IN} AND {_KINDS}{{live}}", " ORDER BY 5, 6, 7, 2 LIMIT ?3", _LINKED)
+_EDGES_FROM = make_query(
+    f"{_EDGES}e.source_id {_IN} AND {_KINDS}{{live}}", " ORDER BY 5, 6, 7, 2, 1, 3, 4 LIMIT ?3", _LINKED
+)
 _COUNT_EDGES_TO = make_query(
     f"SELECT e.target_id, count(*) FROM {{s}}.edge e WHERE e.target_id {_IN} AND {_KINDS}{{live}} GROUP BY 1",  # noqa: S608
     live=_LINKED,
