@@ -18,6 +18,7 @@ from services.vector_ops.languages.python.resolution import Resolution
 from services.vector_ops.languages.world import EdgeKind, SourceFile, Tier
 
 Pair = tuple[str, str]
+_VALUES = frozenset({"constant", "attribute"})
 
 
 class Case:
@@ -67,6 +68,8 @@ class Case:
             for edge in edges:
                 if edge.kind == EdgeKind.CALL and edge.tier != Tier.AMBIGUOUS:
                     target = self.facts[edge.target_path].symbols[edge.target_at]
+                    if target.kind in _VALUES:
+                        continue  # the benchmark knows functions only; what the value holds has an edge of its own
                     name = self.name_of(edge.target_path, edge.target_at)
                     if target.kind == "class":
                         name = self.initializer_of(edge.target_path, edge.target_at)

@@ -8,6 +8,9 @@ Values = tuple[str, ...]
 PLAIN = "!"
 """A value of no type of the repository: a number, a string, what a builtin gives."""
 
+RECEIVER = "@"
+"""Starts a value that is taken from the receiver of a method: `Self`."""
+
 _TOKEN = re.compile(r"[^\W\d][\w.]*|\"[^\"]*\"|'[^']*'|[\[\],|()]|\.\.\.|\S")
 _MAX_TOKENS = 200
 _MAX_DEPTH = 12
@@ -26,6 +29,8 @@ _MAPPINGS = frozenset(
     dict Dict Mapping MutableMapping defaultdict DefaultDict OrderedDict WeakValueDictionary ChainMap
     """.split()  # noqa: SIM905 - words in lines read better
 )
+_TUPLES = frozenset({"tuple", "Tuple"})
+_MAX_TUPLE = 180
 _OPAQUE = frozenset({"Literal", "Any", "None", "object", "NoReturn", "Never", "TypeGuard", "TypeIs", "LiteralString"})
 
 
@@ -85,7 +90,9 @@ class AnnotationReader:
         last = name.rpartition(".")[2]
         if last in _OPAQUE:
             return ()
-        return tuple(PLAIN if one.startswith(PLAIN) else f"{one}()" for one in self._look_up(name))
+        return tuple(
+            PLAIN if one[0] == PLAIN else one if one[0] == RECEIVER else f"{one}()" for one in self._look_up(name)
+        )
 
     def _read_generic(self, name: str, depth: int) -> Values:
         last = name.rpartition(".")[2]
@@ -106,10 +113,25 @@ class AnnotationReader:
         if last in {"type", "Type"}:
             return tuple(one.removesuffix("()") for one in parts[0])
         if last in _CONTAINERS:
-            return _mark(parts[0], "#")
+            is_tuple = last in _TUPLES and (len(parts) > 2 or bool(parts[-1] and parts[1:]))  # noqa: PLR2004 - `X, ...`
+            return (join_tuple(parts),) if is_tuple else _mark(parts[0], "#")
         if last in _MAPPINGS or last == "Callable":
             return _mark(parts[-1], "~" if last == "Callable" else "#")
         return self._read_name(name)
+
+
+def join_tuple(parts: list[Values]) -> str:
+    """Return the value of a tuple: `<`, its parts parted by commas, what each may be by semicolons, `>`."""
+    known = [[one for one in part if one[0] not in "'{\\$<"] for part in parts]
+    if not any(one != PLAIN for part in known for one in part):
+        return PLAIN
+    text = ",".join(";".join(part) or PLAIN for part in known)
+    return f"<{text}>" if len(text) <= _MAX_TUPLE else PLAIN
+
+
+def split_tuple(value: str) -> list[Values]:
+    """Return the parts of the value of a tuple."""
+    return [tuple(part.split(";")) for part in value[1 : value.rfind(">")].split(",")]
 
 
 def _mark(values: Values, mark: str) -> Values:

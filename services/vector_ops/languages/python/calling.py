@@ -1,5 +1,6 @@
 """The calls of a file: what each may reach, round by round, as arguments flow into parameters."""
 
+import re
 from typing import TYPE_CHECKING
 
 from tree_sitter import Node
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 _MAX_ROUNDS = 4
 _MAX_PENDING = 20_000
 _HINT_LENGTH = 40
+_GIVEN = re.compile(r"(\([^()]*\)|\[-?\d*\]|&)+$")
 _CALLERS = frozenset({"!map", "!filter", "!sorted", "!min", "!max"})
 
 
@@ -58,7 +60,9 @@ class Calls:
             elif not values:
                 if dot:
                     self._refer_unknown(node, scope, text)
-            elif len(values) > 1 or not self._refer_plain(node, scope, values[0], rest):
+                else:
+                    self._of.refer_at(text, scope, node, 0, self._constant_of(text, scope))
+            elif len(values) > 1 or not self._refer_plain(node, scope, values[0], head, rest):
                 self._meet(node, scope, text)
         self._finish()
 
@@ -91,12 +95,15 @@ class Calls:
         mark = f"{UNKNOWN}." if others else UNKNOWN
         self._of.refer_at(name, scope, node, len(name), mark + owner[:_HINT_LENGTH])
 
-    def _refer_plain(self, node: Node, scope: Scope, value: str, rest: str) -> bool:
+    def _refer_plain(self, node: Node, scope: Scope, value: str, head: str, rest: str) -> bool:
         """Refer to what is reached from one value by names alone; return whether it was that plain."""
         first = value[0]
         if first == PLAIN:
-            return bool(rest) or (len(value) > 1 and value not in _CALLERS)
-        if first in "'{\\" or value[-1] in "#~" or scope.symbol < FILE:
+            is_done = bool(rest) or (len(value) > 1 and value not in _CALLERS)
+            if is_done and not rest:
+                self._of.refer_at(head, scope, node, 0, self._constant_of(head, scope))
+            return is_done
+        if first in "'{\\" or value[-1] in "#~>" or scope.symbol < FILE:
             return False
         if rest:
             target = f"{value}{rest}" if value[-1] == ":" else f"{value}.{rest}"
@@ -110,6 +117,8 @@ class Calls:
                 self._sites[target] = [(node, scope)]
             else:
                 found.append((node, scope))
+        if not rest:
+            target = self._with_constant(head, target, scope)
         self._of.refer_at(name, scope, node, length, target)
         return True
 
@@ -194,8 +203,7 @@ class Calls:
         node, scope, kind = call.node, call.scope, call.node.type
         target = self.target_of(call.values)
         if kind == "identifier":
-            target = target or self._constant_of(call.text, scope)
-            self._of.refer_at(call.text, scope, node, 0, target)
+            self._of.refer_at(call.text, scope, node, 0, self._with_constant(call.text, target, scope))
         elif kind == "attribute":
             name = call.text[call.text.rfind(".") + 1 :].lstrip(" \t\r\n\\")
             length = len(name)
@@ -206,15 +214,22 @@ class Calls:
         if call.values and call.values[0] in _CALLERS:
             self._refer_callbacks(call)
 
+    def _with_constant(self, name: str, target: str, scope: Scope) -> str:
+        """Return the target of a call by name: what the name holds, and the name itself if the module assigns to it."""
+        if target[:1] == ":" and scope is self._of.walk.module:
+            return target  # in its own body a module flows from statement to statement, as a function does
+        constant = self._constant_of(name, scope)
+        return f"{constant}|{target}" if constant and target else constant or target
+
     def _constant_of(self, name: str, scope: Scope) -> str:
-        """Return the target of a name of the module of whose value nothing is known."""
+        """Return the target of a name that the module assigns to."""
         if not self._of.walk.drafting.has_value(name):
             return ""
         return f":{name}" if self._names.find_scope(scope, name) is self._of.walk.module else ""
 
     def target_of(self, values: Values) -> str:
         """Return the values as one target: what can be followed in this or another file."""
-        if len(values) == 1 and values[0][0] not in "!'{\\" and values[0][-1] != "#":
+        if len(values) == 1 and values[0][0] not in "!'{\\" and values[0][-1] not in "#>":
             return values[0]
         found = []
         for one in values:
@@ -222,7 +237,7 @@ class Calls:
                 at = self._flows.lambda_scope(one).symbol
                 if at >= 0:
                     found.append(f":{self._of.walk.drafting.drafts[at].qualname}")
-            elif one[0] not in "!'{" and one[-1] != "#":
+            elif one[0] not in "!'{" and one[-1] not in "#>":
                 found.append(one)
         return "|".join(found)
 
@@ -248,7 +263,8 @@ class Calls:
 
 
 def _last_name(value: str) -> str:
-    return value[max(value.rfind("."), value.rfind(":")) + 1 :].rstrip("()[]&")
+    path = _GIVEN.sub("", value)
+    return path[max(path.rfind("."), path.rfind(":")) + 1 :]
 
 
 def _hint_of(node: Node) -> str:
@@ -273,4 +289,4 @@ def symbol_of(scope: Scope) -> int:
 
 def is_mention(value: str) -> bool:
     """Return whether a value names something, rather than being made by a call."""
-    return value[0] not in "!'{\\$?@" and value[-1] not in ")]#&~:^"
+    return value[0] not in "!'{\\$?@" and value[-1] not in ")]#&~:^>"

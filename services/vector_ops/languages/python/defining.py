@@ -13,6 +13,8 @@ MAX_SIGNATURE = 200
 MAX_DOC = 300
 OVERLOAD = "@overload "
 """Starts the signature of a declaration that only says one way to call what follows it."""
+ELSE = "?else"
+"""Type of a class, first base of a function, that stands in for an earlier one when a condition does not hold."""
 
 _CLASS_FIRST = frozenset({"__new__", "__init_subclass__", "__class_getitem__"})
 _STRING_EDGE = re.compile(r"^[A-Za-z]*(\"\"\"|'''|\"|')|(\"\"\"|'''|\"|')$")
@@ -31,6 +33,7 @@ class Drafting:
         self._pending: tuple[int, int, tuple[str, ...], int] = (0, -1, (), 0)
         self._claimed = 0
         self._functions: set[str] = set()
+        self._defined: set[str] = set()
 
     def position(self, node: Node) -> tuple[int, int]:
         """Return line and column, both from 1; the column counts characters, not bytes."""
@@ -70,9 +73,12 @@ class Drafting:
         text = self.read(name)
         line, column = self.position(name)
         start_line, marks = self._take_pending(node)
-        draft = Draft(text, scope.qualify(text), kind, line, column, start_line, node.end_point[0] + 1, scope.symbol)
+        qualname = scope.qualify(text)
+        draft = Draft(text, qualname, kind, line, column, start_line, node.end_point[0] + 1, scope.symbol)
         draft.marks, draft.scope = marks, scope
         draft.signature = self.slice_line(node.start_byte, body.start_byte if body is not None else node.end_byte)
+        draft.is_alternative = qualname in self._defined and _is_alternative(node)
+        self._defined.add(qualname)
         if body is not None:
             draft.doc = self._read_doc(body)
         self.drafts.append(draft)
@@ -177,6 +183,15 @@ class Drafting:
             self._values[qualname] = draft
             self.drafts.append(draft)
         draft.values.append(binding)
+
+
+def _is_alternative(node: Node) -> bool:
+    """Return whether a definition stands in the second or a later branch of a condition."""
+    parent = node.parent
+    if parent is not None and parent.type == "decorated_definition":
+        parent = parent.parent
+    branch = parent.parent if parent is not None and parent.type == "block" else None
+    return branch is not None and branch.type in {"else_clause", "elif_clause", "except_clause"}
 
 
 def _read_parameter(node: Node) -> tuple[Node | None, Node | None, Node | None]:

@@ -148,7 +148,7 @@ class Evaluator:
 
     def _call_value(self, value: str, node: Node, scope: Scope) -> Values:
         first = value[0]
-        if first in "!'{":
+        if first in "!'{" or value[-1] == ">":
             return self._call_builtin(value[1:], node, scope) if first == PLAIN else ()
         if first == "\\":
             return self.flows.call_lambda(value)
@@ -200,7 +200,7 @@ _PLAIN_KINDS = (
 
 def walk_steps(value: str, dotted: str) -> str:
     """Return an attribute of an attribute of a value."""
-    if value[0] in "!'{\\":
+    if value[0] in "!'{\\" or value[-1] == ">":
         return PLAIN
     if value[-1] not in "#~":
         return f"{value}{dotted}" if value[-1] == ":" else f"{value}.{dotted}"

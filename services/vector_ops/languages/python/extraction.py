@@ -7,6 +7,7 @@ from tree_sitter import Node
 from services.vector_ops.languages.facts import FILE, FileFacts, Reference, Symbol
 from services.vector_ops.languages.python.annotations import PLAIN, Values
 from services.vector_ops.languages.python.calling import Calls, is_mention, symbol_of
+from services.vector_ops.languages.python.defining import ELSE
 from services.vector_ops.languages.python.expressions import Evaluator
 from services.vector_ops.languages.python.scopes import UNKNOWN, Bound, Draft, Scope, Spot
 from services.vector_ops.languages.python.values import Names, unite
@@ -66,10 +67,13 @@ class Extraction:
     # references
 
     def refer_at(self, name: str, scope: Scope, node: Node, length: int, target: str, *, kind: str = "call") -> None:
-        """Add a reference by a name of so many characters at the end of the node; no length: by the node itself."""
+        """Add a reference by a name of so many characters at the end of the node; no length: by the node itself.
+
+        What has no name is placed where its arguments open: where it starts, the call that makes it may have its own.
+        """
         if not target:
             return
-        if length:
+        if length or not name:
             row, column = node.end_point
             column -= length
             if not self._is_ascii:
@@ -200,7 +204,7 @@ class Extraction:
                     self.refer_at(name, draft.inner, node, len(name), target, kind="inherit")
 
     def _finish(self, at: int, draft: Draft) -> Symbol:
-        bases: tuple[str, ...] = ()
+        bases: tuple[str, ...] = (ELSE,) if draft.is_alternative and draft.kind != "class" else ()
         if draft.bases:
             bases = tuple(one for _node, values in self._bases_of(at, draft) for one in (values or (UNKNOWN,)))
         is_test = draft.name[:4] == "test" and draft.kind in {"function", "method"} and self._is_test(draft)
@@ -215,7 +219,7 @@ class Extraction:
             draft.owner,
             draft.signature,
             draft.doc,
-            "" if draft.kind == "class" else self._type_of(at, draft),
+            self._type_of(at, draft) if draft.kind != "class" else ELSE if draft.is_alternative else "",
             bases,
             is_test,
         )

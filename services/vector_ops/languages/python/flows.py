@@ -41,7 +41,7 @@ class Flows:
 
     def find_draft(self, value: str) -> tuple[int, bool] | None:
         """Return the definition of this file that a value names, and whether it is taken from an instance."""
-        if value[0] != ":" or value[-1] in ")]#~^&":
+        if value[0] != ":" or value[-1] in ")]#~^&>":
             return None
         if self._by_qualname is None:
             drafts = self._names.walk.drafting.drafts

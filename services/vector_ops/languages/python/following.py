@@ -2,8 +2,9 @@
 
 import re
 
-from services.vector_ops.languages.facts import Import
-from services.vector_ops.languages.python.defining import OVERLOAD
+from services.vector_ops.languages.facts import Import, Symbol
+from services.vector_ops.languages.python.annotations import split_tuple
+from services.vector_ops.languages.python.defining import ELSE, OVERLOAD
 from services.vector_ops.languages.python.imports import Imports
 from services.vector_ops.languages.python.lineage import Lineage
 from services.vector_ops.languages.python.places import (
@@ -21,7 +22,7 @@ MAX_HOPS = 24
 _MAX_PLACES = 5
 _MAX_STEPS = 16
 _MAX_HELD = 8
-_STEP = re.compile(r"[^.()\[\]#~^&]+|\(\)|\[\]|[#~^&]")
+_STEP = re.compile(r"[^.()\[\]#~^&]+|\([^()]*\)|\[-?\d*\]|[#~^&]")
 _VALUES = frozenset({"constant", "attribute"})
 
 
@@ -56,6 +57,8 @@ class Follower:
         return found
 
     def _walk(self, path: str, target: str) -> Places:
+        if target[:1] == "<":
+            return self._walk_tuple(path, target)
         module, colon, rest = target.partition(":")
         if not colon:
             return (OUTSIDE,) if target[:1] == "!" else ()
@@ -68,6 +71,13 @@ class Follower:
             places = self.take_step(places, step)
             if not places:
                 return ()
+        return places
+
+    def _walk_tuple(self, path: str, target: str) -> Places:
+        parts = [tuple(found for one in part for found in self.follow(path, one)) for part in split_tuple(target)]
+        places: Places = (Place(Form.TUPLE, "", is_typed=True, parts=tuple(parts)),)
+        for step in _STEP.findall(target[target.rfind(">") + 1 :]):
+            places = self.take_step(places, step)
         return places
 
     def _find_home(self, path: str, module: str) -> Place:
@@ -99,9 +109,9 @@ class Follower:
             return (Place(form, "", inner=place, is_typed=True),)
         if step == "^":
             return tuple(Place(Form.SUPER, one.path, one.at, one.symbol, one) for one in self._classes(place))
-        if step == "()":
+        if step[0] == "(":
             return self.call(place)
-        return self._item(place) if step == "[]" else self._enter(place)
+        return self._item(place, step[1:-1]) if step[0] == "[" else self._enter(place)
 
     def _classes(self, place: Place) -> Places:
         return (place,) if place.symbol is not None and place.symbol.kind == "class" else ()
@@ -143,6 +153,9 @@ class Follower:
             return (Place(Form.CALLABLE, "", inner=place.inner, is_typed=True),)
         if name in {"values", "copy"}:
             return (Place(Form.CALLABLE, "", inner=place, is_typed=True),)
+        if name == "items" and place.form == Form.CONTAINER and place.inner is not None:
+            pair = Place(Form.TUPLE, "", is_typed=True, parts=((OUTSIDE,), (place.inner,)))
+            return (Place(Form.CALLABLE, "", inner=Place(Form.CONTAINER, "", inner=pair), is_typed=True),)
         return (OUTSIDE,)
 
     def values(self, place: Place) -> Places:
@@ -215,8 +228,10 @@ class Follower:
             return tuple(one for found in self.member(place, "__call__") for one in self.call(found))
         return ()
 
-    def _item(self, place: Place) -> Places:
+    def _item(self, place: Place, part: str = "") -> Places:
         form = place.form
+        if form == Form.TUPLE:
+            return _part_of(place.parts, part)
         if form == Form.CONTAINER and place.inner is not None:
             return (place.inner,)
         if form in {Form.OUTSIDE, Form.NAMESPACE}:
@@ -224,7 +239,7 @@ class Follower:
         if form == Form.INSTANCE:
             return self._item_of_instance(place)
         if form == Form.SYMBOL and is_value(place):
-            return tuple(one for value in self.list_held(place) for one in self._item(value))
+            return tuple(one for value in self.list_held(place) for one in self._item(value, part))
         return self._classes(place)
 
     def _item_of_instance(self, place: Place) -> Places:
@@ -303,6 +318,12 @@ class Follower:
         return (Place(Form.NAMESPACE, dotted, inner=place.inner),)
 
 
+def _part_of(parts: tuple[Places, ...], part: str) -> Places:
+    if not part:
+        return tuple(one for some in parts for one in some)
+    return parts[int(part)] if -len(parts) <= int(part) < len(parts) else ()
+
+
 def is_value(place: Place) -> bool:
     """Return whether a definition stands for what it holds: constants, attributes, properties."""
     symbol = place.symbol
@@ -310,10 +331,29 @@ def is_value(place: Place) -> bool:
 
 
 def pick_definition(found: tuple[SymbolAt, ...]) -> SymbolAt | None:
-    """Return the definition that counts among several of one name: the first of overloads, else the last."""
-    if not found:
-        return None
-    return found[0] if found[0].symbol.signature.startswith(OVERLOAD) else found[-1]
+    """Return the definition that counts among several of one name: the first of overloads, else the last.
+
+    A function or class that is replaced by something made of it (`f = wrap(f)`) still stands for it. Of definitions
+    in the branches of one condition, the first counts.
+    """
+    if len(found) < 2:  # noqa: PLR2004 - nothing to choose from
+        return found[0] if found else None
+    if found[0].symbol.signature.startswith(OVERLOAD):
+        return found[0]
+    last = found[-1]
+    if last.symbol.kind in _VALUES and not _is_alias(last.symbol.type):
+        last = next((one for one in reversed(found) if one.symbol.kind not in _VALUES), last)
+    if _is_alternative(last.symbol):
+        last = next((one for one in reversed(found) if not _is_alternative(one.symbol)), last)
+    return last
+
+
+def _is_alternative(symbol: Symbol) -> bool:
+    return symbol.type == ELSE or symbol.bases[:1] == (ELSE,)
+
+
+def _is_alias(types: str) -> bool:
+    return ":" in types and not any(one.endswith(")") for one in types.split("|"))
 
 
 def target_of(entry: Import) -> str:

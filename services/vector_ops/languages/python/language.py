@@ -13,7 +13,7 @@ class Python:
 
     name = "python"
     family = "python"
-    version = 2
+    version = 3
     suffixes = (".py", ".pyi")
     filenames: tuple[str, ...] = ()
 

@@ -68,7 +68,7 @@ class Lineage:
             found = self._follower.own_member(one, name)
             if found is not None:
                 is_typed = place.is_typed or place.form != Form.SYMBOL
-                return (tuple.__new__(Place, (*found[:5], place, is_typed)),)
+                return (tuple.__new__(Place, (*found[:5], place, is_typed, ())),)
         return outside
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from tree_sitter import Node
 
-from services.vector_ops.languages.python.annotations import PLAIN, Values
+from services.vector_ops.languages.python.annotations import PLAIN, Values, split_tuple
 from services.vector_ops.languages.python.binding import STAR
 from services.vector_ops.languages.python.scopes import ItemSet, Scope
 from services.vector_ops.languages.python.syntax import child_at, field
@@ -88,7 +88,7 @@ class Literals:
             if literal.is_mapping:
                 return (PLAIN,)
             return unite([self._names.evaluate(one.value, literal.scope) for one in literal.entries])
-        return _take_opaque(value)
+        return take_opaque(value)
 
     def take_path(self, values: Values, path: tuple[int, ...]) -> Values:
         """Return the part of values that a place in a pattern gets."""
@@ -98,7 +98,7 @@ class Literals:
 
     def _take_part(self, value: str, part: int) -> Values:
         if value[0] != "{":
-            return (value,) if part >= STAR and value[-1] == "#" else _take_opaque(value)
+            return (value,) if part >= STAR and value[-1] == "#" else take_opaque(value, part if part < STAR else None)
         literal = self._get(value)
         if part >= STAR:
             front, behind = divmod(part - STAR, 1000)
@@ -111,7 +111,8 @@ class Literals:
     def read_item(self, owner: Node, key: Node, node: Node, scope: Scope, values: Values) -> Values:
         """Return what `owner[key]` may hold: entries that are written down, and those set elsewhere in the file."""
         if not any(one[0] == "{" for one in values):
-            return unite([_take_opaque(one) for one in values])
+            part = int(text) if key.type == "integer" and (text := self._names.walk.read(key)).isdigit() else None
+            return unite([take_opaque(one, part) for one in values])
         if key.type == "slice":
             return unite([self._slice(one, key) for one in values])
         keys = self._names.evaluate(key, scope)
@@ -133,7 +134,7 @@ class Literals:
 
     def _take_keyed(self, value: str, wanted: set[str]) -> Values:
         if value[0] != "{":
-            return _take_opaque(value)
+            return take_opaque(value)
         literal = self._get(value)
         groups = []
         for index, entry in enumerate(literal.entries):
@@ -177,11 +178,17 @@ class Literals:
         return not wanted or not keys or bool(wanted.intersection(keys))
 
 
-def _take_opaque(value: str) -> Values:
+def take_opaque(value: str, part: int | None = None) -> Values:
+    """Return an item of a value of which this file does not know the items: the one at a place, if that is known."""
     if value[0] in "!'":
         return (PLAIN,)
     if value[0] == "\\":
         return ()
     if value[-1] == "#":
         return (value[:-1],)
-    return (f"{value}[]",) if len(value) <= MAX_LENGTH else ()
+    if value[-1] == ">":
+        parts = split_tuple(value)
+        if part is None:
+            return unite(parts)
+        return parts[part] if -len(parts) <= part < len(parts) else ()
+    return (f"{value}[{'' if part is None else part}]",) if len(value) <= MAX_LENGTH else ()

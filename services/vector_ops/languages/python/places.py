@@ -16,12 +16,14 @@ class Form:
     CALLABLE = 6  # returns `inner`
     OUTSIDE = 7  # not of this repository; `path` is its dotted name
     NAMESPACE = 8  # a folder without __init__.py, or nothing: `path` is its dotted name
+    TUPLE = 9  # holds `parts`, each at its place
 
 
 class Place(NamedTuple):
     """One thing that a target leads to.
 
     `receiver` is what a member was taken from. `is_typed`: the way led over the type of a value, not names alone.
+    `parts` are what the entries of a tuple may be.
     """
 
     form: int
@@ -31,6 +33,7 @@ class Place(NamedTuple):
     inner: Optional["Place"] = None
     receiver: Optional["Place"] = None
     is_typed: bool = False
+    parts: tuple[tuple["Place", ...], ...] = ()
 
 
 OUTSIDE = Place(Form.OUTSIDE, "")
@@ -50,4 +53,4 @@ def make_instance(place: Place) -> Place:
 
 def place_symbol(path: str, at: int, symbol: Symbol | None) -> Place:
     """Return the place of a definition; made as a plain tuple is, in a third of the time, for there are so many."""
-    return tuple.__new__(Place, (Form.SYMBOL, path, at, symbol, None, None, False))
+    return tuple.__new__(Place, (Form.SYMBOL, path, at, symbol, None, None, False, ()))

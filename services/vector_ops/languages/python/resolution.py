@@ -118,18 +118,15 @@ class Resolution:
     def _collect(self, place: Place, found: dict[Place, None], held: dict[Place, None]) -> None:
         """Sort what calling a place runs.
 
-        A value set in the body of a class is a hook that a subclass may set anew: the call is of the hook, and what it
-        holds is used. Any other value is only a name for what it holds, as far as that is of this repository.
+        The call of a value is of the value, by its name, and of what it holds. A value set in the body of a class is a
+        hook that a subclass may set anew, and so is a property: what it holds is only used.
         """
-        if place.form != Form.SYMBOL or not is_value(place):
-            found.update(dict.fromkeys(self._list_called(place)))
-            return
         values = dict.fromkeys(self._list_called(place))
-        if _is_hook(place):
-            found[place] = None
-            held.update(values)
-        else:
-            found.update(values or {place: None})
+        if place.form != Form.SYMBOL or not is_value(place):
+            found.update(values)
+            return
+        found[place] = None
+        (held if _is_hook(place) else found).update(values)
 
     def _list_called(self, place: Place) -> Places:
         """Return the functions and classes that calling a place runs."""
@@ -161,6 +158,8 @@ def _make_ends(places: Places, kind: EdgeKind) -> tuple[End, ...]:
 
 
 def _is_hook(place: Place) -> bool:
-    """Return whether a value is set in the body of a class, not on an object."""
+    """Return whether a value is set in the body of a class, not on an object, or is what a property gives."""
     symbol = place.symbol
-    return symbol is not None and symbol.kind == "attribute" and symbol.signature.startswith(symbol.name)
+    if symbol is None:
+        return False
+    return symbol.kind != "attribute" or symbol.signature.startswith(symbol.name)

@@ -112,6 +112,7 @@ class Draft:
     parameters: tuple[str, ...] = ()
     values: list[Binding] = field(default_factory=list)
     is_test: bool = False
+    is_alternative: bool = False
 
 
 class Spot(NamedTuple):

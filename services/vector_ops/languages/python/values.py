@@ -4,7 +4,7 @@ A value is a string:
 
 - `module:a.b` follows names from a module (nothing before the colon: this file); `()` after it is what calling gives,
   `[]` an item of it, `^` the class as seen from `super()`, `&` what `with` gives; `#` at the end marks a container of
-  it, `~` a function that returns it;
+  it, `~` a function that returns it; `[1]` is the item at a place; `<a,b;c>` is a tuple of what its parts may be;
 - `!` is plain: of no type of the repository; `!name` a builtin; `'text` a string or number that is known;
 - `{n` the n-th literal collection, `\n` the n-th lambda: both are known to this file only.
 
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tree_sitter import Node
 
-from services.vector_ops.languages.python.annotations import PLAIN, AnnotationReader, Values
+from services.vector_ops.languages.python.annotations import PLAIN, RECEIVER, AnnotationReader, Values
 from services.vector_ops.languages.python.builtin_names import BUILTINS
 from services.vector_ops.languages.python.scopes import Binding, Bound, Scope
 
@@ -174,7 +174,8 @@ class Names:
     def _read_kind(self, binding: Binding) -> Values:
         how = binding.how
         if how == Bound.TYPED:
-            return self.take_item(self.annotated(binding.text, binding.scope), binding.path)
+            values = self._place_self(self.annotated(binding.text, binding.scope), binding.scope)
+            return self.take_item(values, binding.path)
         if how == Bound.PARAMETER:
             return self._read_parameter(binding)
         if binding.node is None:
@@ -189,18 +190,28 @@ class Names:
     def _read_parameter(self, binding: Binding) -> Values:
         outer = binding.scope.parent or self.walk.module
         if binding.text:
-            return self.annotated(binding.text, outer)
+            return self._place_self(self.annotated(binding.text, outer), outer)
         self.has_flowed = True
         self.wanted.add(binding.scope)
         default = self.evaluate(binding.node, outer) if binding.node is not None else ()
         return unite([default, self.flow(binding)])
 
+    def _place_self(self, values: Values, scope: Scope) -> Values:
+        """Return values with the class around a scope instead of `Self`."""
+        if not any(one[0] == RECEIVER for one in values):
+            return values
+        current: Scope | None = scope
+        while current is not None and current.kind != "class":
+            current = current.parent
+        own = f":{current.qualname}()" if current is not None else PLAIN
+        return tuple(f"{own}{one[1:]}" if one[0] == RECEIVER else one for one in values)
+
     def annotated(self, text: str, scope: Scope) -> Values:
         """Return what a thing annotated with `text` may be."""
-        if text in _SELF_TYPES:
-            return ("@",)
 
         def look_up(dotted: str) -> Values:
+            if dotted in _SELF_TYPES:
+                return (RECEIVER,)
             head, _, rest = dotted.partition(".")
             found = self.look_up(head, scope, 1 << 60)
             return tuple(step(one, rest) for one in found) if rest else found
@@ -210,7 +221,7 @@ class Names:
 
 def step(value: str, name: str) -> str:
     """Return the attribute `name` of a value."""
-    if value[0] in "!'{\\":
+    if value[0] in "!'{\\" or value[-1] == ">":
         return PLAIN
     if value[-1] in "#~":
         return _step_container(value, name)
@@ -220,6 +231,8 @@ def step(value: str, name: str) -> str:
 def _step_container(value: str, name: str) -> str:
     if name in {"get", "pop", "setdefault", "__getitem__", "popleft", "__next__", "__anext__"}:
         return f"{value[:-1]}~"
+    if name == "items" and value[-2] != ">":
+        return f"<{PLAIN},{value[:-1]}>#~"
     return f"{value}~" if name in {"values", "copy", "__iter__", "__aiter__"} else PLAIN
 
 

@@ -1,0 +1,104 @@
+"""What Python calls reach through values, alternatives, tuples and types: small files, edge by edge."""
+
+from services.vector_ops.languages.memory import make_world
+from services.vector_ops.languages.python.language import LANGUAGE
+from services.vector_ops.languages.world import EdgeKind, SourceFile
+
+
+def calls(source, line, *, others=None, kind=EdgeKind.CALL):
+    """Return `path:qualname` of what is called on a line of `app.py`, in order of column."""
+    files = {**(others or {}), "app.py": source}
+    facts = {path: LANGUAGE.extract(".py", text.encode()) for path, text in sorted(files.items())}
+    world = make_world(facts, LANGUAGE)
+    found = LANGUAGE.resolve(SourceFile("app.py", "app.py", facts["app.py"]), world)
+    named = [(one, facts[one.target_path].symbols[one.target_at]) for one in found if one.target_at >= 0]
+    return [
+        f"{edge.target_path}:{symbol.qualname}" for edge, symbol in named if edge.line == line and edge.kind == kind
+    ]
+
+
+def test_a_call_of_a_module_s_value_is_of_its_name_and_what_it_holds_is_used():
+    others = {"lib.py": "class Base:\n    pass\n\n\nmake = Base\nnow = unknown()\n"}
+    source = "from lib import make, now\n\n\ndef run():\n    make()\n    now()\n"
+    assert calls(source, 5, others=others) == ["lib.py:make"]
+    assert calls(source, 5, others=others, kind=EdgeKind.USE) == ["lib.py:Base"]
+    assert calls(source, 6, others=others) == ["lib.py:now"]
+
+
+def test_a_value_of_the_same_module_is_named_by_functions_and_flows_through_its_body():
+    source = (
+        "def base():\n    pass\n\n\nalias = base\nalias()\n\n\ndef run():\n    alias()\n    plain()\n\n\nplain = str\n"
+    )
+    assert calls(source, 6) == ["app.py:base"]
+    assert calls(source, 10) == ["app.py:alias", "app.py:base"]
+    assert calls(source, 11) == ["app.py:plain"]
+
+
+def test_a_called_property_is_called_and_what_it_gives_is_used():
+    source = (
+        "class Model:\n    pass\n\n\nclass Base:\n    @property\n    def model(self) -> type[Model]:\n"
+        "        return Model\n\n    def make(self):\n        return self.model()\n"
+    )
+    assert calls(source, 11) == ["app.py:Base.model"]
+    assert calls(source, 11, kind=EdgeKind.USE) == ["app.py:Model"]
+
+
+def test_a_call_of_what_a_call_gave_stands_where_its_arguments_open():
+    source = "class Task:\n    def __call__(self):\n        pass\n\n\ndef run():\n    Task()()\n"
+    facts = LANGUAGE.extract(".py", source.encode())
+    assert [(one.name, one.column) for one in facts.references if one.line == 7] == [("Task", 5), ("", 11)]
+
+
+def test_of_definitions_in_the_branches_of_a_condition_the_first_counts():
+    others = {
+        "lib.py": (
+            "import sys\n\nif sys.argv:\n    def send(): pass\nelse:\n    def send(): return 1\n\n\n"
+            "class Client:\n    if sys.argv:\n        def get(self): pass\n    else:\n        def get(self): return 1\n"
+        )
+    }
+    source = "import lib\n\nlib.send()\nlib.Client().get()\n"
+    files = {**others, "app.py": source}
+    facts = {path: LANGUAGE.extract(".py", text.encode()) for path, text in files.items()}
+    world = make_world(facts, LANGUAGE)
+    edges = LANGUAGE.resolve(SourceFile("app.py", "app.py", facts["app.py"]), world)
+    lines = {one.line: facts["lib.py"].symbols[one.target_at].line for one in edges if one.kind == EdgeKind.CALL}
+    assert (lines[3], lines[4]) == (4, 11)
+
+
+def test_a_function_that_is_wrapped_by_assignment_still_stands_for_itself():
+    others = {"lib.py": "import functools\n\n\ndef send():\n    pass\n\n\nsend = functools.cache(send)\n"}
+    files = {**others, "app.py": "import lib\n\nlib.send()\n"}
+    facts = {path: LANGUAGE.extract(".py", text.encode()) for path, text in files.items()}
+    edges = LANGUAGE.resolve(SourceFile("app.py", "app.py", facts["app.py"]), make_world(facts, LANGUAGE))
+    called = [facts["lib.py"].symbols[one.target_at].kind for one in edges if one.kind == EdgeKind.CALL]
+    assert called == ["function"]
+
+
+SHAPES = {
+    "shapes.py": (
+        "from typing import Self\n\n\nclass Side:\n    def cut(self): pass\n\n\nclass Shape:\n"
+        "    def copy(self) -> Self | None: pass\n    def area(self, other: Self): return other.area(self)\n\n\n"
+        "def split() -> tuple[Shape, Side]: pass\ndef pairs() -> list[tuple[int, Side]]: pass\n"
+        "def named() -> dict[str, Side]: pass\n"
+    )
+}
+
+
+def test_self_among_other_types_is_the_receiver():
+    source = "from shapes import Shape\n\nmade = Shape().copy()\nmade.area(made)\n"
+    assert calls(source, 4, others=SHAPES) == ["shapes.py:Shape.area"]
+    assert calls(SHAPES["shapes.py"], 10, others={}) == ["app.py:Shape.area"]
+
+
+def test_each_part_of_a_tuple_has_its_type():
+    source = (
+        "from shapes import named, pairs, split\n\nshape, side = split()\nshape.area(1)\nside.cut()\nsplit()[1].cut()\n"
+        "for number, one in pairs():\n    one.cut()\nfor key, value in named().items():\n    value.cut()\n"
+    )
+    assert [calls(source, line, others=SHAPES) for line in (4, 5, 6, 8, 10)] == [
+        ["shapes.py:Shape.area"],
+        ["shapes.py:Side.cut"],
+        ["shapes.py:split", "shapes.py:Side.cut"],
+        ["shapes.py:Side.cut"],
+        ["shapes.py:Side.cut"],
+    ]
