@@ -61,7 +61,7 @@ class Derived:
         """Return what answers over a view, and what says at the end what the answer was made from."""
         graph = self.mirror.over(view) if self.mirror else ViewGraph(view)
         lines = self._lines.over(view)
-        ranker = Ranker(view, lines, Derivations(self._searcher, self.history, self.dense))
+        ranker = Ranker(view, graph, lines, Derivations(self._searcher, self.history, self.dense))
         reading = Reading(
             view=view,
             graph=graph,

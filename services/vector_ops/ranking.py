@@ -4,18 +4,18 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from services.vector_ops.answers.callers import find_constructions
-from services.vector_ops.answers.meaning import TYPE_KINDS, Meaning, find_meaning
+from services.vector_ops.answers.callers import find_built
+from services.vector_ops.answers.meaning import TYPE_KINDS, find_meaning
 from services.vector_ops.answers.packing import Piece, Theme
-from services.vector_ops.answers.places import SCORES, Lines
+from services.vector_ops.answers.places import Lines
 from services.vector_ops.answers.reach import collect_impact
 from services.vector_ops.core.view import IndexView, SymbolRow
-from services.vector_ops.graph.local import ViewGraph
+from services.vector_ops.graph.port import GraphStore
 from services.vector_ops.history.history import History
 from services.vector_ops.history.past import Past
 from services.vector_ops.lexical.terms import find_identifiers, split_identifier
 from services.vector_ops.models import Hit
-from services.vector_ops.retrieval.impact import KINDS, MAX_EDGES, MAX_SEEDS, ImpactItem, impact_set
+from services.vector_ops.retrieval.impact import KINDS, MAX_EDGES, MAX_SEEDS, impact_set
 from services.vector_ops.retrieval.ranked import RankedPlace, Ranking
 from services.vector_ops.retrieval.search import Searcher
 from services.vector_ops.retrieval.themes import group_themes
@@ -26,7 +26,6 @@ _THEMED = 40
 _VECTORS_WAIT_S = 2.0
 _MAX_THEME = 12
 _MOST_IMPACT = 500
-_CONSTRUCTION_SCORE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +40,9 @@ class Derivations:
 class Ranker:
     """Satisfies `core.answering.Retrieval` over one view; notes what its answers were made from."""
 
-    def __init__(self, view: IndexView, lines: Lines, derived: Derivations) -> None:
+    def __init__(self, view: IndexView, graph: GraphStore, lines: Lines, derived: Derivations) -> None:
         self._view = view
+        self._graph = graph
         self._lines = lines
         self._derived = derived
         self.dense_pending: int | None = None
@@ -91,8 +91,8 @@ class Ranker:
     def find_impact(self, text: str, limit: int) -> tuple[list[Hit], bool]:
         meaning = find_meaning(self._view, text).without_namesakes()
         seeds = (*meaning.symbols, *meaning.files)
-        items = impact_set(self._view, self._read_past(), seeds, _MOST_IMPACT)
-        items = [*self._find_constructions(meaning), *items]
+        built = find_built(self._view, meaning)
+        items = impact_set(self._view, self._graph, self._read_past(), seeds, built, limit=_MOST_IMPACT)
         files = collect_impact(self._lines, seeds, items, self._is_test)
         is_cut = len(files) > limit or meaning.is_cut or len(items) >= _MOST_IMPACT
         return files[:limit], is_cut or self._is_beyond_caps(seeds)
@@ -107,16 +107,6 @@ class Ranker:
             if len(ids) > 2 * MAX_SEEDS:
                 return True
         return len(seeds) > MAX_SEEDS or sum(self._view.count_edges_to(list(ids), KINDS).values()) > MAX_EDGES
-
-    def _find_constructions(self, meaning: Meaning) -> list[ImpactItem]:
-        """Return who makes objects of the classes whose constructors change: the calls lead to the class."""
-        links = find_constructions(self._view, ViewGraph(self._view), meaning, _MOST_IMPACT)
-        return [
-            ImpactItem(
-                edge.path, edge.line, symbol, _CONSTRUCTION_SCORE * SCORES[edge.tier], edge.tier, ("constructs it",), 1
-            )
-            for edge, symbol in links
-        ]
 
     def _is_test(self, path: str) -> bool:
         file = self._view.find_file(path)

@@ -4,10 +4,11 @@
 
 Method. The anchor is what the driver and the server can do at best for a graph of this shape: nodes `{id, file, name}`
 under a unique constraint on `id` and an index on `file`, edges with one number, batches of 5,000 through UNWIND by
-`execute_query`. Ours is `Neo4jGraph` with as many symbols and edges: eight properties, a constraint and two indexes,
-many repositories side by side. Both hold the same random graph. After a round that warms the server's JVM and is left
-out, the two take turns, three rounds each; medians are compared, so that a busy machine slows both. The database is
-emptied at the end: give it a server that is meant for this.
+`execute_query`. Ours is `Neo4jGraph` with as many symbols and edges: seven properties, a constraint and two indexes,
+many repositories side by side; questions name their epoch and return edges and ids (what else belongs to a symbol the
+product reads from its index). Both hold the same random graph. After a round that warms the server's JVM and is left
+out, the two take turns, three rounds each; medians are compared, so that a busy machine slows both. The database
+is emptied at the end: give it a server that is meant for this.
 """
 
 import argparse
@@ -26,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from services.vector_ops.core.view import EdgeRow, SymbolRow  # noqa: E402 - the path is set first
+from services.vector_ops.graph.neo4j_reader import Neo4jReader  # noqa: E402
 from services.vector_ops.graph.neo4j_store import Neo4jGraph  # noqa: E402
 from services.vector_ops.languages.world import EdgeKind, Tier  # noqa: E402
 
@@ -153,13 +155,16 @@ class Ours:
         self._epoch += 1
         return str(self._epoch)
 
+    def _reader(self) -> Neo4jReader:
+        return Neo4jReader(self._graph, str(self._epoch))
+
     def ask(self, node: int) -> int:
         """Return the number of callers."""
-        return len(self._graph.incoming([node], (EdgeKind.CALL,), _LIMIT))
+        return len(self._reader().incoming([node], (EdgeKind.CALL,), _LIMIT))
 
     def reach(self, node: int, depth: int) -> int:
         """Return the number of symbols that reach this one."""
-        return len(self._graph.dependents([node], (EdgeKind.CALL,), depth, _LIMIT))
+        return len(self._reader().dependents([node], (EdgeKind.CALL,), depth, _LIMIT))
 
     def replace(self, file: int, edges: Sequence[tuple[int, int]]) -> None:
         """Replace one file whose edges have changed, as a refresh does."""

@@ -10,12 +10,15 @@ from neo4j import GraphDatabase
 
 from services.kernel.clock import SystemClock
 from services.kernel.errors import DeadlineExceededError, InvalidRequestError
+from services.vector_ops.graph.copied import CopiedGraph
 from services.vector_ops.graph.local import ViewGraph
 from services.vector_ops.graph.mirror import PAUSE_S, Mirror, level_graph
 from services.vector_ops.graph.neo4j_model import LOADING
+from services.vector_ops.graph.neo4j_reader import Neo4jReader
 from services.vector_ops.graph.neo4j_store import GraphStoreAwayError, Neo4jGraph
+from services.vector_ops.graph.port import Bounds, Walk
 from services.vector_ops.graph.reading import run_cypher
-from services.vector_ops.languages.world import EdgeKind
+from services.vector_ops.languages.world import EdgeKind, Tier
 from services.vector_ops.models import CypherQuery, IndexQuery, QueryKind
 from services.vector_ops.protocol import GraphStoreMissingError
 from services.vector_ops.settings import VectorOpsSettings
@@ -29,6 +32,7 @@ pytestmark = [
     pytest.mark.xdist_group("neo4j"),
 ]
 KINDS = tuple(EdgeKind)
+ALL = Bounds(2_000, 300)
 SHOP = {
     "shop/__init__.py": "from shop.cart import Cart\n",
     "shop/base.py": 'class Base:\n    """What can be paid."""\n\n    def pay(self):\n        return check(self)\n\n\n'
@@ -100,12 +104,23 @@ def service(tree, tmp_path, server):
     made.parts.close()
 
 
+def copy_of(service, driver, view):
+    """The graph store in Neo4j, over a view at whose epoch it is."""
+    graph = Neo4jGraph(driver, service.repo, 60)
+    assert graph.read_epoch() == view.committed_epoch
+    reader = Neo4jReader(graph, view.committed_epoch)
+    return CopiedGraph(view, lambda question: question(reader))
+
+
+def count(graph):
+    return Neo4jReader(graph, graph.read_epoch()).count()
+
+
 def compare(service, driver, *, one_by_one=False):
     """Ask both stores everything, together or one by one, and return how much there was to compare."""
     with service.view() as (reading, _stamp):
         view, local = reading.view, ViewGraph(reading.view)
-        graph = Neo4jGraph(driver, service.repo, 60)
-        assert graph.read_epoch() == view.committed_epoch
+        graph = copy_of(service, driver, view)
         assert graph.count() == local.count()
         symbols = list(view.all_symbols())
         asked = [[one.id] for one in symbols] if one_by_one else [[one.id for one in symbols]]
@@ -114,6 +129,7 @@ def compare(service, driver, *, one_by_one=False):
             wanted = local.incoming(ids, KINDS, 500)
             assert graph.incoming(ids, KINDS, 500) == wanted
             assert graph.outgoing(ids, KINDS, 500) == local.outgoing(ids, KINDS, 500)
+            assert graph.walk([Walk(ids, [KINDS] * 3)], ALL) == local.walk([Walk(ids, [KINDS] * 3)], ALL)
             compared += len(wanted)
         return compared
 
@@ -121,7 +137,7 @@ def compare(service, driver, *, one_by_one=False):
 def test_both_stores_answer_every_verb_alike(shop, driver):
     assert compare(shop, driver, one_by_one=True) > 10
     with shop.view() as (reading, _stamp):
-        local, graph = ViewGraph(reading.view), Neo4jGraph(driver, shop.repo, 60)
+        local, graph = ViewGraph(reading.view), copy_of(shop, driver, reading.view)
         (check,) = (one.id for one in local.definitions("check", 10))
         (base,) = (one.id for one in local.definitions("Base", 10))
         dependents = 0
@@ -136,6 +152,64 @@ def test_both_stores_answer_every_verb_alike(shop, driver):
         assert graph.incoming([check, base], KINDS, 3) == local.incoming([check, base], KINDS, 3)
         for name in ("check", "total", "nothing"):
             assert graph.definitions(name, 10) == local.definitions(name, 10)
+
+
+def write_maze(chance):
+    """Modules that use each other at random; names repeat, so that calls are doubtful."""
+    modules = {}
+    for number in range(12):
+        lines = [f"from maze.m{other} import f{other}, C{other}" for other in chance.sample(range(12), 4)]
+        lines += [f"def f{number}(one):", f"    return one.step() + f{number}(one) + one.walk()"]
+        lines += [f"class C{number}({chance.choice([f'C{number - 1}', 'object']) if number else 'object'}):"]
+        for name in ("step", "walk", f"own{number}"):
+            others = chance.sample(range(12), 2)
+            calls = " + ".join(f"f{other}(self).{chance.choice(['step', 'walk'])}()" for other in others)
+            lines += [f"    def {name}(self):", f"        return {calls} + self.step() + C{others[0]}()"]
+        lines.insert(0, f"from maze.m{number - 1} import C{number - 1}" if number else "")
+        modules[f"maze/m{number}.py"] = "\n".join(lines) + "\n"
+    return modules
+
+
+def test_walks_choose_the_same_edges_and_go_on_from_the_same_symbols(tmp_path, server, driver):
+    chance = random.Random(5)
+    tree = SourceTree(tmp_path / "repo")
+    tree.commit({"maze/__init__.py": "", **write_maze(chance)})
+    service = Service(tree, tmp_path / "index", server.url)
+    assert service.refresh() == {}
+    with service.view() as (reading, _stamp):
+        local, graph = ViewGraph(reading.view), copy_of(service, driver, reading.view)
+        ids = [one.id for one in reading.view.all_symbols()]
+        found, doubtful = 0, 0
+        for most_edges, most_followed in ((2_000, 300), (7, 300), (2_000, 2), (5, 1)):
+            weights = {kind: chance.random() for kind in KINDS}, {tier: chance.random() for tier in Tier}
+            walks = [
+                Walk(chance.sample(ids, 3), [KINDS, KINDS, (EdgeKind.CALL,)], *weights),
+                Walk(chance.sample(ids, 20), [(EdgeKind.CALL,)] * 4, follows_ambiguous=True),
+                Walk([], [KINDS]),
+            ]
+            bounds = Bounds(most_edges, most_followed)
+            wanted = local.walk(walks, bounds)
+            assert graph.walk(walks, bounds) == wanted
+            found += len(wanted[0][2])
+            doubtful += sum(link.edge.tier is Tier.AMBIGUOUS for link in wanted[1][3])
+        assert (found > 10, doubtful > 10, graph.walk([], ALL)) == (True, True, [])
+    service.parts.close()
+
+
+def test_verbs_that_need_the_graph_ask_the_copy_and_answer_as_sqlite_does(shop, driver):
+    asked = [("who_calls", "base.check"), ("impact_set", "base.check"), ("impact_set", "Base"), ("context_pack", "pay")]
+    from_copy = [shop.ask(*one) for one in asked]
+    with driver.session() as session:
+        session.run("MATCH (r:Repository {root: $root}) SET r.epoch = 'other'", root=shop.repo).consume()
+    from_sqlite = [shop.ask(*one) for one in asked]
+    assert [answer.hits for answer in from_copy] == [answer.hits for answer in from_sqlite]
+    assert all(answer.hits and not answer.stamp.warnings for answer in from_copy)
+    behind = ("answered from SQLite: the graph store is behind the index",)
+    assert [answer.stamp.warnings for answer in from_sqlite] == [behind] * len(asked)
+    assert shop.ask("where_defined", "check").stamp.warnings == ()
+    with shop.view() as (reading, _stamp):
+        level_graph(Neo4jGraph(driver, shop.repo, 60), reading.view)
+    assert shop.ask("impact_set", "Base") == from_copy[2]
 
 
 def test_increments_keep_the_copy_level_and_replace_only_what_changed(service, tree, driver):
@@ -168,8 +242,8 @@ def test_many_repositories_stand_apart_in_one_database(service, tree, tmp_path, 
 def test_a_load_that_was_cut_off_is_done_anew(shop, driver):
     graph = Neo4jGraph(driver, shop.repo, 60)
     with driver.session() as session:
-        session.run("MATCH (r:Repository {repo: $repo}) SET r.epoch = 'loading'", repo=shop.repo).consume()
-        session.run("MATCH (s:Symbol {repo: $repo}) WITH s LIMIT 3 DETACH DELETE s", repo=shop.repo).consume()
+        session.run("MATCH (r:Repository {root: $root}) SET r.epoch = 'loading'", root=shop.repo).consume()
+        session.run("MATCH (s:Symbol {repo: $repo}) WITH s LIMIT 3 DETACH DELETE s", repo=graph.keys.repo).consume()
     with shop.view() as (reading, _stamp):
         assert level_graph(graph, reading.view) == -1
     compare(shop, driver)
@@ -190,7 +264,7 @@ def test_a_copy_that_is_behind_is_named_and_sqlite_answers(service, tree):
     service.parts.service.refresh_now(service.repo)
     answer = service.ask("who_calls", "base.check")
     assert "shop/more.py" in {hit.path for hit in answer.hits}
-    assert answer.stamp.warnings == ("the graph store is behind the index; answered from SQLite",)
+    assert answer.stamp.warnings == ("answered from SQLite: the graph store is behind the index",)
 
 
 def test_cypher_reads_the_graph_with_a_cap_on_rows(shop, driver):
@@ -290,7 +364,7 @@ def test_a_server_killed_amid_a_load_and_a_replacement_is_brought_level_again(sh
     written = []
     with shop.view() as (reading, _stamp):
         other, view = Neo4jGraph(driver, shop.repo, 20), reading.view
-        counted, rows = other.count(), (list(view.all_symbols()), list(view.all_edges()))
+        counted, rows = count(other), (list(view.all_symbols()), list(view.all_edges()))
         paths = [one.path for one in view.list_files()]
 
         def replace_for_ever():
@@ -315,7 +389,7 @@ def test_a_server_killed_amid_a_load_and_a_replacement_is_brought_level_again(sh
     assert "answered from SQLite" in away.stamp.warnings[0]
 
     server.start()
-    assert other.count() == counted
+    assert count(other) == counted
     # The last one may have been written and its acknowledgement lost.
     assert other.read_epoch() in {f"epoch {len(written) - 1}", f"epoch {len(written)}"}
     assert Neo4jGraph(driver, service.repo, 20).read_epoch() == LOADING

@@ -65,10 +65,9 @@ def find_calls(view: IndexView, graph: GraphStore, meaning: Meaning, limit: int)
     return Calls((*sure, *unsure[:AMBIGUOUS_LIMIT]), is_cut or (is_method and namesakes > NAMED_CAP))
 
 
-def find_constructions(view: IndexView, graph: GraphStore, meaning: Meaning, limit: int) -> list[Link]:
-    """Return at most `limit` calls of the classes whose constructors are meant; none when no constructor is."""
-    built = _find_constructed(view, meaning)
-    return graph.incoming(list(built), [EdgeKind.CALL], limit) if built else []
+def find_built(view: IndexView, meaning: Meaning) -> list[int]:
+    """Return the ids of the classes whose constructors are meant: calls of those lead to the class."""
+    return list(_find_constructed(view, meaning))
 
 
 def _is_doubtful(link: Link) -> bool:

@@ -1,8 +1,9 @@
 """Keeps Neo4j level with the truth, and answers from SQLite whenever Neo4j cannot.
 
 A refresh brings the graph level: by file where the change is known, anew where it is not, or where a load was cut off.
-A query never waits for it: while the graph is away or behind, SQLite answers and the stamp carries one warning. Neo4j
-knows nothing of uncommitted files, so a view with some is answered by SQLite, which is no fault and says nothing.
+A query never waits for it: while the graph is away or behind, SQLite answers and the stamp carries one warning. Each
+question names the epoch that it is about, so that no refresh can slip in between. Neo4j knows nothing of uncommitted
+files, so a view with some is answered by SQLite, which is no fault and says nothing.
 """
 
 import math
@@ -13,9 +14,11 @@ from itertools import chain
 from typing import TypeVar
 
 from services.vector_ops.core.view import IndexView, SymbolRow
+from services.vector_ops.graph.copied import CopiedGraph, GraphStoreDamagedError
 from services.vector_ops.graph.local import ViewGraph
-from services.vector_ops.graph.neo4j_store import GraphStoreAwayError, Neo4jGraph
-from services.vector_ops.graph.port import Dependent, GraphStore, Link
+from services.vector_ops.graph.neo4j_reader import Neo4jReader
+from services.vector_ops.graph.neo4j_store import GraphStoreAwayError, GraphStoreBehindError, Neo4jGraph
+from services.vector_ops.graph.port import Bounds, Dependent, GraphStore, Link, Trail, Walk
 from services.vector_ops.languages.world import EdgeKind
 
 _MAX_REPLACED_FILES = 500
@@ -30,12 +33,12 @@ _MAX_EDGES_PER_FILE = 1_000_000
 T = TypeVar("T")
 
 
-def level_graph(graph: Neo4jGraph, view: IndexView) -> int:
+def level_graph(graph: Neo4jGraph, view: IndexView, *, is_damaged: bool = False) -> int:
     """Bring the graph level with the committed part of a view; return the number of files replaced, -1 for all.
 
-    Raises GraphStoreAwayError; what was replaced until then is done again next time.
+    One that is damaged is loaded anew. Raises GraphStoreAwayError; what was done until then is done again next time.
     """
-    epoch = graph.read_epoch()
+    epoch = "" if is_damaged else graph.read_epoch()
     if epoch == view.committed_epoch:
         return 0
     changed = view.changed_since(epoch) if epoch else None
@@ -68,26 +71,35 @@ class Mirror:
         self._timeout_s = timeout_s
         self._asked_again_s = -math.inf
         self._asking: threading.Thread | None = None
+        self._is_damaged = False
 
     def over(self, view: IndexView) -> "FallbackGraph":
-        """Return a graph store for the questions of one reading."""
-        return FallbackGraph(self._graph, view, self)
+        """Return a graph store for the questions of one reading; nothing is asked until a verb is."""
+        return FallbackGraph(view, self)
 
     def level(self, view: IndexView) -> int:
         """Do as `level_graph`; questions are put again at once where it worked."""
-        replaced = level_graph(self._graph, view)
+        replaced = level_graph(self._graph, view, is_damaged=self._is_damaged)
+        self._is_damaged = False
         self._asked_again_s = -math.inf
         return replaced
 
-    def ask(self, question: Callable[[GraphStore], T]) -> T:
-        """Return the store's answer to a question, or raise GraphStoreAwayError within the timeout."""
+    def distrust(self) -> None:
+        """Have the next refresh load everything anew."""
+        self._is_damaged = True
+
+    def ask(self, epoch: str, question: Callable[[Neo4jReader], T]) -> T:
+        """Return the store's answer at an epoch, or raise GraphStoreAwayError within the timeout."""
         if self._asking is not None and self._asking.is_alive():
             raise GraphStoreAwayError("the graph store has not answered an earlier question yet")
         left_s = self._asked_again_s - self._clock()
         if left_s > 0:
             raise GraphStoreAwayError(f"the graph store has failed just now; it is asked again in {left_s:.0f} s")
+        reader = Neo4jReader(self._graph, epoch)
         try:
-            return self._ask_in_time(lambda: question(self._graph))
+            return self._ask_in_time(lambda: question(reader))
+        except GraphStoreBehindError:
+            raise  # it answers: no reason to leave it alone
         except GraphStoreAwayError:
             self._asked_again_s = self._clock() + PAUSE_S
             raise
@@ -113,47 +125,46 @@ class Mirror:
 
 
 class FallbackGraph:
-    """Answers from the copy, and from the view once that fails; satisfies `GraphStore`. `warnings` says so."""
+    """Answers from the copy, and from the view once that fails; satisfies `GraphStore`. `warnings` says so.
 
-    def __init__(self, graph: Neo4jGraph, view: IndexView, mirror: Mirror) -> None:
+    The copy answers each question only at the epoch of the view. A verb that needs no graph asks it nothing.
+    """
+
+    def __init__(self, view: IndexView, mirror: Mirror) -> None:
         self.warnings: list[str] = []
-        self._view = ViewGraph(view)
         self._mirror = mirror
-        self._is_level = view.epoch == view.committed_epoch and self._find_level(graph, view)
+        self._epoch = view.committed_epoch
+        self._local = ViewGraph(view)
+        self._copy = CopiedGraph(view, self._ask) if view.epoch == view.committed_epoch else None
 
-    def _find_level(self, graph: Neo4jGraph, view: IndexView) -> bool:
-        try:
-            epoch = self._mirror.ask(lambda _store: graph.read_epoch())
-        except GraphStoreAwayError as error:
-            self._warn(error)
-            return False
-        if epoch != view.committed_epoch:
-            self.warnings.append("the graph store is behind the index; answered from SQLite")
-        return epoch == view.committed_epoch
+    def _ask(self, question: Callable[[Neo4jReader], T]) -> T:
+        return self._mirror.ask(self._epoch, question)
 
-    def _warn(self, error: GraphStoreAwayError) -> None:
-        self.warnings.append(f"answered from SQLite: {error.detail}")
-
-    def _ask(self, question: Callable[[GraphStore], T]) -> T:
-        if self._is_level:
+    def _answer(self, verb: Callable[[GraphStore], T]) -> T:
+        if self._copy is not None:
             try:
-                return self._mirror.ask(question)
+                return verb(self._copy)
             except GraphStoreAwayError as error:
-                self._is_level = False
-                self._warn(error)
-        return question(self._view)
+                self._copy = None
+                self.warnings.append(f"answered from SQLite: {error.detail}")
+                if isinstance(error, GraphStoreDamagedError):
+                    self._mirror.distrust()
+        return verb(self._local)
 
     def definitions(self, name: str, limit: int) -> list[SymbolRow]:
-        return self._ask(lambda store: store.definitions(name, limit))
+        return self._answer(lambda store: store.definitions(name, limit))
 
     def incoming(self, ids: Sequence[int], kinds: Sequence[EdgeKind], limit: int) -> list[Link]:
-        return self._ask(lambda store: store.incoming(ids, kinds, limit))
+        return self._answer(lambda store: store.incoming(ids, kinds, limit))
 
     def outgoing(self, ids: Sequence[int], kinds: Sequence[EdgeKind], limit: int) -> list[Link]:
-        return self._ask(lambda store: store.outgoing(ids, kinds, limit))
+        return self._answer(lambda store: store.outgoing(ids, kinds, limit))
 
     def dependents(self, ids: Sequence[int], kinds: Sequence[EdgeKind], depth: int, limit: int) -> list[Dependent]:
-        return self._ask(lambda store: store.dependents(ids, kinds, depth, limit))
+        return self._answer(lambda store: store.dependents(ids, kinds, depth, limit))
+
+    def walk(self, walks: Sequence[Walk], bounds: Bounds) -> list[Trail]:
+        return self._answer(lambda store: store.walk(walks, bounds))
 
     def count(self) -> tuple[int, int]:
-        return self._ask(lambda store: store.count())
+        return self._answer(lambda store: store.count())

@@ -3,7 +3,7 @@
 One conformance suite holds both stores to the same results in the same order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from services.vector_ops.core.view import EdgeRow, SymbolRow
@@ -27,6 +27,32 @@ class Dependent(NamedTuple):
     tier: Tier
 
 
+class Walk(NamedTuple):
+    """A way back along edges: from some symbols to what leans on them, then to what leans on that.
+
+    `steps` says which edges each step follows. Behind the first, ambiguous ones are followed only where
+    `follows_ambiguous`. The further steps begin at the sources with the highest scores, the product of `kind_scores`
+    and `tier_scores` along the best way.
+    """
+
+    ids: Sequence[int]
+    steps: Sequence[Sequence[EdgeKind]]
+    kind_scores: Mapping[EdgeKind, float] = dict.fromkeys(EdgeKind, 1.0)
+    tier_scores: Mapping[Tier, float] = dict.fromkeys(Tier, 1.0)
+    follows_ambiguous: bool = False
+
+
+class Bounds(NamedTuple):
+    """How far a walk looks at each step: the surest edges, and the sources with the highest scores of them."""
+
+    most_edges: int
+    most_followed: int
+
+
+Trail = list[list[Link]]
+"""The edges of each step of a walk with their sources, each step by tier, path, line, column."""
+
+
 class GraphStore(Protocol):
     """The symbols and edges of one repository at one epoch; ids are those of `SymbolRow`."""
 
@@ -47,6 +73,13 @@ class GraphStore(Protocol):
 
         By distance, tier, path, line. Ambiguous edges are followed for the first step alone: behind them everything
         would depend on everything.
+        """
+        ...
+
+    def walk(self, walks: Sequence[Walk], bounds: Bounds) -> list[Trail]:
+        """Return the trail of each walk, all of them by one query.
+
+        No step begins at the symbols of a walk again, nor at those that stand for files.
         """
         ...
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from services.kernel.errors import DeadlineExceededError, InvalidRequestError
 from services.vector_ops.graph.cypher import check_plan, check_words
+from services.vector_ops.graph.neo4j_model import Keys
 from services.vector_ops.graph.neo4j_store import reaching
 
 if TYPE_CHECKING:
@@ -16,17 +17,18 @@ _MAX_DEPTH = 4
 
 
 def run_cypher(
-    driver: "Driver", repo: str, query: str, *, timeout_s: float, max_rows: int
+    driver: "Driver", root: str, query: str, *, timeout_s: float, max_rows: int
 ) -> tuple[list[dict[str, object]], bool]:
-    """Return the rows, as values that JSON knows, and whether the cap cut them; `$repo` is given to the query.
+    """Return the rows, as values that JSON knows, and whether the cap cut them.
 
-    Raises InvalidRequestError for a query that is wrong or does more than reading, GraphStoreAwayError.
+    `$repo`, the number of the repository in the graph, and `$root`, its path, are given to the query. Raises
+    InvalidRequestError for a query that is wrong or does more than reading, GraphStoreAwayError.
     """
     check_words(query)
     from neo4j import READ_ACCESS, Query  # noqa: PLC0415 - the driver loads when it is configured
     from neo4j.exceptions import AuthError, ClientError  # noqa: PLC0415
 
-    about = {"repo": repo}
+    about = {"repo": Keys(root).repo, "root": root}
     with reaching(), driver.session(default_access_mode=READ_ACCESS, fetch_size=max_rows + 1) as session:
         try:
             check_plan(_explain(session, query, about, timeout_s))

@@ -5,10 +5,11 @@ promise no more.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from services.vector_ops.core.view import EdgeRow, IndexView, SymbolRow
+from services.vector_ops.graph.port import Bounds, GraphStore, Link, Trail, Walk
 from services.vector_ops.history.past import Past
 from services.vector_ops.languages.world import EdgeKind, Tier
 
@@ -30,6 +31,9 @@ _KIND_VERBS = {
 }
 KINDS = tuple(_KIND_SCORES)
 _DEPTH_DECAY = 0.45
+_USERS = (KINDS, *((EdgeKind.CALL, EdgeKind.INHERIT),) * (MAX_DEPTH - 1))
+_HEIRS = ((EdgeKind.INHERIT,),) * MAX_DEPTH
+_BOUNDS = Bounds(MAX_EDGES, _MAX_FRONTIER)
 _OVERRIDE_SCORE = 0.6
 _IMPORTER_SCORE = 0.2
 _PARTNER_SCORE = 0.6
@@ -89,18 +93,46 @@ class _Found:
             yield ImpactItem(path, line, symbol, score, self._tiers.get(key), reasons, self._steps[key])
 
 
-def impact_set(view: IndexView, past: Past | None, rows: Sequence[SymbolRow], limit: int = 50) -> list[ImpactItem]:
-    """Return at most `limit` places that a change of `rows` reaches, without the rows, the likeliest first."""
+def impact_set(
+    view: IndexView,
+    graph: GraphStore,
+    past: Past | None,
+    rows: Sequence[SymbolRow],
+    built: Sequence[int] = (),
+    *,
+    limit: int = 50,
+) -> list[ImpactItem]:
+    """Return at most `limit` places that a change of `rows` reaches, without the rows, the likeliest first.
+
+    Before them stand the calls of the classes `built`, whose constructors are among the rows: they lead to the class.
+    The graph is asked once.
+    """
     seeds = {row.id: row for row in rows[:MAX_SEEDS]}
     found = _Found()
     widened = _widen(view, seeds)
-    _follow_users(view, widened, found)
-    _add_overriders(view, list(seeds.values()), found)
-    _add_importers(view, list(seeds.values()), found)
+    members = _find_owners(view, seeds.values())
+    files = {row.id: row for path in sorted({seed.path for seed in seeds.values()}) if (row := view.file_symbol(path))}
+    walks = [
+        Walk(sorted(widened), _USERS, _KIND_SCORES, _TRUST),
+        Walk(sorted({owner.id for _seed, owner in members}), _HEIRS, follows_ambiguous=True),
+        Walk(sorted(files), ((EdgeKind.IMPORT,),)),
+        Walk(sorted(built), ((EdgeKind.CALL,),)),
+    ]
+    users, heirs, (importers,), (constructions,) = graph.walk(walks, _BOUNDS)
+    _add_users(users, widened, found)
+    _add_overriders(view, members, heirs, found)
+    _add_importers(importers, files, found)
     if past is not None:
         _add_partners(view, past, sorted({row.path for row in seeds.values()}), found)
     items = [item for item in found.list_items() if item.symbol is None or item.symbol.id not in widened]
-    return sorted(items, key=lambda item: (-item.score, item.path, item.line))[:limit]
+    likeliest = sorted(items, key=lambda item: (-item.score, item.path, item.line))[:limit]
+    return [*map(_make_construction, constructions[:limit]), *likeliest]
+
+
+def _make_construction(link: Link) -> ImpactItem:
+    edge, symbol = link
+    score = _KIND_SCORES[EdgeKind.CALL] * _TRUST[edge.tier]
+    return ImpactItem(edge.path, edge.line, symbol, score, edge.tier, ("constructs it",), 1)
 
 
 def _widen(view: IndexView, seeds: dict[int, SymbolRow]) -> dict[int, SymbolRow]:
@@ -115,27 +147,30 @@ def _widen(view: IndexView, seeds: dict[int, SymbolRow]) -> dict[int, SymbolRow]
     return dict(list(widened.items())[: 2 * MAX_SEEDS])
 
 
-def _follow_users(view: IndexView, seeds: dict[int, SymbolRow], found: _Found) -> None:
+def _find_owners(view: IndexView, seeds: Iterable[SymbolRow]) -> list[tuple[SymbolRow, SymbolRow]]:
+    """Return the seeds that are members of types, each with its type."""
+    members = []
+    for seed in seeds:
+        owner_name = seed.qualname.rpartition(".")[0]
+        around = view.list_symbols(seed.path) if owner_name else []
+        members += [(seed, one) for one in around if one.qualname == owner_name and one.kind in _TYPE_KINDS]
+    return members
+
+
+def _add_users(users: Trail, seeds: dict[int, SymbolRow], found: _Found) -> None:
     """Add who calls, inherits, uses or imports the seeds, then who calls those, with less and less weight."""
-    frontier = dict.fromkeys(seeds, 1.0)
+    begun = dict.fromkeys(seeds, 1.0)
     known = dict(seeds)
-    for depth in range(1, MAX_DEPTH + 1):
-        kinds = KINDS if depth == 1 else (EdgeKind.CALL, EdgeKind.INHERIT)
-        edges = view.edges_to(sorted(frontier), kinds, MAX_EDGES)
-        known |= view.read_symbols({edge.source_id for edge in edges} - known.keys())
+    for depth, links in enumerate(users, 1):
+        known |= {link.symbol.id: link.symbol for link in links}
         reached: dict[int, float] = defaultdict(float)
-        for edge in edges:
-            source = known.get(edge.source_id)
-            if source is None or edge.source_id in seeds or (depth > 1 and edge.tier is Tier.AMBIGUOUS):
-                continue
-            score = frontier[edge.target_id] * _KIND_SCORES[edge.kind] * _TRUST[edge.tier]
-            reason = _explain(edge, source, known[edge.target_id], depth)
-            found.add(source, (edge.path, edge.line), score, reason, tier=edge.tier, step=depth)
-            reached[edge.source_id] = max(reached[edge.source_id], score)
-        best = sorted(reached.items(), key=lambda one: (-one[1], one[0]))[:_MAX_FRONTIER]
-        frontier = {one: score * _DEPTH_DECAY for one, score in best if known[one].kind != "file"}
-        if not frontier:
-            return
+        for edge, source in links:
+            if source.id not in seeds:
+                score = begun[edge.target_id] * _KIND_SCORES[edge.kind] * _TRUST[edge.tier]
+                reason = _explain(edge, source, known[edge.target_id], depth)
+                found.add(source, (edge.path, edge.line), score, reason, tier=edge.tier, step=depth)
+                reached[source.id] = max(reached[source.id], score)
+        begun = {one: score * _DEPTH_DECAY for one, score in reached.items()}
 
 
 def _explain(edge: EdgeRow, source: SymbolRow, target: SymbolRow, depth: int) -> str:
@@ -148,35 +183,28 @@ def _explain(edge: EdgeRow, source: SymbolRow, target: SymbolRow, depth: int) ->
     )
 
 
-def _add_overriders(view: IndexView, seeds: Sequence[SymbolRow], found: _Found) -> None:
-    """Add the methods of the same name in subclasses, as far down as MAX_DEPTH."""
-    for seed in seeds:
-        owner_name, _, name = seed.qualname.rpartition(".")
-        owners = [one for one in view.list_symbols(seed.path) if one.qualname == owner_name] if owner_name else []
-        frontier = [one.id for one in owners if one.kind in _TYPE_KINDS]
-        for _step in range(MAX_DEPTH):
-            edges = view.edges_to(frontier, (EdgeKind.INHERIT,), MAX_EDGES) if frontier else []
-            heirs = view.read_symbols(sorted({edge.source_id for edge in edges}))
-            for heir in heirs.values():
+def _add_overriders(
+    view: IndexView, members: Sequence[tuple[SymbolRow, SymbolRow]], heirs: Trail, found: _Found
+) -> None:
+    """Add the methods of the same name in subclasses, as far down as MAX_DEPTH, for members and their types."""
+    for seed, owner in members:
+        begun, name = {owner.id}, seed.qualname.rpartition(".")[2]
+        for links in heirs:
+            below = {link.symbol.id: link.symbol for link in links if link.edge.target_id in begun}
+            for heir in below.values():
                 for one in view.list_symbols(heir.path):
                     if one.qualname == f"{heir.qualname}.{name}":
                         place, reason = (one.path, one.line), f"overrides {seed.qualname}"
                         found.add(one, place, _OVERRIDE_SCORE, reason, tier=Tier.TYPED, step=1)
-            frontier = sorted(heirs)[:_MAX_FRONTIER]
+            begun = set(below)
 
 
-def _add_importers(view: IndexView, seeds: Sequence[SymbolRow], found: _Found) -> None:
+def _add_importers(links: Sequence[Link], files: dict[int, SymbolRow], found: _Found) -> None:
     """Add the files that import the files of the seeds."""
-    files = {row.id: row for path in sorted({seed.path for seed in seeds}) if (row := view.file_symbol(path))}
-    edges = view.edges_to(sorted(files), (EdgeKind.IMPORT,), MAX_EDGES) if files else []
-    sources = view.read_symbols(sorted({edge.source_id for edge in edges}))
-    for edge in edges:
-        source = sources.get(edge.source_id)
-        if source is not None and source.path != files[edge.target_id].path:
-            reason = f"imports {files[edge.target_id].path}"
-            found.add(
-                source, (edge.path, edge.line), _IMPORTER_SCORE * _TRUST[edge.tier], reason, tier=edge.tier, step=2
-            )
+    for edge, source in links:
+        if source.path != files[edge.target_id].path:
+            score, reason = _IMPORTER_SCORE * _TRUST[edge.tier], f"imports {files[edge.target_id].path}"
+            found.add(source, (edge.path, edge.line), score, reason, tier=edge.tier, step=2)
 
 
 def _add_partners(view: IndexView, past: Past, paths: Sequence[str], found: _Found) -> None:

@@ -1,5 +1,6 @@
 import pytest
 
+from services.vector_ops.graph.local import ViewGraph
 from services.vector_ops.languages.world import Tier
 from services.vector_ops.retrieval.impact import impact_set
 from services.vector_ops.retrieval.search import Searcher
@@ -26,7 +27,7 @@ def view():
 def reach(view, name, past=None, **options):
     rows = [row for row in view.all_symbols() if row.qualname == name]
     assert rows
-    items = impact_set(view, past, rows, **options)
+    items = impact_set(view, ViewGraph(view), past, rows, **options)
     return {item.symbol.qualname if item.symbol else item.path: item for item in items}
 
 
@@ -74,7 +75,7 @@ def test_the_limit_caps_the_list(view):
 
 
 def test_nothing_is_reached_from_nothing(view):
-    assert impact_set(view, make_past(), []) == []
+    assert impact_set(view, ViewGraph(view), make_past(), []) == []
 
 
 def test_themes_join_a_package_and_what_changed_together(view):
