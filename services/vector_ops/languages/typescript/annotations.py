@@ -152,15 +152,35 @@ def _spell_object(node: tree_sitter.Node, scope: Scope, depth: int) -> str:
                 members.append(f"{text_of(name)}:{spelt}")
         elif one.type in {"call_signature", "construct_signature"}:
             parts.append(_spell_function(one, scope, depth))
+        elif one.type == "index_signature":
+            parts.append(spell_index(one, scope, depth))
     if members:
         parts.append("{" + ",".join(members) + "}")
-    return "|".join(parts) or "%"
+    return "|".join([one for one in parts if one != "%"]) or "%"
+
+
+def spell_index(node: tree_sitter.Node, scope: Scope, depth: int = 0) -> str:
+    """Return the notation of what an index signature or a mapped type (`[K in keyof T]: X`) stands for."""
+    value = node.child_by_field_name("type")
+    clause = next((one for one in node.named_children if one.type == "mapped_type_clause"), None)
+    name = clause.child_by_field_name("name") if clause is not None else None
+    keys = clause.child_by_field_name("type") if clause is not None else None
+    inner = scope
+    if name is not None and keys is not None:
+        inner = Scope(scope)
+        inner.types[text_of(name)] = "%"
+        held = keys.named_children[0] if keys.type == "index_type_query" and keys.named_child_count else None
+        if held is not None and value is not None and text_of(value).endswith(f" {text_of(held)}[{text_of(name)}]"):
+            return spell_type(held, scope, depth)
+    spelt = _spell_child(value, inner, depth) if value is not None else "?"
+    return f"%Record<?,{spelt}>" if spelt not in {"?", "%"} else spelt
 
 
 def _spell_query(node: tree_sitter.Node, scope: Scope, _depth: int) -> str:
     name = text_of(node.named_children[0]) if node.named_child_count else ""
     head, dot, rest = name.partition(".")
     found = find_value(scope, head)
+    found = head if found[:1] == "#" and find_type(scope, head) == head else found
     is_plain = found and all(part.isidentifier() or "$" in part for part in name.split("."))
     return f"`{found}{dot}{rest}`" if is_plain else "?"
 

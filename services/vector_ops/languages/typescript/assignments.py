@@ -43,9 +43,7 @@ def _assign_member(
         _export_whole(draft, node, right, scope)
         return
     if text in {"exports", "module.exports"} and not find_value(scope, "exports"):
-        _define(draft, node, name, right, scope, owner=FILE, key=key)
-        if right.type == "identifier":
-            export_assigned(draft, key, draft.read(right), right, scope)
+        _export_member(draft, node, name, right, scope)
         return
     owner = _find_owner(draft, target, text, scope)
     if owner is None:
@@ -62,6 +60,18 @@ def _assign_member(
     notation = express(draft, right, scope, expected)
     if not symbol.type and symbol.result in {"", "?", "%"} and notation not in {"?", "%"}:
         symbol.result = notation
+
+
+def _export_member(
+    draft: Draft, node: tree_sitter.Node, name: tree_sitter.Node, right: tree_sitter.Node, scope: Scope
+) -> None:
+    """Note `exports.name = value`; a value that is only named is no definition of its own."""
+    key = draft.read(name)
+    is_named = right.type == "identifier"
+    if not is_named or find_value(scope, draft.read(right))[:1] in {"", "$"}:
+        _define(draft, node, name, right, scope, owner=FILE, key=key)
+    if is_named:
+        export_assigned(draft, key, draft.read(right), right, scope)
 
 
 def _find_owner(draft: Draft, target: tree_sitter.Node, text: str, scope: Scope) -> int | None:

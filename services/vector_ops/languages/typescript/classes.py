@@ -4,6 +4,7 @@ import tree_sitter
 
 from services.vector_ops.languages.typescript.annotations import (
     open_type_parameters,
+    spell_index,
     spell_name,
     spell_parameters,
     spell_type,
@@ -250,9 +251,19 @@ def walk_object_type(draft: Draft, body: tree_sitter.Node, scope: Scope, at: int
         elif one.type in {"call_signature", "construct_signature"} and size < _SIGNATURES_CAP:
             _overload(draft, one, scope, at)
             size += len(draft.symbols[at].overloads[-1])
+        elif one.type == "index_signature":
+            _index(draft, one, scope, at)
         else:
             draft.push([one], scope)
         doc = None
+
+
+def _index(draft: Draft, node: tree_sitter.Node, scope: Scope, at: int) -> None:
+    """Note what members of any name are, as a base."""
+    spelt = spell_index(node, scope)
+    if spelt not in {"?", "%"}:
+        draft.symbols[at].bases.append(spelt)
+    draft.push([node], scope)
 
 
 def walk_type_alias(draft: Draft, node: tree_sitter.Node, scope: Scope, _expected: str) -> None:

@@ -9,7 +9,7 @@ import re
 
 _COMMENT = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
 _TRAILING = re.compile(r",(\s*[}\]])")
-_ENTRIES = ("source", "types", "typings", "module", "main", "browser")
+_ENTRIES = ("types", "typings", "source", "module", "main", "browser")
 _TARGETS_CAP = 400
 _CONDITIONS_CAP = 12
 _DEPTH_CAP = 6

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import tree_sitter
 
-from services.vector_ops.languages.facts import Import
+from services.vector_ops.languages.facts import FILE, Import
 from services.vector_ops.languages.typescript.drafts import Draft
 from services.vector_ops.languages.typescript.imports import declare_export, declare_import, read_require
 from services.vector_ops.languages.typescript.scopes import Scope
@@ -84,6 +84,13 @@ def _declare_named(
     at = draft.add_symbol(kind, name, whole, scope, doc, instead=instead)
     draft.declared[node.id] = at
     scope.names[draft.read(name)] = f"#{at}"
+    if kind != "function" and _is_in_module(draft, scope):
+        scope.types[draft.read(name)] = draft.symbols[at].qualname
+
+
+def _is_in_module(draft: Draft, scope: Scope) -> bool:
+    """Return whether names of the scope are those of a namespace, found in other files by their qualified names."""
+    return scope.is_top and scope.symbol != FILE and draft.symbols[scope.symbol].kind == "module"
 
 
 def _declare_type(
@@ -95,8 +102,8 @@ def _declare_type(
     kind = "interface" if node.type == "interface_declaration" else "type"
     at = draft.add_symbol(kind, name, whole, scope, doc)
     draft.declared[node.id] = at
-    text = draft.read(name)
-    scope.types[text] = text if scope.is_top and not scope.prefix else f"#{at}"
+    is_named = scope.is_top and not scope.prefix
+    scope.types[draft.read(name)] = draft.symbols[at].qualname if is_named else f"#{at}"
 
 
 def _declare_module(
@@ -109,6 +116,8 @@ def _declare_module(
     at = draft.add_symbol("module", name, whole, scope, doc, name=text)
     draft.declared[node.id] = at
     scope.names.setdefault(text.partition(".")[0], f"#{at}")
+    if "." not in text and _is_in_module(draft, scope):
+        scope.types.setdefault(text, draft.symbols[at].qualname)
 
 
 def _declare_ambient(

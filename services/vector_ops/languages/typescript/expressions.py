@@ -10,6 +10,7 @@ step  := ".name" | "()" (called) | "!" (constructed) | "[]" (an element) | "[0]"
 
 import tree_sitter
 
+from services.vector_ops.languages.facts import FILE
 from services.vector_ops.languages.typescript.annotations import spell_type
 from services.vector_ops.languages.typescript.drafts import LEAVES, Draft
 from services.vector_ops.languages.typescript.globals import is_test_call, tells_nothing
@@ -103,7 +104,7 @@ def _express_choice(draft: Draft, node: tree_sitter.Node, scope: Scope, expected
     second = express(draft, right, scope, expected, depth)
     if operator.type == "&&":
         return second
-    return second if first in {"?", "%"} else first
+    return first if _is_known(draft, first) else second
 
 
 def _express_ternary(draft: Draft, node: tree_sitter.Node, scope: Scope, expected: str, depth: int) -> str:
@@ -115,7 +116,13 @@ def _express_ternary(draft: Draft, node: tree_sitter.Node, scope: Scope, expecte
     draft.push([condition], scope)
     first = express(draft, left, scope, expected, depth)
     second = express(draft, right, scope, expected, depth)
-    return second if first in {"?", "%"} else first
+    return first if _is_known(draft, first) else second
+
+
+def _is_known(draft: Draft, notation: str) -> bool:
+    """Return whether something may be told of a value: nothing can of a local variable of which nothing is known."""
+    is_local = notation[0] == "$" and notation[1:].isdigit()
+    return (draft.locals[int(notation[1:])] if is_local else notation) not in {"?", "%"}
 
 
 def _express_assignment(draft: Draft, node: tree_sitter.Node, scope: Scope, _expected: str, depth: int) -> str:
@@ -182,6 +189,8 @@ def _step_new(draft: Draft, link: tree_sitter.Node, value: str, scope: Scope) ->
     if kept is None or value[0] in "@$&*?«'":
         return made
     spelt = ",".join(spell_type(one, scope, 3) for one in kept.named_children)
+    if value[0] == "#" and value[1:].isdigit() and draft.symbols[int(value[1:])].owner == FILE:
+        value = draft.symbols[int(value[1:])].qualname
     is_plain = len(spelt) < _LENGTH_CAP - 40 and "`" not in spelt and "«" not in value and value[-1] not in "])!~"
     return f"«{value}<{spelt}>»" if is_plain and spelt.strip("%?,") else made
 

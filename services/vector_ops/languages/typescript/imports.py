@@ -8,6 +8,7 @@ from services.vector_ops.languages.facts import Import
 from services.vector_ops.languages.typescript.drafts import Draft
 from services.vector_ops.languages.typescript.scopes import Scope, find_value
 
+_PAIR = 2
 _VALUES = frozenset({"function_expression", "arrow_function", "class", "generator_function"})
 DeclareOne = Callable[[Draft, tree_sitter.Node, Scope, tree_sitter.Node | None, tree_sitter.Node], None]
 
@@ -17,6 +18,7 @@ def declare_import(
 ) -> None:
     """Bind the names of an `import` statement; a bare `import "m"` binds nothing."""
     if node.type == "import_alias":
+        _bind_alias(draft, node, scope)
         return
     source = node.child_by_field_name("source")
     clause = next((one for one in node.named_children if one.type in {"import_clause", "import_require_clause"}), None)
@@ -34,6 +36,20 @@ def _bind_equal(draft: Draft, clause: tree_sitter.Node, scope: Scope) -> None:
     source = clause.child_by_field_name("source")
     if source is not None:
         _bind(draft, clause.named_children[0], _read_string(draft, source), "export=", scope)
+
+
+def _bind_alias(draft: Draft, node: tree_sitter.Node, scope: Scope) -> None:
+    """Bind `import name = space.member`; inside a namespace it is a member of that, which only names the other."""
+    if node.named_child_count < _PAIR or not scope.is_top:
+        return
+    name, path = node.named_children[:2]
+    head, dot, rest = draft.read(path).partition(".")
+    bound = find_value(scope, head)
+    if not bound or bound[0] == "%" or not dot:
+        return
+    at = draft.add_symbol("attribute", name, node, scope)
+    draft.symbols[at].result = f"{bound}.{rest}"
+    scope.names[draft.read(name)] = f"#{at}"
 
 
 def _bind_clause(draft: Draft, clause: tree_sitter.Node, module: str, scope: Scope) -> None:

@@ -21,7 +21,7 @@ class TypeScript:
 
     name = "typescript"
     family = "ecmascript"
-    version = 1
+    version = 2
     suffixes = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs")
     filenames = ("tsconfig.json", "jsconfig.json", "package.json", "deno.json")
 

@@ -10,6 +10,7 @@ import posixpath
 from services.vector_ops.languages.world import World
 
 _HOPS_CAP = 24
+_DECLARED_OF = {".js": (".ts", ".tsx", ".d.ts"), ".mjs": (".mts", ".d.mts"), ".cjs": (".cts", ".d.cts")}
 _ENDINGS = (".ts", ".tsx", ".d.ts", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs")
 _SOURCES_OF = {
     ".js": (".ts", ".tsx", ".d.ts", ".jsx"),
@@ -53,7 +54,8 @@ class Modules:
         exists = self._world.exists
         stem, ending = posixpath.splitext(base)
         if ending in _ENDINGS and exists(base):
-            return base
+            declared = (stem + other for other in _DECLARED_OF.get(ending, ()))
+            return next((path for path in declared if exists(path)), base)
         prefix = f"{base}/" if base else ""
         tried = [stem + other for other in _SOURCES_OF.get(ending, ())]
         tried += [base + other for other in _ENDINGS]

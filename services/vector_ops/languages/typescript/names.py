@@ -40,9 +40,9 @@ class Names:
         return ()
 
     def _own_symbols(self, path: str, name: str) -> Shapes:
-        found = self.world.symbols(path, name)
+        found = [one for one in self.world.symbols(path, name) if not one.symbol.is_test]
         context = Context(path)
-        return tuple(Value(one, context) for one in sorted(found, key=_rank))
+        return tuple([Value(one, context) for one in sorted(found, key=rank)])
 
     def follow(self, path: str, entry: Import, hops: int = 0) -> Shapes:
         """Return what an import brings; something outside when its module is not in the repository."""
@@ -97,10 +97,12 @@ class Names:
         )
         if not whole or name == "default":
             return whole
-        found = self.world.symbols(path, f"export=.{name}")
-        context = Context(path)
-        return tuple(Value(one, context) for one in found)
+        held = [one.one for one in whole if isinstance(one, Value)]
+        owners = dict.fromkeys([(path, "export="), *[(one.path, one.symbol.qualname) for one in held]])
+        found = [self._own_symbols(place, f"{owner}.{name}") for place, owner in owners]
+        return next((one for one in found if one), ())
 
 
-def _rank(one: SymbolAt) -> int:
+def rank(one: SymbolAt) -> int:
+    """Return how late a symbol comes among those of one name: values before types."""
     return _ORDER.get(one.symbol.kind, 8)

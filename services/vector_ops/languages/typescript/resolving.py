@@ -10,6 +10,7 @@ from services.vector_ops.languages.world import Edge, EdgeKind, SourceFile, Symb
 
 _NAMED_CAP = 5
 _CALLED = frozenset({"method", "function", "class"})
+_UNCALLED = frozenset({"interface", "type", "module"})
 _KINDS = {"call": EdgeKind.CALL, "new": EdgeKind.CALL, "inherit": EdgeKind.INHERIT}
 
 
@@ -36,6 +37,8 @@ def resolve_file(file: SourceFile, world: World) -> list[Edge]:
 
 def _list_edges(reference: Reference, shapes: Shapes, evaluator: Evaluator) -> Iterable[Edge]:
     kind = _KINDS.get(reference.kind, EdgeKind.USE)
+    if kind == EdgeKind.CALL and len(shapes) > 1:
+        shapes = _leave_types(shapes)
     tier = Tier.TYPED if "." in reference.target or reference.target[:1] in "$@*&" else Tier.EXACT
     for held in shapes:
         shape = evaluator.follow_alias(held) if kind == EdgeKind.CALL and isinstance(held, Value) else held
@@ -44,6 +47,12 @@ def _list_edges(reference: Reference, shapes: Shapes, evaluator: Evaluator) -> I
             yield Edge(reference.scope, one.path, one.at, kind, tier, reference.line, reference.column)
         if kind != EdgeKind.CALL:
             return
+
+
+def _leave_types(shapes: Shapes) -> Shapes:
+    """Return what can be called: not the types and namespaces that share a name with a value."""
+    values = tuple([one for one in shapes if not (isinstance(one, Value) and one.one.symbol.kind in _UNCALLED)])
+    return values or shapes
 
 
 def _guess(file: SourceFile, world: World, reference: Reference) -> Iterable[Edge]:

@@ -5,7 +5,7 @@ Everything is bounded: hops, alternatives, depth, work; a cycle gives nothing.
 
 from abc import ABC, abstractmethod
 
-from services.vector_ops.languages.typescript.names import Names
+from services.vector_ops.languages.typescript.names import Names, rank
 from services.vector_ops.languages.typescript.notation import Generic, Node, read_declared, read_type
 from services.vector_ops.languages.typescript.outside import PASSING, member_of
 from services.vector_ops.languages.typescript.shapes import (
@@ -43,6 +43,7 @@ class Types(ABC):
         self._depth = 0
         self._fuel = 0
         self._open: set[tuple[str, int]] = set()
+        self._declaring: set[tuple[str, int]] = set()
         self._declared: dict[str, tuple[tuple[Generic, ...], Node | None]] = {}
         self._types: dict[str, Node] = {}
         self._known: dict[tuple[int, str, int, int], tuple[Shapes, Node, Context]] = {}
@@ -211,8 +212,9 @@ class Types(ABC):
 
     def follow_alias(self, value: Value) -> Value:
         """Return the function or class that a property only names (`{ run }`, `{ run: start }`); else the value."""
-        node = self.read_declared(value.one)[1] if value.one.symbol.kind == "attribute" else None
-        if node is None or node.sort != "chain":
+        symbol = value.one.symbol
+        node = self.read_declared(value.one)[1] if symbol.kind == "attribute" else None
+        if node is None or node.sort != "chain" or ": typeof " in symbol.signature:
             return value
         held = self.find_chain(node.name, Context(value.one.path))
         called = [
@@ -240,11 +242,15 @@ class Types(ABC):
             return self._find_held(shape, name, hops)
         if isinstance(shape, Module):
             return self.names.find_export(shape.path, name)
-        if isinstance(shape, Compound):
-            if name in shape.node.keys:
-                part = shape.node.parts[shape.node.keys.index(name)]
-                return self.find_type(part, shape.context)
-            return OUTSIDE if shape.node.sort == "tuple" else ()
+        return self._find_outer_member(shape, name)
+
+    def _find_outer_member(self, shape: Function | Compound | Outside, name: str) -> Shapes:
+        if isinstance(shape, Compound) and name in shape.node.keys:
+            return self.find_type(shape.node.parts[shape.node.keys.index(name)], shape.context)
+        if isinstance(shape, Outside) and shape.name == "Record" and shape.arguments:
+            return self.find_type(shape.arguments[-1], shape.context)
+        if isinstance(shape, Compound) and shape.node.sort != "tuple":
+            return ()
         return (member_of(shape, name),) if isinstance(shape, Outside) else OUTSIDE
 
     def find_inherited(self, shape: Instance, name: str, hops: int, receiver: Shape) -> Shapes:
@@ -319,14 +325,15 @@ class Types(ABC):
     def _find_held(self, value: Value, name: str, hops: int) -> Shapes:
         """Return a static member, a member of a namespace or an object literal, or of what a variable holds."""
         one = value.one
-        own = self._choose(self.world.symbols(one.path, f"{one.symbol.qualname}.{name}"), one, is_static=True)
-        if own:
-            return (Value(own[0], Context(one.path, value.context.generics, value)),)
         kind = one.symbol.kind
+        own = self._choose(self.world.symbols(one.path, f"{one.symbol.qualname}.{name}"), one, is_static=True)
+        if kind == "module":
+            return tuple([Value(two, Context(one.path)) for two in sorted(own, key=rank)])
+        if own:
+            declared = self._find_declared(value, name) if kind in _VARIABLES and one.symbol.type else ()
+            return declared or (Value(own[0], Context(one.path, value.context.generics, value)),)
         if hops > _HOPS_CAP or kind in {"enum", "function", "method", "interface", "type"}:
             return OUTSIDE
-        if kind == "module":
-            return ()
         if kind == "class":
             for base in self.list_bases((value,)):
                 found = self._find_member(base, name, hops + 1)
@@ -335,6 +342,16 @@ class Types(ABC):
             return OUTSIDE
         held = self.unfold(value)
         return self.find_members(without(held, value), name) if self._depth < DEPTH_CAP else ()
+
+    def _find_declared(self, value: Value, name: str) -> Shapes:
+        """Return the member that the declared type of a variable has, whatever the object in it has."""
+        key = (value.one.path, value.one.at)
+        if self._depth >= DEPTH_CAP or key in self._declaring:
+            return ()
+        self._declaring.add(key)
+        found = self.find_members(without(self.unfold(value), value), name)
+        self._declaring.discard(key)
+        return found if any(isinstance(one, Value) for one in found) else ()
 
 
 def without(shapes: Shapes, one: Shape) -> Shapes:
