@@ -21,6 +21,7 @@ from services.vector_ops.models import (
     RefreshRequest,
     Stamp,
 )
+from services.vector_ops.truth.collector import paused_collector
 from services.vector_ops.truth.ports import Applied
 
 if TYPE_CHECKING:
@@ -136,7 +137,9 @@ class VectorOpsService:
                 is_cut = sketch.is_truncated or len(sketch.hits) > query.limit
                 return sketch.model_copy(update={"hits": sketch.hits[: query.limit], "is_truncated": is_cut})
         index.level(self.is_stopping)
-        with index.read() as (reading, stamp):
+        # An answer makes thousands of objects that live for a moment; counted as if they stayed, they would have the
+        # collector walk over all indexes of the process every few dozen answers, and one of them wait for that.
+        with paused_collector(), index.read() as (reading, stamp):
             found = answer(reading, query)
             return IndexAnswer(
                 hits=tuple(found.hits),
