@@ -1,7 +1,6 @@
 """From a content to what is stored of it: rules that leave it out, facts, and the document for full-text search."""
 
 import logging
-import re
 from typing import NamedTuple
 
 from services.vector_ops.languages.catalogue import suffix_of
@@ -10,14 +9,9 @@ from services.vector_ops.languages.language import Language
 from services.vector_ops.lexical.documents import DOCUMENT_VERSION, encode_document
 from services.vector_ops.truth.codec import encode_outline, encode_references
 from services.vector_ops.truth.ports import LanguageName, LoadLanguage
+from services.vector_ops.truth.skipping import READER_FAULTS, find_skip_rule
 
 LOG = logging.getLogger("direng.vector_ops")
-MAX_FILE_BYTES = 1_000_000
-MAX_LINE_CHARACTERS = 50_000
-_HEAD_BYTES = 2_000
-_GENERATED = re.compile(rb"Code generated .{0,200}DO NOT EDIT|^\W{0,10}@generated\b", re.MULTILINE)
-
-OVERSIZED = "oversized"
 MISSING = "missing"
 """The repository does not have the content (a partial clone, a damaged one); it is read when it has it."""
 
@@ -72,26 +66,6 @@ def stored_key(form: Form, content: Content) -> str:
 def is_missing_key(key: str) -> bool:
     """Return whether a content was missing when it was to be read."""
     return key.endswith(_MISSING_MARK)
-
-
-def find_skip_rule(content: bytes) -> str:
-    """Return the rule by which a content is left out, or nothing."""
-    if len(content) > MAX_FILE_BYTES:
-        return OVERSIZED
-    if b"\0" in content:
-        return "binary"
-    if _GENERATED.search(content[:_HEAD_BYTES]):
-        return "generated"
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError:
-        return "not-utf-8"
-    is_long = len(text) > MAX_LINE_CHARACTERS and max(map(len, text.split("\n"))) > MAX_LINE_CHARACTERS
-    return "long-lines" if is_long else ""
-
-
-READER_FAULTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What a mistake in the reading or resolving of a language raises; a missing grammar is none of these, and is loud."""
 
 
 def read_content(language: Language | None, form: Form, content: bytes, rule: str = "") -> Content:

@@ -6,9 +6,10 @@ from hashlib import blake2b, sha1
 
 from services.vector_ops.truth.applying import Applier
 from services.vector_ops.truth.collector import paused_collector
-from services.vector_ops.truth.contents import MAX_FILE_BYTES, OVERSIZED, Content, Form, Forms, read_content
+from services.vector_ops.truth.contents import Content, Form, Forms, read_content
 from services.vector_ops.truth.dependents import Dependents, read_dependents
 from services.vector_ops.truth.layers import Layers
+from services.vector_ops.truth.skipping import MAX_FILE_BYTES, OVERSIZED
 from services.vector_ops.truth.tables import OverlayTables
 
 

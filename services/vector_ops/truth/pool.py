@@ -8,8 +8,9 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from services.vector_ops.source.repository import BlobMissingError
-from services.vector_ops.truth.contents import MAX_FILE_BYTES, MISSING, OVERSIZED, Content, Form, Forms, read_content
+from services.vector_ops.truth.contents import MISSING, Content, Form, Forms, read_content
 from services.vector_ops.truth.ports import Source
+from services.vector_ops.truth.skipping import MAX_FILE_BYTES, OVERSIZED
 from services.vector_ops.truth.worker import Worker
 
 _WORTH_FILES = 400

@@ -6,11 +6,11 @@ from typing import NamedTuple
 from services.vector_ops.languages.facts import FileFacts
 from services.vector_ops.languages.language import Language
 from services.vector_ops.languages.world import SourceFile, World
-from services.vector_ops.truth.contents import READER_FAULTS
 from services.vector_ops.truth.layers import Layers
 from services.vector_ops.truth.outline import Outline
 from services.vector_ops.truth.questions import RecordingWorld
 from services.vector_ops.truth.rows import FindId, Row, edge_rows, pack_questions
+from services.vector_ops.truth.skipping import READER_FAULTS
 
 LOG = logging.getLogger("direng.vector_ops")
 
