@@ -164,7 +164,8 @@ class Values:
         owner = prefix.rpartition("::")[2]
         if owner[:1].isupper():
             made = self.types.evaluate(prefix, place)
-            return made if name in standard.SELF_MADE or name.startswith(("new", "with_", "from_")) else OPAQUE
+            is_made = name in standard.SELF_MADE or name.startswith(("new", "with_", "from_")) or name[:1].isupper()
+            return made if is_made else OPAQUE
         return DOUBT if name in standard.OPEN | standard.SELF_MADE | standard.KEPT else OPAQUE
 
     def _take_step(self, one: Type, step: str, place: Place) -> Type:
@@ -247,6 +248,9 @@ class Values:
             return associated
         for found in self.methods.members(one.at, "into_iter")[:1]:
             return foreign.unwrap(substitute(self.types.evaluate(found.symbol.type, place_of(found)), one.args))
+        for deref in self.methods.members(one.at, "deref")[:1]:
+            target = substitute(self.types.evaluate(deref.symbol.type, place_of(deref)), one.args)
+            return foreign.unwrap(target) if target.kind == FOREIGN else UNKNOWN
         return UNKNOWN
 
     def _of_closure(self, one: Type, method: str) -> Type:

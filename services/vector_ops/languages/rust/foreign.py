@@ -43,14 +43,14 @@ def call_method(one: Type, name: str) -> Type:
     if one.kind == OURS:
         return one if name in standard.KEPT or name in standard.INNER else DOUBT
     if one.kind != FOREIGN:
-        return DOUBT
+        return one if name == "deref" else DOUBT
     if one.name in standard.MAPS and one.args:
         return _call_map(one, name)
     return _call_wrapper(one, name)
 
 
 def _call_wrapper(one: Type, name: str) -> Type:
-    if name in standard.INNER:
+    if name in standard.INNER or name in standard.INNER_OF.get(one.name, ()):
         return unwrap(one)
     if name in {"unwrap_err", "expect_err", "err"}:
         return unwrap_error(one)

@@ -11,7 +11,7 @@ from services.vector_ops.languages.rust.conditions import is_switched_off
 from services.vector_ops.languages.rust.definitions import Definitions, Draft, read_generics
 from services.vector_ops.languages.rust.grammar import Source
 from services.vector_ops.languages.rust.imports import list_imports
-from services.vector_ops.languages.rust.notation import OFF, render_type
+from services.vector_ops.languages.rust.notation import OFF, UNKNOWN, render_type
 from services.vector_ops.languages.rust.patterns import list_bindings
 from services.vector_ops.languages.rust.scopes import Scope
 from services.vector_ops.languages.rust.values import Describer
@@ -202,7 +202,7 @@ class ItemReader:
             end=self._source.base_byte + node.end_byte,
             symbol=top.symbol,
             prefix=f"{top.prefix}{name}.",
-            names={**generics, "Self": render_type(self._source.read(target), generics)},
+            names={**generics, "Self": _render_self(self._source.read(target), generics)},
             is_type=True,
             is_impl=True,
             is_off=top.is_off or is_switched_off(attributes),
@@ -263,3 +263,11 @@ class ItemReader:
     def _is_inside_function(self) -> bool:
         at = self.describer.scopes.top.symbol
         return at != FILE and self.definitions.drafts[at].kind in {"function", "method"}
+
+
+def _render_self(text: str, generics: dict[str, str]) -> str:
+    """Return the notation of the type that an impl block is for; bounds that make it too long are left out."""
+    found = render_type(text, generics)
+    if found != UNKNOWN:
+        return found
+    return render_type(text, {name: f"{one.partition('+')[0].rstrip('}')}}}" for name, one in generics.items()})

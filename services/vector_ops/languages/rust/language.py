@@ -16,7 +16,7 @@ class Rust:
 
     name = "rust"
     family = "rust"
-    version = 2
+    version = 3
     suffixes = (".rs",)
     filenames = ("Cargo.toml",)
 

@@ -27,6 +27,8 @@ class Methods:
             found = self._find_on(owner, name, place)
             if found:
                 return found, owner
+            if owner.kind == FOREIGN and name in standard.OWN_METHODS.get(owner.name, ()):
+                break
             owner = self._dereference(owner)
             if owner == UNKNOWN:
                 break

@@ -204,7 +204,10 @@ class Resolver:
     def _find_method(self, name: str, value: str, place: Place) -> Found:
         owner = self.values.settle(self.values.evaluate(value, place))
         if owner not in {UNKNOWN, DOUBT}:
-            found, _holder = self.methods.find(owner, name, place)
+            found, holder = self.methods.find(owner, name, place)
+            if holder.kind == FOREIGN:
+                # A foreign type's own method goes before that of a trait: else this one would only call itself.
+                found = tuple(one for one in found if (one.path, one.symbol.qualname) != place)
             if found:
                 is_exact = owner.kind not in {FOREIGN, TUPLE} or not self._is_implemented(found[0])
                 return self._choose(list(found), Tier.TYPED if is_exact else Tier.AMBIGUOUS)

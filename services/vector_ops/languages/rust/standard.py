@@ -13,6 +13,14 @@ TRANSPARENT = frozenset(
 )  # fmt: skip
 """A method that these do not have is looked up on what they hold."""
 
+_LIKE_CONTENT = frozenset({"clone", "cmp", "eq", "fmt", "hash", "ne", "partial_cmp"})
+_LIKE_BOX = _LIKE_CONTENT | frozenset(
+    """cause description flush next next_back nth read read_exact read_to_end read_to_string size_hint source write
+    write_all write_fmt""".split()  # noqa: SIM905
+)
+OWN_METHODS = {"Box": _LIKE_BOX, **dict.fromkeys(("Rc", "Arc", "Cow", "Reverse", "Wrapping", "Pin"), _LIKE_CONTENT)}
+"""Methods that pointers have themselves where their content has them: these are not looked up on the content."""
+
 MAPS = frozenset({"HashMap", "BTreeMap", "IndexMap", "FxHashMap", "AHashMap", "DashMap"})
 
 INNER = frozenset(
@@ -34,6 +42,12 @@ KEPT = frozenset(
     upgradable_read project project_ref as_pin_mut get_unchecked_mut""".split()  # noqa: SIM905
 )
 """They give a wrapper of the same parts: of values that are found, iterated over, or guarded."""
+
+INNER_OF = {
+    "Vec": frozenset({"remove"}),
+    "NonNull": frozenset({"as_ref", "as_mut", "as_ptr"}),
+}
+"""The same, of one type only."""
 
 VALUES = frozenset({"get", "get_mut", "remove", "insert", "entry"})
 MAPPING = frozenset(

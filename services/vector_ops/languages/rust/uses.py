@@ -132,7 +132,18 @@ class UseReader:
             if text not in _NEVER_OURS and self.describer.scopes.find_local(text) is None:
                 self._refer(function, text, "call", "")
         elif kind == "scoped_identifier":
+            self._refer_called(node, function)
+
+    def _refer_called(self, node: Node, function: Node) -> None:
+        """Note the call of a path; `Default::default` is that of the type which is asked for."""
+        is_default = self.describer.source.read(function) == "Default::default"
+        wanted = self.describer.describe_wanted(node) if is_default else ""
+        name = self.describer.child(function, "name")
+        if not wanted or name is None:
             self._refer_path(function, "call", node)
+            return
+        self._path_end = self._end(function)
+        self._refer(name, "default", "call", end_receiver(wanted))
 
     def _refer_path(self, node: Node, kind: str, call: Node | None = None) -> None:
         self._path_end = self._end(node)

@@ -32,9 +32,25 @@ _BOOLEAN = frozenset({"==", "!=", "<", ">", "<=", ">=", "&&", "||"})
 _MACROS = {"format": ":String", "vec": ":Vec<_>", "concat": ":str", "stringify": ":str", "env": ":str",
            "include_str": ":str", "write": ":Result<_,_>", "writeln": ":Result<_,_>", "matches": ":bool",
            "println": ":()", "print": ":()", "eprintln": ":()", "line": ":u32"}  # fmt: skip
-_WRAPPERS = {"Some": "Option", "Ok": "Result", "Err": "Failed"} | {
-    f"{name}::new": name for name in ("Box", "Rc", "Arc", "Mutex", "RwLock", "RefCell", "Cell", "Pin")
+_WRAPPERS = {
+    "Some": "Option",
+    "Ok": "Result",
+    "Err": "Failed",
+    "Poll::Ready": "Poll",
+    "Box::pin": "Pin",
+    "Box::leak": "Box",
+    "Pin::new_unchecked": "Pin",
+    "Arc::downgrade": "Weak",
+    "Rc::downgrade": "Weak",
+    **{f"Cow::{one}": "Cow" for one in ("Borrowed", "Owned")},
+    **{f"NonNull::{one}": "NonNull" for one in ("new", "new_unchecked", "from")},
+    **{f"{one}::new": one for one in ("Box", "Rc", "Arc", "Mutex", "RwLock", "RefCell", "Cell", "Pin")},
 }
+_SAME = frozenset(
+    """mem::take mem::replace std::mem::take std::mem::replace core::mem::take core::mem::replace Arc::clone
+    Rc::clone Pin::into_inner Pin::get_mut Pin::into_inner_unchecked Pin::get_unchecked_mut""".split()  # noqa: SIM905
+)
+"""Functions that give what their first argument refers to."""
 _PASSED = frozenset(
     {"parenthesized_expression", "reference_expression", "unary_expression", "unsafe_block",
      "block", "async_block", "expression_statement", "const_block"}
@@ -81,6 +97,9 @@ class Describer:
             steps.append(_POSTFIX[kind])
             return "", node.named_child(0) if node.named_child_count else None
         if kind in _PASSED:
+            if kind == "unary_expression" and self.source.text.startswith(b"**self", node.start_byte):
+                # `self` is a reference: only the second star follows a pointer.
+                steps.append(".deref()")
             return "", _last_named(node)
         return self._describe_base(node, kind)
 
@@ -88,6 +107,28 @@ class Describer:
         """Return the value of the first argument of a call."""
         arguments = self.child(call, "arguments")
         return self.describe(arguments.named_child(0)) if arguments is not None and arguments.named_child_count else ""
+
+    def describe_wanted(self, node: Node) -> str:
+        """Return the value that the place of an expression asks for; nothing where it asks for none that is named.
+
+        Such places are a field, the rest of a struct, a `let` with a type, and the end of a function.
+        """
+        parent = node.parent
+        if parent is None:
+            return ""
+        if parent.type == "let_declaration":
+            return self._describe_type(self.child(parent, "type"), "")
+        holder = parent.parent
+        if parent.type == "block" and holder is not None and _last_named(parent) == node:
+            return self._describe_type(self.child(holder, "return_type"), "")
+        field = self.child(parent, "field") if parent.type == "field_initializer" else None
+        if holder is None or (field is None and parent.type != "base_field_initializer"):
+            return ""
+        step = f" .{self.source.read(field)}" if field is not None else ""
+        return self._describe_type(self.child(holder.parent, "name") if holder.parent is not None else None, step)
+
+    def _describe_type(self, kind: Node | None, step: str) -> str:
+        return f":{render_path(self.source.read(kind), self.scopes.top.names)}{step}" if kind is not None else ""
 
     def describe_body(self, node: Node) -> str:
         """Return the value of a block: what its last expression gives, seen with the locals before it."""
@@ -165,9 +206,10 @@ class Describer:
             if local is not None:
                 return add_step(local, "()"), None
         wrapper = _WRAPPERS.get(text)
-        arguments = self.child(node, "arguments") if wrapper else None
-        if wrapper and arguments is not None and arguments.named_child_count:
-            steps.append(f"^{wrapper}")
+        arguments = self.child(node, "arguments") if wrapper or text in _SAME else None
+        if arguments is not None and arguments.named_child_count:
+            if wrapper:
+                steps.append(f"^{wrapper}")
             return "", arguments.named_child(0)
         return f"@{render_path(text, self.scopes.top.names)} ()" + (f"<{turbofish}>" if turbofish else ""), None
 

@@ -323,3 +323,70 @@ def test_macro_gives_what_its_first_rule_gives():
 def alone(source):
     facts = extract("a.rs", source)
     return SourceFile("a.rs", "a.rs", facts), make_world({"a.rs": facts}, LANGUAGE)
+
+
+def test_bounds_that_are_too_long_to_be_kept_leave_the_type_of_self():
+    bound = " + ".join(f"Into<Box<Vec<Option<Long{at}>>>>" for at in range(12))
+    source = f"struct A<T>(T);\nimpl<T: {bound}> A<T> {{ fn a(&self) {{}}\n fn b(&self) {{ self.a() }} }}"
+    assert calls(source) == ["A.a typed"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "std::mem::take(&mut w.a)",
+        "mem::replace(&mut w.a, A)",
+        "Arc::clone(&w.a)",
+        "NonNull::from(&w.a).as_ref()",
+        "w.all.remove(0)",
+        "w.at.as_ref()",
+    ],
+)
+def test_standard_functions_that_hand_on_what_they_are_given_keep_its_type(value):
+    source = (
+        "struct A;\nimpl A { fn only_here(&self) {} }\nstruct B;\nimpl B { fn only_here(&self) {} }\n"
+        "struct W { a: A, all: Vec<A>, at: NonNull<A> }\n"
+        f"fn f(w: W) {{ let x = {value}; x.only_here() }}"
+    )
+    assert calls(source) == ["A.only_here typed"]
+
+
+@pytest.mark.parametrize(("kind", "called"), [("Box", []), ("Arc", []), ("MutexGuard", ["A.clone typed"])])
+def test_pointer_has_methods_of_its_own_before_those_of_its_content(kind, called):
+    source = f"struct A;\nimpl Clone for A {{ fn clone(&self) -> A {{ A }} }}\nfn f(a: {kind}<A>) {{ a.clone() }}"
+    assert calls(source) == called
+
+
+def test_method_of_a_trait_for_a_foreign_type_does_not_mean_itself():
+    source = (
+        "trait Stop { fn stop(&self); }\nuse other::Child;\n"
+        "impl Stop for Child { fn stop(&self) { self.stop() } }\nfn f(c: Child) { c.stop() }"
+    )
+    assert calls(source) == ["Child.stop typed"]
+
+
+def test_two_stars_before_self_follow_what_it_points_to():
+    source = (
+        "struct A;\nimpl A { fn show(&self) {} }\nstruct P { a: A }\n"
+        "impl Deref for P { fn deref(&self) -> &A { &self.a } }\n"
+        "impl P { fn show(&self) { (**self).show() } }"
+    )
+    assert calls(source) == ["A.show typed"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "fn f() -> S { S { a: Default::default() } }",
+        "fn f() { let a: A = Default::default(); }",
+        "fn f() -> A { A { x: 1, ..Default::default() } }",
+        "fn f() -> A { Default::default() }",
+        "impl A { fn f() -> Self { Default::default() } }",
+    ],
+)
+def test_default_is_that_of_the_type_that_its_place_asks_for(code):
+    source = (
+        "struct A { x: u8 }\nimpl Default for A { fn default() -> A { loop {} } }\n"
+        f"struct B;\nimpl Default for B {{ fn default() -> B {{ B }} }}\nstruct S {{ a: A }}\n{code}"
+    )
+    assert [one for one in calls(source) if "default" in one] == ["A.default typed"]
