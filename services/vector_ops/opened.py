@@ -14,14 +14,14 @@ from services.vector_ops.models import IndexAnswer, Stamp
 from services.vector_ops.protocol import IndexBusyError, IndexUnwritableError
 from services.vector_ops.source.heads import Head
 from services.vector_ops.source.overlay import WorktreeState
-from services.vector_ops.source.repository import GitSource
+from services.vector_ops.source.repository import BlobMissingError, GitSource
 from services.vector_ops.source.worktree import Worktree
 from services.vector_ops.truth.ports import Applied
-from services.vector_ops.truth.store import TruthStore
 
 if TYPE_CHECKING:
     from services.vector_ops.core.answering import Reading
     from services.vector_ops.derived import Derived, Notes
+    from services.vector_ops.truth.store import TruthStore
 
 _ATTEMPTS = 5
 _SKETCHED_FILES = 200
@@ -48,18 +48,29 @@ class OpenIndex:
         self._patience = patience or Patience()
         self._source = GitSource(str(root))
         self._worktree = Worktree(self._source)
-        self._truth = TruthStore(path, load_language, language_name, now=clock.now)
+        self._path = path
+        self._stored: TruthStore | None = None
         self._derive = derive
         self._derived: Derived | None = None
-        self._deriving = threading.Lock()
+        self._opening = threading.Lock()
         self._reading = threading.Lock()
         self._tending = threading.Lock()
         self._tended = ""
         self._is_closed = False
         self._is_awaited = False
 
+    @property
+    def _truth(self) -> "TruthStore":
+        with self._opening:
+            if self._stored is None:
+                # A first map is drawn without it, and so without numpy.
+                from services.vector_ops.truth.store import TruthStore  # noqa: PLC0415
+
+                self._stored = TruthStore(self._path, load_language, language_name, now=self._clock.now)
+            return self._stored
+
     def _open_derived(self) -> "Derived":
-        with self._deriving:
+        with self._opening:
             if self._derived is None:
                 self._derived = self._derive()
             return self._derived
@@ -73,9 +84,9 @@ class OpenIndex:
         self._is_closed = True
         with self._tending, self._reading:
             self._worktree.close()
-            self._truth.close()
-            if self._derived is not None:
-                self._derived.close()
+            for part in (self._stored, self._derived):
+                if part is not None:
+                    part.close()
             self._source.close()
 
     def refresh(self, is_stopping: Callable[[], bool]) -> Applied:
@@ -113,7 +124,7 @@ class OpenIndex:
 
         Raises UnindexableError. The index is built by `tend`, behind the queries.
         """
-        if self._truth.peek_state() is not None:
+        if self._path.exists() and self._truth.peek_state() is not None:
             return None
         # Only a first map needs it; a refresh from cron does not.
         from services.vector_ops.answers.sketching import list_sketchable, sketch_map  # noqa: PLC0415
@@ -129,7 +140,12 @@ class OpenIndex:
 
             def read_file(path: str) -> bytes:
                 content = work.overlay.get(path)  # an empty file is one, too
-                return self._source.read_blob(blobs[path]) if content is None else content
+                if content is not None:
+                    return content
+                try:
+                    return self._source.read_blob(blobs[path])
+                except BlobMissingError:  # a partial clone
+                    return b""
 
             text, hits, is_cut = sketch_map(paths, read_file, budget_tokens)
         self._is_awaited = True

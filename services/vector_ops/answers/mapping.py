@@ -8,12 +8,10 @@ import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from services.vector_ops.answers.file_graph import FileGraph
 from services.vector_ops.core.view import IndexView, SymbolRow
 from services.vector_ops.languages.world import EdgeKind
-from services.vector_ops.lexical.terms import split_identifier
 from services.vector_ops.models import Hit
 from services.vector_ops.retrieval.path_kinds import PathKind, classify_path
 
@@ -114,16 +112,24 @@ class _Entry:
     symbol: SymbolRow
 
 
+class RankedFiles(Protocol):
+    """Files that use each other."""
+
+    def rank(self, seeds: Mapping[str, float]) -> Mapping[str, float]:
+        """Return the rank of every file of code; ranks sum to 1. `seeds` are paths and how much each matters."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Interest:
-    """What a map is for: paths with weights, and lower-case words of the task; nothing: the repository as a whole."""
+    """What a map is for: paths with weights, and which names the task speaks of; nothing: the repository as a whole."""
 
     seeds: Mapping[str, float] = field(default_factory=dict)
-    terms: Collection[str] = ()
+    is_named: Callable[[str], bool] | None = None
 
 
 def draw_map(
-    read: Callable[[str], list[Countable]], graph: FileGraph, interest: Interest, budget_tokens: int
+    read: Callable[[str], list[Countable]], graph: RankedFiles, interest: Interest, budget_tokens: int
 ) -> tuple[str, list[Hit], bool]:
     """Return the text of the map, its definitions as hits, and whether something was left out.
 
@@ -136,7 +142,7 @@ def draw_map(
     for place, path in enumerate(paths[:_MAX_FILES]):
         found = read(path)
         by_name |= {(path, one.symbol.qualname): one.symbol for one in found}
-        entries += [_Entry(weights[path] * weight, place, one) for one, weight in _weigh_file(found, interest.terms)]
+        entries += [_Entry(weights[path] * weight, place, one) for one, weight in _weigh_file(found, interest)]
     entries.sort(key=lambda one: (-one.score, one.rank, one.symbol.line))
     chosen, is_cut = _choose(entries, by_name, budget_tokens * CHARACTERS_PER_TOKEN)
     text = "\n".join(_render(path, chosen[path]) for path in paths if path in chosen)
@@ -144,7 +150,7 @@ def draw_map(
     return text, hits, is_cut or len(paths) > _MAX_FILES
 
 
-def _weigh_files(graph: FileGraph, interest: Interest) -> dict[str, float]:
+def _weigh_files(graph: RankedFiles, interest: Interest) -> dict[str, float]:
     """Return what each file of code is worth; one of tests only when the task leads there."""
     total = sum(interest.seeds.values())
     weights = {}
@@ -156,17 +162,17 @@ def _weigh_files(graph: FileGraph, interest: Interest) -> dict[str, float]:
     return weights
 
 
-def _weigh_file(found: list[Countable], terms: Collection[str]) -> list[tuple[SymbolRow, float]]:
-    weighed = [(one.symbol, _weigh(one, terms)) for one in found]
+def _weigh_file(found: list[Countable], interest: Interest) -> list[tuple[SymbolRow, float]]:
+    weighed = [(one.symbol, _weigh(one, interest)) for one in found]
     weighed.sort(key=lambda one: (-one[1], one[0].line))
     best = weighed[:_MAX_SYMBOLS_PER_FILE]
     return [(one, weight / (1 + place / _SPREAD)) for place, (one, weight) in enumerate(best)]
 
 
-def _weigh(countable: Countable, terms: Collection[str]) -> float:
+def _weigh(countable: Countable, interest: Interest) -> float:
     one, uses, _has_members = countable
     weight = 1.0 + math.log1p(uses)
-    if terms and any(term in terms for term in split_identifier(one.name)):
+    if interest.is_named is not None and interest.is_named(one.name):
         weight *= _NAMED_BOOST
     return weight * (_MINOR_WEIGHT if _is_minor(countable) else 1.0)
 

@@ -4,21 +4,25 @@ Building the index of a large repository takes a while; the first look at it sho
 when it says a name that few files define, whatever the name means there.
 """
 
+import logging
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from services.vector_ops.answers.file_graph import FileGraph, connect_files
 from services.vector_ops.answers.mapping import Countable, Interest, draw_map, list_countable
-from services.vector_ops.core.view import FileRow, SymbolRow
+from services.vector_ops.core.view import SymbolRow
 from services.vector_ops.languages.catalogue import language_name, load_language, suffix_of
 from services.vector_ops.models import Hit
 from services.vector_ops.retrieval.path_kinds import PathKind, classify_path
-from services.vector_ops.truth.contents import MAX_FILE_BYTES, find_skip_rule
+from services.vector_ops.truth.skipping import MAX_FILE_BYTES, READER_FAULTS, find_skip_rule
 
+LOG = logging.getLogger("direng.vector_ops")
 _MAX_FILES = 20_000
 _MAX_DEFINERS = 3
 """A name that more files define says nothing about which of them is meant."""
+_DAMPING = 0.85
+_ROUNDS = 20
 _INNER_KINDS = frozenset({b"type", b"const", b"let", b"var"})
 """What is no definition of its file when it is indented: a variable, an associated type."""
 _WORD = re.compile(rb"[A-Za-z_]\w{2,}")
@@ -32,6 +36,37 @@ _DEFINED = re.compile(
 
 ReadFile = Callable[[str], bytes]
 """Returns the content of a file as it is now."""
+
+
+class SharedNames:
+    """Files that share names, ranked as `FileGraph` does without a task.
+
+    In plain Python: what is drawn before anything is known must not wait for a library of numbers.
+    """
+
+    def __init__(self, paths: Sequence[str], links: Mapping[tuple[int, int], int]) -> None:
+        """Take how often one file uses another, both as numbers."""
+        self._paths = paths
+        self._links = [(source, target, math.log1p(count)) for (source, target), count in sorted(links.items())]
+
+    def rank(self, _seeds: Mapping[str, float]) -> dict[str, float]:
+        """Return the rank of every file; ranks sum to 1. A sketch has no task, and so no seeds."""
+        count = len(self._paths)
+        if not count:
+            return {}
+        out = [0.0] * count
+        for source, _target, weight in self._links:
+            out[source] += weight
+        shares = [(source, target, _DAMPING * weight / out[source]) for source, target, weight in self._links]
+        loose = [number for number, total in enumerate(out) if not total]
+        ranks = [1.0 / count] * count
+        for _ in range(_ROUNDS):
+            jump = (1 - _DAMPING + _DAMPING * sum(ranks[number] for number in loose)) / count
+            flow = [jump] * count
+            for source, target, share in shares:
+                flow[target] += ranks[source] * share
+            ranks = flow
+        return dict(zip(self._paths, ranks, strict=True))
 
 
 def list_sketchable(paths: Sequence[str]) -> list[str]:
@@ -81,24 +116,29 @@ def _find_said(content: bytes) -> set[bytes]:
 
 def _connect(
     paths: Sequence[str], read_file: ReadFile, definers: Mapping[bytes, list[int]]
-) -> tuple[FileGraph, Counter[bytes]]:
+) -> tuple[SharedNames, Counter[bytes]]:
     """Return the graph of files, and in how many files each name is said beside those that define it."""
     links: Counter[tuple[int, int]] = Counter()
     uses: Counter[bytes] = Counter()
-    files = [FileRow(number, path, "", language_name(path), False, False, "") for number, path in enumerate(paths)]
+    languages = [language_name(path) for path in paths]
     for number, path in enumerate(paths):
         for name in _find_said(_read_scanned(path, read_file)) & definers.keys():
-            homes = [home for home in definers[name] if files[home].language == files[number].language]
+            homes = [home for home in definers[name] if languages[home] == languages[number]]
             if number not in homes:
                 uses[name] += 1
                 links.update((number, home) for home in homes)
-    return connect_files("", files, links), uses
+    return SharedNames(paths, links), uses
 
 
 def _read_symbols(path: str, content: bytes) -> list[SymbolRow]:
     if find_skip_rule(content):
         return []
-    facts = load_language(language_name(path)).extract(suffix_of(path), content)
+    language = load_language(language_name(path))
+    try:
+        facts = language.extract(suffix_of(path), content)
+    except READER_FAULTS:  # a fault of ours in one file must not cost the map
+        LOG.exception("%s could not be read for symbols; the map goes without it", path)
+        return []
     return [
         SymbolRow(
             at,

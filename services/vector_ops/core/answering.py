@@ -14,6 +14,7 @@ from services.vector_ops.answers.packing import Found, Piece, Theme, pack_contex
 from services.vector_ops.answers.places import Lines
 from services.vector_ops.core.view import IndexView
 from services.vector_ops.graph.port import GraphStore
+from services.vector_ops.lexical.terms import split_identifier
 from services.vector_ops.models import Hit, IndexQuery, QueryKind
 from services.vector_ops.retrieval.path_kinds import PathKind, classify_path
 
@@ -129,7 +130,8 @@ def _repo_map(reading: Reading, query: IndexQuery) -> Answered:
     if query.text.strip():
         ranked = reading.retrieval.search(query.text, _SEEDS, explain=False)
         seeds = {hit.path: hit.score for hit in reversed(ranked)}
-        interest = Interest(seeds, reading.retrieval.find_terms(query.text))
+        terms = reading.retrieval.find_terms(query.text)
+        interest = Interest(seeds, lambda name: not terms.isdisjoint(split_identifier(name)))
     text, hits, is_cut = draw_map(
         partial(reading.counts.read, reading.view), reading.files(), interest, query.budget_tokens
     )

@@ -128,14 +128,14 @@ class VectorOpsService:
 
     def query_now(self, query: IndexQuery) -> IndexAnswer:
         """Answer in the present thread."""
-        from services.vector_ops.core.answering import answer  # noqa: PLC0415 - needs numpy, which an idle server spares
-
         index = self._open(query.repo)
         if query.kind is QueryKind.REPO_MAP and not query.text:
             sketch = index.sketch_map(query.budget_tokens)
             if sketch is not None:
                 is_cut = sketch.is_truncated or len(sketch.hits) > query.limit
                 return sketch.model_copy(update={"hits": sketch.hits[: query.limit], "is_truncated": is_cut})
+        from services.vector_ops.core.answering import answer  # noqa: PLC0415 - needs numpy, which an idle server spares
+
         index.level(self.is_stopping)
         # An answer makes thousands of objects that live for a moment; counted as if they stayed, they would have the
         # collector walk over all indexes of the process every few dozen answers, and one of them wait for that.

@@ -35,6 +35,22 @@ def test_the_service_loads_nothing_that_reads_code_before_it_is_asked(tmp_path):
     assert not list_loaded(program) & {*WEB, *RANKING, "numpy", "pygit2", "tree_sitter", "pathspec"}
 
 
+def test_a_first_map_is_drawn_without_numpy(tree, tmp_path):
+    tree.commit({f"pkg/m{number}.py": f"def work_{number}():\n    return {number}\n" for number in range(200)})
+    program = (
+        "from pathlib import Path\n"
+        "from services.kernel.clock import SystemClock\n"
+        "from services.vector_ops.models import IndexQuery, QueryKind\n"
+        "from services.vector_ops.shelf import open_vector_ops\n"
+        f"parts = open_vector_ops(Path({str(tmp_path / 'index')!r}), SystemClock())\n"
+        f"query = IndexQuery(repo={str(tree.root)!r}, kind=QueryKind.REPO_MAP)\n"
+        "assert 'def work_0():' in parts.service.query_now(query).text"
+    )
+    loaded = list_loaded(program)
+    assert "tree_sitter" in loaded
+    assert not loaded & {*WEB, *RANKING, "numpy"}
+
+
 def test_the_server_loads_nothing_heavy_before_it_is_asked():
     heavy = {*RANKING, "numpy", "tree_sitter", "aiohttp", "alembic"}
     assert not list_loaded("import services.host") & heavy

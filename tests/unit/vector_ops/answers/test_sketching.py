@@ -3,7 +3,7 @@
 import pytest
 
 from services.kernel.clock import SystemClock
-from services.vector_ops.answers.sketching import list_sketchable, sketch_map
+from services.vector_ops.answers.sketching import SharedNames, list_sketchable, sketch_map
 from services.vector_ops.shelf import open_vector_ops
 from tests.fakes.sources import SourceTree
 from tests.unit.vector_ops.answers.conftest import REPOSITORY, Asker
@@ -53,6 +53,14 @@ def test_it_leaves_tests_out_and_keeps_budget_and_limit(large):
     assert "test" not in large.ask("repo_map", budget_tokens=50_000).text
 
 
+def test_a_file_whose_content_the_repository_lacks_is_left_out(large):
+    sha = str(large.tree.git.revparse_single("HEAD:shop/cart.py").id)
+    (large.tree.root / ".git" / "objects" / sha[:2] / sha[2:]).unlink()
+    answer = large.ask("repo_map", budget_tokens=50_000)
+    assert "shop/pricing.py:" in answer.text
+    assert "shop/cart.py" not in answer.text
+
+
 def test_every_other_question_builds_the_index_first(large):
     assert large.places("where_defined", "Cart") == ["shop/cart.py:7"]
     assert large.ask("repo_map").stamp.warnings == ()
@@ -80,6 +88,14 @@ def test_the_file_whose_names_others_say_comes_first_and_words_of_prose_say_noth
         }
     )
     assert drawn[0] == "hub.py"
+
+
+def test_ranks_sum_to_one_and_follow_the_links():
+    ranks = SharedNames(("a.py", "b.py", "c.py", "d.py"), {(0, 1): 3, (2, 1): 1, (1, 3): 1}).rank({})
+    assert sum(ranks.values()) == pytest.approx(1)
+    assert sorted(ranks, key=lambda path: -ranks[path])[:2] == ["d.py", "b.py"]
+    assert ranks["a.py"] == ranks["c.py"]
+    assert SharedNames((), {}).rank({}) == {}
 
 
 def test_a_name_of_another_language_is_not_meant():
