@@ -46,7 +46,7 @@ from index_fitting import MISSING, Ranked, fit_weights, leave_one_out, measure, 
 from services.vector_ops.history.history import History  # noqa: E402
 from services.vector_ops.retrieval.evidence import hand_down  # noqa: E402
 from services.vector_ops.retrieval.question import Route  # noqa: E402
-from services.vector_ops.retrieval.ranked import weigh  # noqa: E402
+from services.vector_ops.retrieval.ranked import SymbolReader, list_answers, weigh  # noqa: E402
 from services.vector_ops.retrieval.search import Gathered, Searcher  # noqa: E402
 from services.vector_ops.retrieval.weights import load_scoring  # noqa: E402
 from services.vector_ops.source.repository import GitSource  # noqa: E402
@@ -204,20 +204,21 @@ def record(case: Case, view: CommitView, found: Gathered, gold: Sequence[str], t
 def record_functions(
     view: CommitView, found: Gathered, files: Signal, wanted: set[tuple[str, int]], tally: Tally
 ) -> None:
-    """Add the rank of the wanted functions among all functions; one in several chunks counts by its best."""
+    """Add the rank of the wanted functions among all functions, which are listed as search lists them."""
     corpus = found.corpus
     demotion = found.demotion[corpus.chunk_file]
     chunks = weigh(hand_down(found.evidence, corpus, files), WEIGHTS.functions, demotion)
-    best: dict[tuple[str, int], int] = {}
-    for chunk in np.argsort(-chunks.total, kind="stable")[:KEPT_CHUNKS].tolist():
-        key = corpus.paths[corpus.chunk_file[chunk]], int(corpus.at[chunk])
-        if key not in best and view.is_function(*key):
-            best[key] = chunk
-    order = list(best)
-    gold = tuple(order.index(one) if one in best else -1 for one in sorted(wanted))
+    best = np.argsort(-chunks.total, kind="stable")[:KEPT_CHUNKS].tolist()
+    found_by = {
+        (corpus.paths[corpus.chunk_file[one.chunk]], one.at): one
+        for one in list_answers(SymbolReader(view), corpus, chunks.total, best, 2 * KEPT_CHUNKS)
+    }
+    order = [key for key in found_by if view.is_function(*key)]
+    gold = tuple(order.index(one) if one in order else -1 for one in sorted(wanted))
     tally.functions.append(max(row if row >= 0 else MISSING for row in gold))
-    names, kept = tuple(WEIGHTS.functions), np.array(list(best.values()), np.int64)
-    signals = columns(chunks.parts, WEIGHTS.functions, names, kept)
+    names, kept = tuple(WEIGHTS.functions), np.array([found_by[key].chunk for key in order], np.int64)
+    shares = np.array([[found_by[key].share] for key in order], np.float32)
+    signals = shares * columns(chunks.parts, WEIGHTS.functions, names, kept)
     tally.function_cases.append(Ranked(tally.repos[-1], names, signals, gold))
 
 

@@ -1,7 +1,7 @@
 """Scores to places: weighted sums of signals, and the best files and functions with their symbols."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,12 @@ from services.vector_ops.core.view import IndexView, SymbolRow
 from services.vector_ops.languages.facts import FILE
 from services.vector_ops.lexical.arrays import Corpus, Scores
 from services.vector_ops.retrieval.question import Route
+
+_FUNCTIONS = frozenset({"function", "method"})
+_NESTED_SHARE: Final = 0.9
+"""Of its function's score a function nested in it gets so much: it answers too, a little less surely."""
+_NESTED_LINES: Final = 5
+_MAX_NESTED: Final = 2
 
 
 class RankedPlace(NamedTuple):
@@ -47,10 +53,28 @@ class SymbolReader:
         """Return a symbol by its place in its file."""
         if at == FILE:
             return None
+        symbols = self._list(path)
+        return symbols[at] if at < len(symbols) else None
+
+    def find_nested(self, path: str, at: int, start_line: int, end_line: int) -> list[int]:
+        """Return the longest functions within these lines of a function, at most _MAX_NESTED, by place in the file."""
+        outer = self.find(path, at)
+        if outer is None or outer.kind not in _FUNCTIONS:
+            return []
+        within = (one for one in self._list(path) if start_line <= one.start_line and one.end_line <= end_line)
+        inside = [
+            one for one in within if one.at != at and one.kind in _FUNCTIONS and _count_lines(one) >= _NESTED_LINES
+        ]
+        return [one.at for one in sorted(inside, key=lambda one: (-_count_lines(one), one.at))][:_MAX_NESTED]
+
+    def _list(self, path: str) -> list[SymbolRow]:
         if path not in self._symbols:
             self._symbols[path] = self._view.list_symbols(path)
-        symbols = self._symbols[path]
-        return symbols[at] if at < len(symbols) else None
+        return self._symbols[path]
+
+
+def _count_lines(symbol: SymbolRow) -> int:
+    return symbol.end_line - symbol.start_line + 1
 
 
 class Weighed(NamedTuple):
@@ -58,6 +82,14 @@ class Weighed(NamedTuple):
 
     parts: Mapping[str, Scores]
     total: Scores
+
+
+class Answer(NamedTuple):
+    """A symbol (its place in its file), the chunk it is found by, and how much of that chunk's score it gets."""
+
+    chunk: int
+    at: int
+    share: float
 
 
 def weigh(signals: Mapping[str, Scores], weights: Mapping[str, float], factor: Scores) -> Weighed:
@@ -99,27 +131,46 @@ def list_files(
     for file in best:
         begin, end = np.searchsorted(corpus.chunk_file, (file, file + 1)).tolist()
         chunk = begin + int(np.argmax(functions.total[begin:end]))
-        yield _place(symbols, corpus, chunk, float(files.total[file]), _parts_of(files, file))
+        answer = Answer(chunk, int(corpus.at[chunk]), 1.0)
+        yield _place(symbols, corpus, answer, float(files.total[file]), _parts_of(files, file))
 
 
 def list_functions(symbols: SymbolReader, corpus: Corpus, functions: Weighed, limit: int) -> Iterable[RankedPlace]:
     """Yield the best functions and classes, each once."""
     scores = np.where(corpus.at != FILE, functions.total, 0.0)
     chunks = _sort_ties(_take_best(scores, 4 * limit), scores, corpus, corpus.chunk_file.tolist())
-    seen: set[tuple[int, int]] = set()
+    for answer in list_answers(symbols, corpus, scores, chunks, limit):
+        score = answer.share * float(scores[answer.chunk])
+        parts = _parts_of(functions, answer.chunk, answer.share)
+        yield _place(symbols, corpus, answer, score, parts)
+
+
+def list_answers(
+    symbols: SymbolReader, corpus: Corpus, scores: Scores, chunks: Iterable[int], limit: int
+) -> list[Answer]:
+    """Return the symbols that some chunks, best first, stand for, each once, and the functions nested in them."""
+    best: dict[tuple[int, int], Answer] = {}
     for chunk in chunks:
-        key = int(corpus.chunk_file[chunk]), int(corpus.at[chunk])
-        if key not in seen and len(seen) < limit:
-            seen.add(key)
-            yield _place(symbols, corpus, chunk, float(scores[chunk]), _parts_of(functions, chunk))
+        at = int(corpus.at[chunk])
+        best.setdefault((int(corpus.chunk_file[chunk]), at), Answer(chunk, at, 1.0))
+        if len(best) >= limit:
+            break
+    for (file, at), answer in list(best.items()):
+        lines = int(corpus.start_line[answer.chunk]), int(corpus.end_line[answer.chunk])
+        for nested in symbols.find_nested(corpus.paths[file], at, *lines):
+            best.setdefault((file, nested), Answer(answer.chunk, nested, _NESTED_SHARE))
+    return sorted(best.values(), key=lambda one: -one.share * scores[one.chunk])[:limit]
 
 
-def _parts_of(weighed: Weighed, item: int) -> dict[str, float]:
-    return {name: round(float(part[item]), 4) for name, part in weighed.parts.items() if part[item] > 0}
+def _parts_of(weighed: Weighed, item: int, share: float = 1.0) -> dict[str, float]:
+    return {name: round(share * float(part[item]), 4) for name, part in weighed.parts.items() if part[item] > 0}
 
 
-def _place(symbols: SymbolReader, corpus: Corpus, chunk: int, score: float, parts: Mapping[str, float]) -> RankedPlace:
-    path, at = corpus.paths[corpus.chunk_file[chunk]], int(corpus.at[chunk])
+def _place(
+    symbols: SymbolReader, corpus: Corpus, answer: Answer, score: float, parts: Mapping[str, float]
+) -> RankedPlace:
+    chunk, at = answer.chunk, answer.at
+    path = corpus.paths[corpus.chunk_file[chunk]]
     symbol = symbols.find(path, at)
     start, end = int(corpus.start_line[chunk]), int(corpus.end_line[chunk])
     if symbol is not None:

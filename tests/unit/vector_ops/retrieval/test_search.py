@@ -140,6 +140,28 @@ def test_a_function_gets_as_much_of_its_files_score_as_its_words_earned(view):
     assert [share / max(shares) for share in shares] == pytest.approx([word / max(words) for word in words], abs=1e-3)
 
 
+WRAPPED = '''
+def retry(action, delay):
+    def attempt(*arguments):
+        """Try until the server listens."""
+        while True:
+            wait(delay)
+            action(*arguments)
+    def tiny():
+        pass
+    return attempt
+'''
+
+
+def test_a_nested_function_of_some_lines_answers_after_the_one_around_it():
+    ranking = ask(MemoryView({**FILES, "shop/retry.py": WRAPPED}), "Hangs\nwhile it tries until the server listens")
+    assert functions(ranking)[:2] == ["retry", "retry.attempt"]
+    assert "retry.tiny" not in functions(ranking)
+    around, within = ranking.functions[:2]
+    assert (within.line, within.end_line) == (3, 7)
+    assert 0 < within.score < around.score
+
+
 @pytest.mark.parametrize("limit", [1, 2, 3, 5, 50])
 @pytest.mark.parametrize("text", [ISSUE, "mail the customer what was bought", "add_item"])
 def test_one_list_is_as_long_as_wanted(view, text, limit):
