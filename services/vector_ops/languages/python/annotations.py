@@ -31,6 +31,7 @@ _MAPPINGS = frozenset(
 )
 _TUPLES = frozenset({"tuple", "Tuple"})
 _MAX_TUPLE = 180
+_UNTOLD = "?"
 _OPAQUE = frozenset({"Literal", "Any", "None", "object", "NoReturn", "Never", "TypeGuard", "TypeIs", "LiteralString"})
 
 
@@ -121,17 +122,21 @@ class AnnotationReader:
 
 
 def join_tuple(parts: list[Values]) -> str:
-    """Return the value of a tuple: `<`, its parts parted by commas, what each may be by semicolons, `>`."""
+    """Return the value of a tuple: `<`, its parts parted by commas, what each may be by semicolons, `>`.
+
+    Plain when no part is anything else, or when the text would be too long.
+    """
     known = [[one for one in part if one[0] not in "'{\\$<"] for part in parts]
     if not any(one != PLAIN for part in known for one in part):
         return PLAIN
-    text = ",".join(";".join(part) or PLAIN for part in known)
+    text = ",".join(";".join(part) or _UNTOLD for part in known)
     return f"<{text}>" if len(text) <= _MAX_TUPLE else PLAIN
 
 
 def split_tuple(value: str) -> list[Values]:
     """Return the parts of the value of a tuple."""
-    return [tuple(part.split(";")) for part in value[1 : value.rfind(">")].split(",")]
+    parts = value[1 : value.rfind(">")].split(",")
+    return [tuple(part.split(";")) if part != _UNTOLD else () for part in parts]
 
 
 def _mark(values: Values, mark: str) -> Values:

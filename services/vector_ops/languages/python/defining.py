@@ -16,6 +16,8 @@ OVERLOAD = "@overload "
 ELSE = "?else"
 """Type of a class, first base of a function, that stands in for an earlier one when a condition does not hold."""
 
+_MAX_BRANCH = 5
+_WINDOWS = re.compile(r"(sys\.platform *(==|\.startswith\()|os\.name *==|platform\.system\(\) *==) *[\"'](win|nt|Win)")
 _CLASS_FIRST = frozenset({"__new__", "__init_subclass__", "__class_getitem__"})
 _STRING_EDGE = re.compile(r"^[A-Za-z]*(\"\"\"|'''|\"|')|(\"\"\"|'''|\"|')$")
 _SENTENCE = re.compile(r"(?<=[.!?])\s")
@@ -182,7 +184,22 @@ class Drafting:
             draft.scope = scope
             self._values[qualname] = draft
             self.drafts.append(draft)
+        elif len(draft.values) == 1 and draft.values[0].node is not None and self._is_for_windows(draft.values[0].node):
+            draft.line, draft.column = self.position(left)
+            draft.start_line, draft.end_line = draft.line, node.end_point[0] + 1
         draft.values.append(binding)
+
+    def _is_for_windows(self, node: Node) -> bool:
+        """Return whether a value is set for Windows only: as type checkers do, POSIX is taken for granted."""
+        for _ in range(_MAX_BRANCH):
+            parent = node.parent
+            if parent is None or parent.type == "module":
+                return False
+            condition = field(parent, "condition") if parent.type == "if_statement" else None
+            if condition is not None and node == field(parent, "consequence"):
+                return _WINDOWS.match(self.read(condition)) is not None
+            node = parent
+        return False
 
 
 def _is_alternative(node: Node) -> bool:

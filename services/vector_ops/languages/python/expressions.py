@@ -4,16 +4,17 @@ from collections.abc import Callable
 
 from tree_sitter import Node
 
-from services.vector_ops.languages.python.annotations import PLAIN, Values
-from services.vector_ops.languages.python.flows import Flows
+from services.vector_ops.languages.python.annotations import PLAIN, Values, join_tuple
+from services.vector_ops.languages.python.flows import Flows, find_argument
 from services.vector_ops.languages.python.literals import Literals
-from services.vector_ops.languages.python.scopes import Scope
+from services.vector_ops.languages.python.scopes import Bound, Scope
 from services.vector_ops.languages.python.syntax import child_at, field, number_kinds
 from services.vector_ops.languages.python.values import MAX_LENGTH, Names, step, unite
 
 _MAX_DEPTH = 16
 _PASSING = frozenset({"list", "tuple", "set", "frozenset", "sorted", "reversed", "iter", "deque"})
-_TELLING = _PASSING | {"next", "type", "getattr"}
+_PAIRING = frozenset({"enumerate", "zip"})
+_TELLING = _PASSING | _PAIRING | {"next", "type", "getattr"}
 
 
 class Evaluator:
@@ -45,6 +46,7 @@ class Evaluator:
             "boolean_operator": self._read_boolean,
             "named_expression": self._read_walrus,
             "binary_operator": self._read_binary,
+            "unary_operator": self._read_unary,
             "lambda": self._read_lambda,
             "string": self._read_constant,
             "integer": self._read_constant,
@@ -109,9 +111,16 @@ class Evaluator:
         return unite([self.evaluate(child, scope) for child in node.named_children if child.type != "comment"])
 
     def _read_binary(self, node: Node, scope: Scope) -> Values:
-        left = child_at(node, 0)
-        values = self.evaluate(left, scope) if left is not None else ()
-        return (PLAIN,) if values and all(one[0] in "!'" for one in values) else ()
+        children = node.children
+        if len(children) != 3:  # noqa: PLR2004 - left, operator, right
+            return ()
+        return _operate(self.evaluate(children[0], scope), _BINARY.get(children[1].type, ""))
+
+    def _read_unary(self, node: Node, scope: Scope) -> Values:
+        children = node.children
+        if len(children) != 2:  # noqa: PLR2004 - operator, operand
+            return (PLAIN,)
+        return _operate(self.evaluate(children[1], scope), _UNARY.get(children[0].type, "")) or (PLAIN,)
 
     def _read_walrus(self, node: Node, scope: Scope) -> Values:
         value = field(node, "value")
@@ -143,8 +152,17 @@ class Evaluator:
         function = child_at(node, 0)
         if function is None:
             return ()
+        if function.type == "attribute" and self.names.walk.content.endswith(b".__new__", 0, function.end_byte):
+            return self._make_new(node, scope)
         found = [self._call_value(one, node, scope) for one in self.evaluate(function, scope)]
         return unite(found)
+
+    def _make_new(self, node: Node, scope: Scope) -> Values:
+        """Return what `__new__` makes: an instance of the class that it is given."""
+        arguments = field(node, "arguments")
+        first = child_at(arguments, 0) if arguments is not None else None
+        values = self.evaluate(first, scope) if first is not None else ()
+        return tuple(f"{one}()" for one in values if one[0] not in "!'{\\")
 
     def _call_value(self, value: str, node: Node, scope: Scope) -> Values:
         first = value[0]
@@ -157,9 +175,32 @@ class Evaluator:
         if value in _CASTS:
             return self._cast(node, scope)
         given = self.flows.call_function(value, node, scope)
+        if given is None and value in _VARIABLES:
+            given = self._read_bound(node, scope)
         if given is None:
-            given = (f"{value}()",) if len(value) <= MAX_LENGTH else ()
+            given = (f"{value}({self._name_argument(node, scope)})",) if len(value) <= MAX_LENGTH else ()
         return given
+
+    def _read_bound(self, node: Node, scope: Scope) -> Values | None:
+        """Return what a type variable is at least; None when that is not told."""
+        arguments = field(node, "arguments")
+        bound = find_argument(self.names, arguments, _NOWHERE, "bound") if arguments is not None else None
+        values = self.names.annotated(self.names.walk.read(bound), scope) if bound is not None else ()
+        return tuple(one[:-2] for one in values) if values and all(one.endswith("()") for one in values) else None
+
+    def _name_argument(self, node: Node, scope: Scope) -> str:
+        """Return what the first argument names, if it names a definition or an import: what is given may hang on it."""
+        arguments = field(node, "arguments")
+        first = child_at(arguments, 0) if arguments is not None else None
+        if first is None or first.type not in {"identifier", "attribute"}:
+            return ""
+        text = self.names.walk.read(first)
+        head = text.partition(".")[0]
+        owner = self.names.find_scope(scope, head) if text.replace(".", "_").isidentifier() else None
+        if owner is None or len(owner.names[head]) > 1 or owner.names[head][0].how not in _NAMED:
+            return ""
+        values = self.read_dotted(text, scope, first.start_byte)
+        return values[0] if len(values) == 1 and len(values[0]) < _MAX_ARGUMENT and "(" not in values[0] else ""
 
     def _cast(self, node: Node, scope: Scope) -> Values:
         arguments = field(node, "arguments")
@@ -173,14 +214,24 @@ class Evaluator:
         parts = arguments.named_children if arguments is not None else []
         if name not in _TELLING or not parts:
             return (PLAIN,) if name not in _GIVING else ()
+        return self._call_telling(name, parts, scope)
+
+    def _call_telling(self, name: str, parts: list[Node], scope: Scope) -> Values:
+        """Return what a builtin gives that passes on what it is given."""
         if name == "getattr":
             return self._get_attribute(parts, scope)
         values = self.evaluate(parts[0], scope)
+        if name in _PAIRING:
+            return self._pair([self.literals.iterate(self.evaluate(one, scope)) for one in parts], name)
         if name == "next":
             return self.literals.iterate(values)
         if name == "type":
             return tuple(one[:-2] for one in values if one.endswith("()"))
         return values
+
+    def _pair(self, groups: list[Values], name: str) -> Values:
+        joined = join_tuple([(PLAIN,), groups[0]] if name == "enumerate" else groups)
+        return (f"{joined}#",) if joined != PLAIN else ()
 
     def _get_attribute(self, parts: list[Node], scope: Scope) -> Values:
         names = self.evaluate(parts[1], scope) if len(parts) > 1 else ()
@@ -189,13 +240,48 @@ class Evaluator:
         return tuple(step(one, names[0][1:]) for one in self.evaluate(parts[0], scope))
 
 
+_NOWHERE = 1 << 20
+_MAX_ARGUMENT = 80
+_NAMED = frozenset({Bound.SYMBOL, Bound.IMPORT})
+_VARIABLES = frozenset({"typing:TypeVar", "typing_extensions:TypeVar"})
 _CASTS = frozenset({"typing:cast", "typing:.cast", "typing_extensions:cast", "t:cast"})
 _GIVING = frozenset(
     "map filter zip enumerate max min sum vars globals locals eval __import__ property object getattr".split()  # noqa: SIM905 - words in lines read better
 )
 _PLAIN_KINDS = (
-    "float concatenated_string true false comparison_operator not_operator unary_operator ellipsis".split()  # noqa: SIM905 - words in lines read better
+    "float concatenated_string true false comparison_operator not_operator ellipsis".split()  # noqa: SIM905 - words in lines read better
 )
+
+
+_BINARY = {
+    "+": "add",
+    "-": "sub",
+    "*": "mul",
+    "/": "truediv",
+    "//": "floordiv",
+    "%": "mod",
+    "@": "matmul",
+    "&": "and",
+    "|": "or",
+    "^": "xor",
+    "<<": "lshift",
+    ">>": "rshift",
+    "**": "pow",
+}
+_UNARY = {"~": "invert", "-": "neg", "+": "pos"}
+
+
+def _operate(values: Values, name: str) -> Values:
+    """Return what the method of an operator gives; a collection stays one when it is added to or united."""
+    found = []
+    for one in values:
+        if one[0] in "!'":
+            found.append(PLAIN)
+        elif one[0] == "{" or one[-1] in "#>":
+            found.extend((one,) if name in {"add", "or"} else ())
+        elif one[0] != "\\" and name and len(one) <= MAX_LENGTH:
+            found.append(f"{step(one, f'__{name}__')}()")
+    return unite([tuple(found)])
 
 
 def walk_steps(value: str, dotted: str) -> str:

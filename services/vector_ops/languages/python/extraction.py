@@ -17,6 +17,7 @@ _MAX_TYPES = 4
 _MAX_PARTS = 6
 _DOTTED = re.compile(r"[^\W\d][\w.]*")
 _NAMED = frozenset({Bound.SYMBOL, Bound.IMPORT})
+_MADE = re.compile(r"^(\w+\.)*([tT]ype\[|Callable\[([\w.]+|\[.*\]), *)|\]$")
 PROPERTY = "%"
 """Starts the type of a method that is read like an attribute."""
 
@@ -34,6 +35,7 @@ class Extraction:
         self.references: list[Reference] = []
         self.interesting = self._list_interesting()
         self._is_ascii = content.isascii()
+        self._wrappers: dict[int, list[str]] = {}
         self._bases: dict[int, list[tuple[Node, Values]]] = {}
 
     def run(self) -> FileFacts:
@@ -146,8 +148,10 @@ class Extraction:
                 self.refer_at(dotted.rpartition(".")[2], scope, node, 0, target, kind="annotate")
 
     def _refer_decorations(self) -> None:
-        for spot, _at in self.walk.decorations:
+        for spot, at in self.walk.decorations:
             target = self.calls.target_of(self.evaluator.evaluate(spot.node, spot.scope))
+            if at != FILE and ":" in target and "|" not in target:
+                self._wrappers.setdefault(at, []).append(target)
             if spot.node.type == "call":
                 self._refer_before(spot, "", "decorate", target)
             else:
@@ -204,8 +208,10 @@ class Extraction:
                     self.refer_at(name, draft.inner, node, len(name), target, kind="inherit")
 
     def _finish(self, at: int, draft: Draft) -> Symbol:
-        bases: tuple[str, ...] = (ELSE,) if draft.is_alternative and draft.kind != "class" else ()
-        if draft.bases:
+        bases: tuple[str, ...] = ()
+        if draft.kind != "class":
+            bases = (*((ELSE,) if draft.is_alternative else ()), *self._wrappers.get(at, ()))
+        elif draft.bases:
             bases = tuple(one for _node, values in self._bases_of(at, draft) for one in (values or (UNKNOWN,)))
         is_test = draft.name[:4] == "test" and draft.kind in {"function", "method"} and self._is_test(draft)
         return Symbol(
@@ -235,9 +241,22 @@ class Extraction:
             own = f":{self.walk.drafting.drafts[draft.owner].qualname}()"
             values = tuple("@" if one == own else one for one in values)
         text = _join_types(values)
+        if draft.returns and draft.parameters and draft.returns.isidentifier():
+            text = self._with_given(draft, text)
         if draft.marks and any(mark.rpartition(".")[2].endswith("property") for mark in draft.marks):
             return PROPERTY + text
         return text
+
+    def _with_given(self, draft: Draft, text: str) -> str:
+        """Return the type of a function, led by `$` if it gives back its first argument, `$()` if what that makes."""
+        scope = draft.scope or self.walk.module
+        bound = [draft.inner.names.get(one, ()) for one in draft.parameters[:2]] if draft.inner is not None else []
+        note = next((one[0].text for one in bound if one and one[0].how == Bound.PARAMETER), "")
+        mark = "$" if note == draft.returns else "$()" if _MADE.sub("", note) == draft.returns else ""
+        values = self.names.look_up(draft.returns, scope, 1 << 60) if mark else ()
+        if not self.walk.drafting.has_value(draft.returns) and not any(_is_variable(one) for one in values):
+            return text
+        return f"{mark}|{text}".rstrip("|") if mark else text
 
     def _is_test(self, draft: Draft) -> bool:
         if draft.owner == FILE:
@@ -252,6 +271,11 @@ def _join_types(values: Values) -> str:
         return ""
     known = [PLAIN if one[0] in "!'{" else one for one in values if one[0] not in "\\$?"]
     return "|".join(dict.fromkeys(known[:_MAX_TYPES]))
+
+
+def _is_variable(value: str) -> bool:
+    """Return whether a value that was imported may be a type variable."""
+    return value.startswith("typing:TypeVar(") or (value[0] != PLAIN and not value.startswith(("typing:", ":")))
 
 
 def _widen(name: str, column: int) -> tuple[int, int]:

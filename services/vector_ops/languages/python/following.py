@@ -16,6 +16,7 @@ from services.vector_ops.languages.python.places import (
     make_instance,
     place_symbol,
 )
+from services.vector_ops.languages.python.wrapping import Wrapping
 from services.vector_ops.languages.world import SymbolAt, World
 
 MAX_HOPS = 24
@@ -33,6 +34,7 @@ class Follower:
         self._world = world
         self.imports = Imports(world)
         self.lineage = Lineage(self)
+        self.wrapping = Wrapping(self, world)
         self._targets: dict[tuple[str, str], Places] = {}
         self._homes: dict[tuple[str, str], Place] = {}
         self._names: dict[tuple[str, str], Places] = {}
@@ -68,7 +70,11 @@ class Follower:
             return self.take_step(self.follow(path, target[: cut - len(rest)]), rest[cut + 1 :])
         places: Places = (self._find_home(path, module) if module else Place(Form.MODULE, path),)
         for step in _STEP.findall(rest)[:_MAX_STEPS]:
-            places = self.take_step(places, step)
+            if step[0] == "(" and len(step) > 2:  # noqa: PLR2004 - an argument is told
+                given = self.follow(path, step[1:-1])
+                places = tuple(dict.fromkeys(found for one in places for found in self.call(one, given)))[:_MAX_PLACES]
+            else:
+                places = self.take_step(places, step)
             if not places:
                 return ()
         return places
@@ -139,7 +145,9 @@ class Follower:
         if is_value(place):
             return tuple(one for value in self.list_held(place) for one in self.member(value, name))
         own = self.own_member(place, name)
-        return (own,) if own is not None else ()
+        if own is not None:
+            return (own,)
+        return tuple(found for one in self.wrapping.list_wrapped(place) for found in self.member(one, name))
 
     def own_member(self, place: Place, name: str) -> Place | None:
         """Return a member that a class itself defines."""
@@ -179,13 +187,16 @@ class Follower:
                     queue.append(value)
         return tuple(dict.fromkeys(found))[:_MAX_PLACES]
 
-    def _typed(self, place: Place, types: str) -> Places:
-        """Return what the type of a definition leads to; `@` is the receiver."""
+    def _typed(self, place: Place, types: str, given: Places = ()) -> Places:
+        """Return what the type of a definition leads to; `@` is the receiver, `$` the argument given."""
         if not types or self._hops > MAX_HOPS:
             return ()
         found: list[Place] = []
         for one in types.split("|"):
-            if one[0] == "@":
+            if one[0] == "$":
+                if given:
+                    return given if one == "$" else tuple(as_typed(made) for some in given for made in self.call(some))
+            elif one[0] == "@":
                 found.extend(self._walk_from_receiver(place, one[1:]))
             else:
                 found.extend(as_typed(known) for known in self.follow(place.path, one))
@@ -200,24 +211,28 @@ class Follower:
 
     # calls, items, contexts
 
-    def call(self, place: Place) -> Places:
-        """Return what calling gives."""
+    def call(self, place: Place, given: Places = ()) -> Places:
+        """Return what calling gives; `given` is the first argument, as far as it is known."""
         if self._hops > MAX_HOPS:
             return ()
         self._hops += 1
-        found = self._call_symbol(place) if place.form == Form.SYMBOL else self._call_other(place)
+        found = self._call_symbol(place, given) if place.form == Form.SYMBOL else self._call_other(place)
         self._hops -= 1
         return found
 
-    def _call_symbol(self, place: Place) -> Places:
+    def _call_symbol(self, place: Place, given: Places) -> Places:
         symbol = place.symbol
         if symbol is None:
             return ()
         if symbol.kind == "class":
             return (make_instance(place),)
         if is_value(place):
-            return tuple(one for value in self.list_held(place) for one in self.call(value))
-        return self._typed(place, symbol.type)
+            return tuple(one for value in self.list_held(place) for one in self.call(value, given))
+        types = symbol.type
+        if given and symbol.signature.startswith(OVERLOAD) and "$" not in types:
+            found = self._world.symbols(place.path, symbol.qualname)
+            types = next((one.symbol.type for one in found if "$" in one.symbol.type), types)
+        return self._typed(place, types, given)
 
     def _call_other(self, place: Place) -> Places:
         if place.form in {Form.OUTSIDE, Form.NAMESPACE}:

@@ -13,7 +13,7 @@ class Python:
 
     name = "python"
     family = "python"
-    version = 3
+    version = 4
     suffixes = (".py", ".pyi")
     filenames: tuple[str, ...] = ()
 

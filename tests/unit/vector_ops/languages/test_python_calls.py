@@ -102,3 +102,62 @@ def test_each_part_of_a_tuple_has_its_type():
         ["shapes.py:Side.cut"],
         ["shapes.py:Side.cut"],
     ]
+
+
+MAKERS = {
+    "makers.py": (
+        "from typing import Any, Callable, TypeVar, overload\n\n\nclass Command:\n    def main(self): pass\n\n\n"
+        "class Group(Command):\n    def command(self, name=None): pass\n\n\n"
+        "@overload\ndef group(name: Callable[..., Any]) -> Group: ...\n"
+        "@overload\ndef group(name: str | None = None) -> Callable[[Any], Group]: ...\ndef group(name=None): pass\n\n\n"
+        "T = TypeVar('T')\nC = TypeVar('C', bound=Command)\n\n\n"
+        "def build(kind: type[T], *rest) -> T: pass\ndef same(one: T) -> T: pass\n"
+        "def run(one: C) -> C:\n    one.main()\n    return one\n"
+    )
+}
+
+
+def test_a_decorated_function_is_what_its_decorators_make_of_it():
+    source = (
+        "import makers\n\n\n@makers.group()\ndef cli(): pass\n\n\n@makers.group\ndef other(): pass\n\n\n"
+        "@cli.command()\ndef sub(): pass\n\n\nother.main()\n"
+    )
+    assert calls(source, 12, others=MAKERS) == ["makers.py:Group.command"]
+    assert calls(source, 16, others=MAKERS) == ["makers.py:Command.main"]
+
+
+def test_what_a_generic_function_gives_hangs_on_the_class_that_it_is_given():
+    source = "from makers import Group, build, same\n\nbuild(Group).command()\nsame(Group)().command()\n"
+    assert calls(source, 3, others=MAKERS) == ["makers.py:build", "makers.py:Group.command"]
+    assert calls(source, 4, others=MAKERS) == ["makers.py:same", "makers.py:Group", "makers.py:Group.command"]
+
+
+def test_a_type_variable_is_at_least_what_bounds_it():
+    assert calls(MAKERS["makers.py"], 26) == ["app.py:Command.main"]
+
+
+def test_operators_and_new_give_what_their_methods_say():
+    source = (
+        "class Range:\n    def __and__(self, other) -> 'Range': pass\n    def __invert__(self) -> 'Range': pass\n"
+        "    def cut(self): pass\n    def load(self): pass\n\n\ndef run(one: Range, two: Range):\n"
+        "    both = one & two\n    both.cut()\n    (~both).cut()\n    raw = Range.__new__(Range)\n    raw.load()\n"
+    )
+    assert [calls(source, line) for line in (10, 11, 13)] == [
+        ["app.py:Range.cut"],
+        ["app.py:Range.cut"],
+        ["app.py:Range.load"],
+    ]
+
+
+def test_enumerate_and_zip_pair_what_they_are_given():
+    source = (
+        "class Side:\n    def cut(self): pass\n\n\ndef run(sides: list[Side]):\n"
+        "    for number, one in enumerate(sides):\n        one.cut()\n"
+        "    for left, right in zip(range(3), sides):\n        right.cut()\n"
+    )
+    assert calls(source, 7) == calls(source, 9) == ["app.py:Side.cut"]
+
+
+def test_a_value_set_for_windows_gives_way_to_the_other():
+    source = "import sys\n\nif sys.platform == 'win32':\n    clock = one()\nelse:\n    clock = two()\n"
+    assert [one.line for one in LANGUAGE.extract(".py", source.encode()).symbols if one.name == "clock"] == [6]
