@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from services.vector_ops.languages.rust import foreign, standard
 from services.vector_ops.languages.rust.annotations import Types, place_of
+from services.vector_ops.languages.rust.handing import read_handed
 from services.vector_ops.languages.rust.methods import Methods
 from services.vector_ops.languages.rust.names import FOREIGN_ENTITY, Entity, Names, Place
 from services.vector_ops.languages.rust.notation import is_off, split_tuple, unnest
@@ -180,7 +181,7 @@ class Values:
             return self._match(one, step[1:], place)
         if head == "(":
             return self._call(one, step[3:-1], place)
-        one = self.settle(one)
+        one = self.settle(one) if head != "|" else one
         if one in {UNKNOWN, DOUBT}:
             return one
         return self._follow_name(one, step[1:], place) if head == "." else self._open(one, step)
@@ -221,7 +222,7 @@ class Values:
         if step[0] == "#":
             return self._read_part(one, int(step[1:]))
         if step[0] == "|":
-            return self._of_closure(one, step[1:])
+            return self._of_closure(one, step)
         if step == "!":
             return foreign.unwrap_error(one)
         if step == "await":
@@ -253,8 +254,22 @@ class Values:
             return foreign.unwrap(target) if target.kind == FOREIGN else UNKNOWN
         return UNKNOWN
 
-    def _of_closure(self, one: Type, method: str) -> Type:
-        """Return what the first parameter of a closure holds that is handed to a method of this value."""
+    def _read_handed(self, function: SymbolAt, owner: Type, step: str) -> Type:
+        """Return what a function of the repository hands to the parameter of a closure that the step names."""
+        place = place_of(function)
+        homes = self.names.symbols(place.path, place.inside) if place.inside else ()
+        home = next((one.symbol.signature for one in homes if one.symbol.kind in {"struct", "enum", "trait"}), "")
+        text = read_handed(function.symbol.signature, home, int(step.partition("#")[2] or 0))
+        return substitute(self.types.evaluate(text, place), owner.args)
+
+    def _of_closure(self, one: Type, step: str) -> Type:
+        """Return what the parameter of a closure holds that is handed to a method of this value."""
+        method = step[1:].partition("#")[0]
+        if one.kind == ITEM and one.at is not None:
+            return self._read_handed(one.at, one, step)
+        found, owner = self.methods.find(one, method, Place(one.at.path)) if one.at is not None else ((), one)
+        if found:
+            return self._read_handed(found[0], owner, step)
         if method in standard.ERROR_CLOSURES:
             return foreign.unwrap_error(one)
         if method in standard.LENDING_CLOSURES:

@@ -84,6 +84,7 @@ def _list_users(uses: UseReader) -> dict[str, Handler]:
     return {
         "block": uses.open_block,
         "branch": uses.open_block,
+        "else": uses.leave_condition,
         "match": uses.open_match,
         "arm": uses.open_arm,
         "loop": uses.open_loop,

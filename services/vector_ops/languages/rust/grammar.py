@@ -17,7 +17,7 @@ _QUERY = """
 (field_declaration) @field (macro_definition) @macro_rules
 (use_declaration) @use (attribute_item) @attribute
 (block) @block (closure_expression) @closure (if_expression) @branch (while_expression) @branch
-(match_expression) @match (match_arm) @arm (for_expression) @loop
+(else_clause) @else (match_expression) @match (match_arm) @arm (for_expression) @loop
 (let_declaration) @let (let_condition) @let_condition
 (call_expression) @call (macro_invocation) @macro_call (struct_expression) @construct
 (arguments (closure_expression)) @closure_arguments

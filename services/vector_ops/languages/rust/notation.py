@@ -6,9 +6,9 @@ parameter with these bounds), `{0+Trait}` (parameter 0 of the type it is written
 A value is a base and steps, parted by spaces. Bases: `:TYPE`, `@PATH` (an item), `%PATH` (payload of a constructor),
 `$` (what the closure that it is nested in is given), `_` (unknown). Steps: `.field`, `.method()`, `.method()<TYPE>`,
 `.method()=VALUE` (a closure gives that back; `;` for spaces), `()` (called), `?` (what Some or Ok holds), `!` (what
-Err holds), `[]` (indexed), `*` (one of what it yields), `|method` (what a closure handed to that method is given),
-`#1` (part of a tuple), `^Arc` (wrapped in that), `%PATH` (payload of a constructor that it matches), `&TYPE`
-(annotated so, with blanks), `await`.
+Err holds), `[]` (indexed), `*` (one of what it yields), `|method` (what a closure handed to that method is given;
+`|method#1`: its other parameters; `|`: one handed to this function), `#1` (part of a tuple), `^Arc` (wrapped in that),
+`%PATH` (payload of a constructor that it matches), `&TYPE` (annotated so, with blanks), `await`.
 
 The target of a reference: empty (a bare name), `PATH::` (what stands before the name; `PATH::=VALUE` says what a
 conversion is given), `VALUE .` (a receiver), `!` or `PATH::!` (a macro).

@@ -45,6 +45,12 @@ class UseReader:
         """Open a scope of locals."""
         self.describer.scopes.open_block(self._end(node))
 
+    def leave_condition(self, node: Node) -> None:
+        """Forget what the condition of an `if let` binds: it is not bound in the `else`."""
+        top = self.describer.scopes.top
+        if top.end == self._end(node):
+            top.locals.clear()
+
     def open_match(self, node: Node) -> None:
         """Open a match, remembering what it looks at."""
         value = self.describer.describe(self.describer.child(node, "value"))
@@ -102,12 +108,13 @@ class UseReader:
         function = node.prev_named_sibling
         if function is not None and function.type == "generic_function":
             function = self.describer.child(function, "function")
-        if function is None or function.type != "field_expression":
+        if function is None:
             return
-        value = self.describer.describe(self.describer.child(function, "value"))
-        name = self.describer.child(function, "field")
+        is_method = function.type == "field_expression"
+        value = self.describer.describe(self.describer.child(function, "value") if is_method else function)
+        name = self.describer.child(function, "field") if is_method else None
         method = self.describer.source.read(name) if name is not None else ""
-        hints: tuple[str, ...] = (add_step(value, f"|{method}"),)
+        hints: tuple[str, ...] = (add_step(value, f"|{method}"), add_step(value, f"|{method}#1"))
         if method in _FOLDING:
             hints = (self.describer.describe(node.named_child(0)), *hints)
         for one in node.named_children:

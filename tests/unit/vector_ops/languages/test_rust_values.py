@@ -1,0 +1,74 @@
+"""What Rust's patterns and closures bind, each shown by a call that two types could answer."""
+
+import pytest
+
+from services.vector_ops.languages.memory import make_world
+from services.vector_ops.languages.rust.handing import read_handed
+from services.vector_ops.languages.rust.language import LANGUAGE
+from services.vector_ops.languages.world import EdgeKind, SourceFile
+
+TYPES = "struct Ant;\nimpl Ant { fn go(&self) {} }\nstruct Bee;\nimpl Bee { fn go(&self) {} }\n"
+
+
+def list_goers(code):
+    """Return `TYPE tier` of each call of `go` in code that stands below two types with such a method."""
+    facts = LANGUAGE.extract(".rs", (TYPES + code).encode())
+    edges = LANGUAGE.resolve(SourceFile("a.rs", "a.rs", facts), make_world({"a.rs": facts}, LANGUAGE))
+    calls = [(facts.symbols[one.target_at], one.tier) for one in edges if one.kind == EdgeKind.CALL]
+    return [f"{one.qualname.removesuffix('.go')} {tier.name.lower()}" for one, tier in calls if one.name == "go"]
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("fn f(p: (Ant, Bee)) { let (_, x) = p; x.go() }", ["Bee typed"]),
+        ("fn f(p: Vec<(Ant, Bee)>) { for (_, x) in p { x.go() } }", ["Bee typed"]),
+        ("fn f(p: (Ant, Bee)) { let (x, ..) = p; x.go() }", ["Ant typed"]),
+        ("struct P(Ant, Bee);\nfn f(p: P) { let P(_, x) = p; x.go() }", ["Bee typed"]),
+        ("enum E { V(Ant, Bee) }\nfn f(e: E) { match e { E::V(_, x) => x.go() } }", ["Bee typed"]),
+        ("fn f(p: Option<(Ant, Bee)>) { p.map(|(_, x)| x.go()); }", ["Bee typed"]),
+    ],
+)
+def test_blank_in_a_pattern_takes_a_place(code, found):
+    assert list_goers(code) == found
+
+
+def test_condition_binds_nothing_in_the_else():
+    code = "fn f(x: Ant, y: Option<Bee>) { if let Some(x) = y { x.go() } else if true { x.go() } else { x.go() } }"
+    assert list_goers(code) == ["Bee typed", "Ant typed", "Ant typed"]
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("fn with(f: impl FnOnce(&Bee)) {}\nfn f() { with(|x| x.go()) }", ["Bee typed"]),
+        ("fn with<R, F>(f: F) -> R where F: FnOnce(&mut Bee) -> R {}\nfn f() { with(|x| x.go()) }", ["Bee typed"]),
+        (
+            "struct S;\nimpl S { fn each(&self, f: &dyn Fn(u8, &Bee)) {} }\nfn f(s: S) { s.each(|n, x| x.go()) }",
+            ["Bee typed"],
+        ),
+        (
+            "struct S<T>(T);\nimpl<T> S<T> { fn on(&self, f: impl Fn(&T)) {} }\nfn f(s: S<Bee>) { s.on(|x| x.go()) }",
+            ["Bee typed"],
+        ),
+    ],
+)
+def test_closure_holds_what_the_signature_hands_to_it(code, found):
+    assert list_goers(code) == found
+
+
+@pytest.mark.parametrize(
+    ("signature", "at", "text"),
+    [
+        ("fn a(f: impl Fn(&mut Ant, Vec<(Bee, C)>) -> D)", 0, "Ant"),
+        ("fn a(f: impl Fn(&mut Ant, Vec<(Bee, C)>) -> D)", 1, "Vec<(Bee,C)>"),
+        ("fn a(f: impl Fn(Ant))", 1, "_"),
+        ("fn a(f: impl Fn(Ant), g: impl Fn(Bee))", 0, "_"),
+        ("fn a<F>(f: F) where F: Fn(Ant", 0, "_"),
+        ("fn a<T>(f: impl Fn(T))", 0, "_"),
+        ("fn a(f: impl Fn(&Self))", 0, "_"),
+        ("fn a(f: fn(Ant))", 0, "_"),
+    ],
+)
+def test_signature_with_one_closure_says_what_is_handed_to_it(signature, at, text):
+    assert read_handed(signature, "struct S<K, V>", at) == text
