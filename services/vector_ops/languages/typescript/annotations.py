@@ -8,6 +8,7 @@ A name is `^T` (a type parameter), `#5` (a symbol of this file inside a function
 without members of ours), `?` (unknown), `this`, `{}` (the members of the alias itself), or plain.
 """
 
+import re
 from collections.abc import Callable
 
 import tree_sitter
@@ -23,6 +24,7 @@ _KEPT = (
     "NonNullable Awaited ReturnType InstanceType Extract Exclude Parameters WeakRef"
 )
 _KEPT_GLOBALS = frozenset(_KEPT.split())
+_INFERRED = re.compile(r"\binfer\s+([\w$]+)")
 _UNKNOWN = frozenset({"any", "unknown", "object"})
 Spell = Callable[[tree_sitter.Node, Scope, int], str]
 
@@ -187,8 +189,17 @@ def _spell_query(node: tree_sitter.Node, scope: Scope, _depth: int) -> str:
 
 def _spell_conditional(node: tree_sitter.Node, scope: Scope, depth: int) -> str:
     both = (node.child_by_field_name("consequence"), node.child_by_field_name("alternative"))
-    parts = [spell_type(one, scope, depth) for one in both]
+    inner = Scope(scope)
+    bind_inferred(node, inner)
+    parts = [spell_type(one, inner, depth) for one in both]
     return "|".join(part for part in parts if part not in {"%", "?"}) or "?"
+
+
+def bind_inferred(node: tree_sitter.Node, scope: Scope) -> None:
+    """Bind what a condition infers (`T extends Array<infer U> ? ...`): types of which nothing is known."""
+    condition = node.child_by_field_name("right")
+    if condition is not None:
+        scope.types.update(dict.fromkeys(_INFERRED.findall(text_of(condition)), "?"))
 
 
 def _spell_lookup(node: tree_sitter.Node, scope: Scope, depth: int) -> str:

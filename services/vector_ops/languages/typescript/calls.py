@@ -47,9 +47,11 @@ class Calls(Types):
             return self.construct((shape,))
         self._depth += 1
         held = without(self.unfold(shape), shape)
-        found = [one for two in held for one in self._call(two, hops + 1)]
+        made = [one for one in [self._call(two, hops + 1) for two in held] if one]
         self._depth -= 1
-        return limit_shapes(found)
+        if shape.one.symbol.kind in {"function", "method"}:
+            made = made[:1]
+        return limit_shapes([one for several in made for one in several])
 
     def _signatures(self, shape: Instance) -> list[Function]:
         node = self.read_declared(shape.one)[1] if shape.one.symbol.kind == "interface" else None

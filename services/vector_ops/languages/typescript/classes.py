@@ -1,8 +1,11 @@
 """Classes, interfaces, type aliases and enumerations, with their members."""
 
+import re
+
 import tree_sitter
 
 from services.vector_ops.languages.typescript.annotations import (
+    bind_inferred,
     open_type_parameters,
     spell_index,
     spell_name,
@@ -17,7 +20,12 @@ from services.vector_ops.languages.typescript.scopes import Scope, find_type, fi
 _FUNCTIONS = frozenset({"arrow_function", "function_expression", "generator_function"})
 _FIELDS = frozenset({"public_field_definition", "field_definition"})
 _METHODS = frozenset({"method_definition", "method_signature", "abstract_method_signature"})
+_CALLED = re.compile(r"\(|\btypeof\b")
 _SIGNATURES_CAP = 1200
+_NESTED_CAP = 6
+_KNOWN_CAP = 12
+_COMBINED = frozenset({"union_type", "intersection_type", "parenthesized_type"})
+_ALTERNATIVES_CAP = 40
 
 
 def walk_class(draft: Draft, node: tree_sitter.Node, scope: Scope, _expected: str) -> None:
@@ -244,10 +252,7 @@ def walk_object_type(draft: Draft, body: tree_sitter.Node, scope: Scope, at: int
         if one.type == "method_signature":
             _walk_method(draft, one, scope, at, doc)
         elif one.type == "property_signature" and name is not None:
-            annotation = one.child_by_field_name("type")
-            own = draft.add_symbol("attribute", name, one, scope, doc, name=_read_key(draft, name))
-            draft.symbols[own].type = spell_type(annotation, scope)
-            draft.push([annotation] if annotation is not None else [], scope)
+            _walk_property(draft, one, name, scope, doc=doc)
         elif one.type in {"call_signature", "construct_signature"} and size < _SIGNATURES_CAP:
             _overload(draft, one, scope, at)
             size += len(draft.symbols[at].overloads[-1])
@@ -256,6 +261,34 @@ def walk_object_type(draft: Draft, body: tree_sitter.Node, scope: Scope, at: int
         else:
             draft.push([one], scope)
         doc = None
+
+
+def _walk_property(
+    draft: Draft, node: tree_sitter.Node, name: tree_sitter.Node, scope: Scope, *, doc: tree_sitter.Node | None
+) -> None:
+    own = draft.add_symbol("attribute", name, node, scope, doc, name=_read_key(draft, name))
+    annotation = node.child_by_field_name("type")
+    if annotation is not None:
+        draft.symbols[own].type = walk_annotation(draft, annotation, scope, own)
+
+
+def walk_annotation(draft: Draft, annotation: tree_sitter.Node, scope: Scope, at: int) -> str:
+    """Return the notation of an annotation.
+
+    The members of an object type become members of the symbol instead, if something in it can be called: the many
+    shapes of mere data would make every name a common one.
+    """
+    held = annotation.named_children[0] if annotation.named_child_count else None
+    is_open = held is not None and held.type == "object_type" and _CALLED.search(draft.read(held)) is not None
+    if held is None or not is_open or draft.symbols[at].qualname.count(".") > _NESTED_CAP:
+        draft.push([annotation], scope)
+        return spell_type(annotation, scope)
+    inner = Scope(scope)
+    inner.symbol, inner.prefix, inner.is_top = at, "", False
+    walk_object_type(draft, held, inner, at)
+    found = [*draft.symbols[at].overloads, *draft.symbols[at].bases]
+    draft.symbols[at].overloads, draft.symbols[at].bases = [], []
+    return "|".join(found)
 
 
 def _index(draft: Draft, node: tree_sitter.Node, scope: Scope, at: int) -> None:
@@ -277,14 +310,34 @@ def walk_type_alias(draft: Draft, node: tree_sitter.Node, scope: Scope, _expecte
     symbol = draft.symbols[at]
     symbol.generics = spell_type_parameters(node, inner)
     inner.symbol, inner.prefix = at, ""
-    held = [value] if value.type not in {"union_type", "intersection_type"} else list(value.named_children)
+    held, conditions = _list_alternatives(value, inner)
     objects = [one for one in held if one.type == "object_type"]
     for one in objects:
         walk_object_type(draft, one, inner, at)
     rest = [spell_type(one, inner) for one in held if one.type != "object_type"]
-    known = [one for one in rest if one not in {"?", "%"}]
+    known = [one for one in dict.fromkeys(rest) if one not in {"?", "%"}][:_KNOWN_CAP]
     symbol.type = "|".join([*(["{}"] if objects else []), *known]) or ("?" if "?" in rest else "%")
     draft.push([one for one in held if one.type != "object_type"], inner)
+    draft.push(conditions, inner)
+
+
+def _list_alternatives(value: tree_sitter.Node, scope: Scope) -> tuple[list[tree_sitter.Node], list[tree_sitter.Node]]:
+    """Return the types that a type is made of, out of unions, intersections and branches, and the conditions."""
+    found: list[tree_sitter.Node] = []
+    conditions: list[tree_sitter.Node] = []
+    todo = [value]
+    while todo and len(found) < _ALTERNATIVES_CAP:
+        node = todo.pop()
+        if node.type in _COMBINED:
+            todo.extend([one for one in reversed(node.named_children) if one.type != "comment"])
+        elif node.type == "conditional_type":
+            parts = [node.child_by_field_name(name) for name in ("alternative", "consequence", "left", "right")]
+            todo.extend([one for one in parts[:2] if one is not None])
+            conditions.extend([one for one in parts[2:] if one is not None])
+            bind_inferred(node, scope)
+        else:
+            found.append(node)
+    return found, conditions
 
 
 def walk_enum(draft: Draft, node: tree_sitter.Node, scope: Scope, _expected: str) -> None:

@@ -278,8 +278,7 @@ class Types(ABC):
         """Return the members that fit best, of several with one name: of this very owner; static, or not."""
         if len(found) <= 1:
             return found
-        if owner.path == self.file.path:
-            found = tuple(one for one in found if one.symbol.owner == owner.at) or found
+        found = tuple([one for one in found if one.symbol.owner == owner.at]) or found
         return tuple(one for one in found if is_static == (_STATIC in one.symbol.signature.partition("(")[0])) or found
 
     def _bases_of(self, shape: Instance) -> list[Shape | None]:

@@ -7,10 +7,10 @@ import tree_sitter
 from services.vector_ops.languages.typescript.annotations import open_type_parameters, spell_type
 from services.vector_ops.languages.typescript.assignments import walk_assignment
 from services.vector_ops.languages.typescript.classes import (
+    walk_annotation,
     walk_class,
     walk_enum,
     walk_interface,
-    walk_object_type,
     walk_signature,
     walk_type_alias,
 )
@@ -97,9 +97,12 @@ def _walk_declarator(draft: Draft, node: tree_sitter.Node, scope: Scope, _expect
     annotation = node.child_by_field_name("type")
     if name is None:
         return
-    declared = spell_type(annotation, scope) if annotation is not None else ""
-    if annotation is not None:
-        declared = _walk_annotation(draft, annotation, scope, draft.declared.get(name.id), declared)
+    declared, held = "", draft.declared.get(name.id)
+    if annotation is not None and held is not None:
+        declared = walk_annotation(draft, annotation, scope, held)
+    elif annotation is not None:
+        declared = spell_type(annotation, scope)
+        draft.push([annotation], scope)
     at = draft.declared.get(node.id)
     if at is not None and value is not None:
         if declared:
@@ -109,18 +112,6 @@ def _walk_declarator(draft: Draft, node: tree_sitter.Node, scope: Scope, _expect
     expected = f"«{declared}»" if declared and "`" not in declared else ""
     notation = express(draft, value, scope, expected) if value is not None else "?"
     bind_pattern(draft, name, scope, declared, notation)
-
-
-def _walk_annotation(draft: Draft, annotation: tree_sitter.Node, scope: Scope, at: int | None, declared: str) -> str:
-    """Walk the annotation of a variable; the members of an object type become members of the variable."""
-    held = annotation.named_children[0] if annotation.named_child_count else None
-    if at is None or held is None or held.type != "object_type":
-        draft.push([annotation], scope)
-        return declared
-    inner = Scope(scope)
-    inner.symbol, inner.prefix, inner.is_top = at, "", False
-    walk_object_type(draft, held, inner, at)
-    return "|".join(draft.symbols[at].overloads)
 
 
 def bind_pattern(draft: Draft, name: tree_sitter.Node, scope: Scope, declared: str, notation: str) -> None:

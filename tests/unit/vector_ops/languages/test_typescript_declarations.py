@@ -129,3 +129,41 @@ def test_mapped_type_over_its_own_members_is_that_type():
 def test_choice_is_what_is_known_of_either_side():
     files = {"m.js": "class A {\n static of(x) { return x ? x : new this(x) }\n m() {}\n}\nA.of(1).m()"}
     assert resolve(files, "m.js")["m"] == typed("m.js:3")
+
+
+def test_method_of_an_interface_and_function_of_its_namespace_are_told_apart():
+    files = {
+        "m.ts": "export interface S { union(): S }\nexport namespace S {\n export function union(): S\n}",
+        "a.ts": "import { S } from './m'\nfunction f(s: S) { s.union() }",
+    }
+    assert resolve(files, "a.ts") == {"union": typed("m.ts:1")}
+
+
+def test_call_gives_what_its_first_overload_gives():
+    files = {
+        "m.ts": "interface A { get(): void }\ninterface B { get(): void }\n"
+        "declare function make(x: string): A\ndeclare function make(x: number): B\nmake('').get()"
+    }
+    assert resolve(files, "m.ts")["get"] == typed("m.ts:1")
+
+
+def test_members_inside_inner_object_types_are_found():
+    files = {
+        "m.ts": "interface I {\n on: {\n  close(): void\n }\n}\n"
+        "type T<X> = X extends string ? {\n run(): void\n} : never\n"
+        "function f(i: I, t: T<string>) { i.on.close(); t.run() }"
+    }
+    assert resolve(files, "m.ts") == {"close": typed("m.ts:3"), "run": typed("m.ts:7")}
+
+
+def test_inner_object_types_of_mere_data_make_no_symbols():
+    facts = load_language("typescript").extract(".ts", b"interface I { input: { json: { id: string } } }")
+    assert [one.qualname for one in facts.symbols] == ["I", "I.input"]
+
+
+def test_inferred_type_is_unknown_not_foreign():
+    files = {
+        "m.ts": "class A { rare() {} }\ntype T<X> = X extends (infer R)[] ? R : never\n"
+        "function f(t: T<A[]>) { t.rare() }"
+    }
+    assert resolve(files, "m.ts") == {"rare": {("m.ts:1", Tier.UNIQUE_NAME)}}
