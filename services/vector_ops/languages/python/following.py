@@ -364,7 +364,9 @@ def pick_definition(found: tuple[SymbolAt, ...]) -> SymbolAt | None:
 
 
 def _is_alternative(symbol: Symbol) -> bool:
-    return symbol.type == ELSE or symbol.bases[:1] == (ELSE,)
+    """Return whether a definition stands beside the one that counts: in a later branch, or as a property's setter."""
+    bases = symbol.bases
+    return symbol.type == ELSE or (bases != () and (bases[0] == ELSE or bases[-1].endswith((".setter", ".deleter"))))
 
 
 def _is_alias(types: str) -> bool:

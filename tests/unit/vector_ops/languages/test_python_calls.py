@@ -161,3 +161,11 @@ def test_enumerate_and_zip_pair_what_they_are_given():
 def test_a_value_set_for_windows_gives_way_to_the_other():
     source = "import sys\n\nif sys.platform == 'win32':\n    clock = one()\nelse:\n    clock = two()\n"
     assert [one.line for one in LANGUAGE.extract(".py", source.encode()).symbols if one.name == "clock"] == [6]
+
+
+def test_a_property_with_a_setter_gives_what_its_getter_says():
+    source = (
+        "class Headers:\n    def get(self): pass\n\n\nclass Request:\n    @property\n    def headers(self) -> Headers: pass\n"
+        "    @headers.setter\n    def headers(self, value): pass\n\n\nRequest().headers.get()\n"
+    )
+    assert calls(source, 12) == ["app.py:Request", "app.py:Headers.get"]
