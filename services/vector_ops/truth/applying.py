@@ -11,9 +11,9 @@ from services.vector_ops.truth.layers import Layers, StoredFile
 from services.vector_ops.truth.names import ChangedNames
 from services.vector_ops.truth.outline import Outline
 from services.vector_ops.truth.ports import IndexingStoppedError, IsStopping, Totals
-from services.vector_ops.truth.questions import NO_ANSWERS, Answers, compare, hash_questions, list_answers
+from services.vector_ops.truth.questions import NO_ANSWERS, Answers, compare_answers, hash_questions, list_answers
 from services.vector_ops.truth.resolution import make_find_id, resolve_file
-from services.vector_ops.truth.rows import Row, compare_edges, symbol_rows
+from services.vector_ops.truth.rows import Row, compare_edges, compare_symbols, symbol_rows
 from services.vector_ops.truth.stored_world import StoredWorld
 from services.vector_ops.truth.tables import NewFile, Tables
 
@@ -134,7 +134,7 @@ class Applier:
             for family in _families(change):
                 old, new = _answers_in(change, family)
                 names = found.setdefault(family, ChangedNames(self._layers, family))
-                names.add(old.names, new.names, is_test=_is_test(change, family))
+                names.add(old, new, is_test=_is_test(change, family))
         for names in found.values():
             names.measure()
         return list(found.values())
@@ -150,8 +150,12 @@ class Applier:
         file_id = self._tables.put_file(change.old, change.new)
         if change.old is not None and change.old.id != file_id:
             self._dependents.put(change.old.id, None)
-        ids = change.outline.ids(change.path)
-        self._tables.put_symbols(symbol_rows(file_id, change.path, change.outline, ids, is_test=change.new.is_test))
+        new = list(symbol_rows(file_id, change.path, change.outline, is_test=change.new.is_test))
+        old: list[Row] = []
+        if change.old is not None and change.old.id == file_id:
+            before = self._layers.outline(change.old.sha, change.old.form)
+            old = list(symbol_rows(file_id, change.path, before, is_test=change.old.is_test))
+        self._tables.put_symbols(compare_symbols(old, new))
         return file_id
 
     def _resolve(self, file_ids: Iterable[int], changed: set[int]) -> set[str]:
@@ -221,7 +225,7 @@ def _list_dirty(changes: Iterable[Change]) -> set[int]:
     for change in changes:
         for family in _families(change):
             old, new = _answers_in(change, family)
-            dirty |= hash_questions(family, compare(old.entries, new.entries))
+            dirty |= hash_questions(family, compare_answers(old, new))
     return dirty
 
 

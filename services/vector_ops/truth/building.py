@@ -103,7 +103,7 @@ class Builder:
 
     def _symbol_rows(self) -> Iterator[Row]:
         for at, (file, blob) in enumerate(self._files, start=1):
-            yield from symbol_rows(at, file.path, blob.outline, self._ids[file.path], is_test=file.is_test)
+            yield from symbol_rows(at, file.path, blob.outline, is_test=file.is_test, ids=self._ids[file.path])
 
     def _insert_edges(self) -> tuple[int, int]:
         resolved = edges = 0

@@ -1,13 +1,22 @@
 """Names whose symbols differ, and the questions about them whose answers do."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from services.vector_ops.languages.facts import split_owner
 from services.vector_ops.truth.layers import Layers, Size
 from services.vector_ops.truth.outline import Mark
-from services.vector_ops.truth.questions import ask_methods, ask_named, ask_owner, compare, hash_questions
+from services.vector_ops.truth.questions import (
+    Answers,
+    ask_methods,
+    ask_named,
+    ask_owner,
+    compare,
+    has_same_symbols,
+    hash_questions,
+    list_names,
+)
 
 _MAX_COUNTED_NAMES = 2_000
 """With more changed names than this, all count as changed: to look each up would cost more than it saves."""
@@ -30,11 +39,14 @@ class ChangedNames:
         self._owners: dict[tuple[str, bool], set[str]] = defaultdict(set)
         self._before: dict[str, Size] = {}
 
-    def add(self, old: Mapping[str, list[Mark]], new: Mapping[str, list[Mark]], *, is_test: bool) -> None:
+    def add(self, old: Answers, new: Answers, *, is_test: bool) -> None:
         """Add what differs in one file."""
-        for name in compare(old, new):
+        if has_same_symbols(old, new):
+            return
+        before, after = list_names(old), list_names(new)
+        for name in compare(before, after):
             self._names.add(name)
-            owners = _find_owners(old.get(name, []), new.get(name, []))
+            owners = _find_owners(before.get(name, []), after.get(name, []))
             for with_tests in (True,) if is_test else (False, True):
                 self._owners[name, with_tests] |= owners
 

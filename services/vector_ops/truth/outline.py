@@ -4,7 +4,7 @@ from collections import defaultdict
 from functools import cached_property
 from hashlib import blake2b
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from services.vector_ops.languages.facts import FILE, FileFacts, Import
 
@@ -43,15 +43,15 @@ class Outline:
         self.facts = facts
 
     @cached_property
-    def by_qualname(self) -> dict[str, list[int]]:
+    def by_qualname(self) -> dict[str, tuple[int, ...]]:
         """Return the places of the symbols with each qualified name."""
         found: dict[str, list[int]] = defaultdict(list)
         for at, symbol in enumerate(self.facts.symbols):
             found[symbol.qualname].append(at)
-        return dict(found)
+        return _freeze(found)
 
     @cached_property
-    def by_owner(self) -> dict[str, list[int]]:
+    def by_owner(self) -> dict[str, tuple[int, ...]]:
         """Return the places of the symbols whose owner has each qualified name."""
         found: dict[str, list[int]] = defaultdict(list)
         for at, symbol in enumerate(self.facts.symbols):
@@ -60,26 +60,26 @@ class Outline:
                 found[owner].append(at)
             elif symbol.owner != FILE:
                 found[self.facts.symbols[symbol.owner].qualname].append(at)
-        return dict(found)
+        return _freeze(found)
 
     @cached_property
-    def by_name(self) -> dict[str, list[int]]:
+    def by_name(self) -> dict[str, tuple[int, ...]]:
         """Return the places of the symbols with each name, and with each `Owner.name`."""
         found: dict[str, list[int]] = defaultdict(list)
         for at, symbol in enumerate(self.facts.symbols):
             found[symbol.name].append(at)
             if owner := symbol.qualname.rpartition(".")[0]:
                 found[f"{owner.rpartition('.')[2]}.{symbol.name}"].append(at)
-        return dict(found)
+        return _freeze(found)
 
     @cached_property
-    def by_local(self) -> dict[str, list[Import]]:
+    def by_local(self) -> dict[str, tuple[Import, ...]]:
         """Return the imports of the file's level by the name they bind."""
         found: dict[str, list[Import]] = defaultdict(list)
         for entry in self.facts.imports:
             if entry.scope == FILE:
                 found[entry.local].append(entry)
-        return dict(found)
+        return _freeze(found)
 
     @cached_property
     def ordinals(self) -> list[int]:
@@ -124,6 +124,14 @@ class Outline:
         ]
         ids.append(file_id_of(path))
         return ids
+
+
+_T = TypeVar("_T")
+
+
+def _freeze(found: dict[str, list[_T]]) -> dict[str, tuple[_T, ...]]:
+    """Return tuples for lists: the cycle collector soon leaves tuples of numbers alone, of which there are so many."""
+    return {key: tuple(values) for key, values in found.items()}
 
 
 class OutlineCache:

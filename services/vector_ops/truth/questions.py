@@ -96,29 +96,49 @@ def ask_owner(owner: str) -> str:
 
 
 class Answers(NamedTuple):
-    """What one file contributes to the answers. `names` are kept apart: past a cap they answer nothing."""
+    """What one file contributes to the answers: `own` by question, and what the symbols of its outline say."""
 
-    entries: dict[str, object]
-    names: dict[str, list[Mark]]
+    own: dict[str, object]
+    unit: str
+    outline: Outline
 
 
-NO_ANSWERS = Answers({}, {})
+NO_ANSWERS = Answers({}, "", Outline(FileFacts("")))
 
 
 def list_answers(path: str, content: str, unit: str, tails: Iterable[str], outline: Outline) -> Answers:
     """Return what a file answers; `content` identifies all its facts."""
-    marks = outline.marks
-    entries: dict[str, object] = {f"e\0{path}": True, f"f\0{path}": content, f"u\0{path}": unit, f"p\0{unit}": path}
+    own: dict[str, object] = {f"e\0{path}": True, f"f\0{path}": content, f"u\0{path}": unit, f"p\0{unit}": path}
     for tail in tails:
-        entries[f"t\0{tail}"] = path
-    for qualname, places in outline.by_qualname.items():
-        entries[f"s\0{unit}\0{qualname}"] = [marks[at] for at in places]
-    for qualname, places in outline.by_owner.items():
-        entries[f"m\0{unit}\0{qualname}"] = [marks[at] for at in places]
+        own[f"t\0{tail}"] = path
     for local, imports in outline.by_local.items():
-        entries[f"b\0{unit}\0{local}"] = [entry._replace(line=0, column=0) for entry in imports]
-    names: dict[str, list[Mark]] = {name: [marks[at] for at in places] for name, places in outline.by_name.items()}
-    return Answers(entries, names)
+        own[f"b\0{unit}\0{local}"] = [entry._replace(line=0, column=0) for entry in imports]
+    return Answers(own, unit, outline)
+
+
+def has_same_symbols(old: Answers, new: Answers) -> bool:
+    """Return whether nothing that others can see of the symbols differs, as after most edits."""
+    return old.unit == new.unit and old.outline.marks == new.outline.marks
+
+
+def list_names(answers: Answers) -> dict[str, list[Mark]]:
+    """Return the symbols of a file by name; apart from other answers, for past a cap names have none."""
+    marks = answers.outline.marks
+    return {name: [marks[at] for at in places] for name, places in answers.outline.by_name.items()}
+
+
+def compare_answers(old: Answers, new: Answers) -> set[str]:
+    """Return the questions, but those for names, whose answers differ."""
+    questions = compare(old.own, new.own)
+    return questions if has_same_symbols(old, new) else questions | compare(_list_symbols(old), _list_symbols(new))
+
+
+def _list_symbols(answers: Answers) -> dict[str, list[Mark]]:
+    unit, outline, marks = answers.unit, answers.outline, answers.outline.marks
+    found = {f"s\0{unit}\0{name}": [marks[at] for at in places] for name, places in outline.by_qualname.items()}
+    for owner, places in outline.by_owner.items():
+        found[f"m\0{unit}\0{owner}"] = [marks[at] for at in places]
+    return found
 
 
 def compare(old: Mapping[str, object], new: Mapping[str, object]) -> set[str]:

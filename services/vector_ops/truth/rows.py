@@ -14,6 +14,11 @@ from services.vector_ops.truth.questions import hash_questions
 from services.vector_ops.truth.schema import ROW_BITS, ROW_MASK
 
 SYMBOL_VALUES = "(?,?,?,?,?,?,?,?,?,?,?,?,?)"
+SYMBOL_DETAILS = (
+    "qualname = ?, kind = ?, line = ?, col = ?, start_line = ?, end_line = ?, signature = ?, doc = ?, is_test = ?"
+)
+"""The columns of a symbol that no index has."""
+
 EDGE_VALUES = "(?,?,?,?,?,?,?)"
 
 Row = tuple[Any, ...]
@@ -28,8 +33,11 @@ def row_range(file_id: int) -> tuple[int, int]:
     return file_id << ROW_BITS, (file_id << ROW_BITS) | ROW_MASK
 
 
-def symbol_rows(file_id: int, path: str, outline: Outline, ids: Sequence[int], *, is_test: bool) -> Iterator[Row]:
-    """Yield the rows of a file's symbols, its own first."""
+def symbol_rows(
+    file_id: int, path: str, outline: Outline, *, is_test: bool, ids: Sequence[int] | None = None
+) -> Iterator[Row]:
+    """Yield the rows of a file's symbols, its own first; `ids` as `Outline.ids` gives them, if they are known."""
+    ids = outline.ids(path) if ids is None else ids
     row = file_id << ROW_BITS
     yield (row, ids[-1], path, "", path, "file", 1, 1, 1, 1, "", "", is_test)
     for symbol in outline.facts.symbols:
@@ -54,11 +62,34 @@ def symbol_rows(file_id: int, path: str, outline: Outline, ids: Sequence[int], *
 def edge_rows(file_id: int, path: str, edges: Iterable[Edge], find_id: FindId) -> Iterator[Row]:
     """Yield the rows of a file's edges; one whose end is not in the index is left out."""
     row = file_id << ROW_BITS
+    sources: dict[int, int | None] = {}
     for source, target_path, target_at, kind, tier, line, column in edges:
-        source_id, target_id = find_id(path, source), find_id(target_path, target_at)
+        source_id = sources.get(source)
+        if source_id is None:
+            source_id = sources[source] = find_id(path, source)
+        target_id = find_id(target_path, target_at)
         if source_id is not None and target_id is not None:
             yield (row, source_id, target_id, int(kind), int(tier), line, column)
             row += 1
+
+
+class SymbolChanges(NamedTuple):
+    """What turns the rows of a file's symbols into others: row numbers, SYMBOL_DETAILS and row number, whole rows."""
+
+    gone: list[tuple[int]]
+    altered: list[Row]
+    added: list[Row]
+
+
+def compare_symbols(old: Sequence[Row], new: Sequence[Row]) -> SymbolChanges:
+    """Return how to come from the old rows to the new; those whose names are the same keep their index entries."""
+    altered, added = [], list(new[len(old) :])
+    for before, row in zip(old, new, strict=False):
+        if before[1:4] != row[1:4]:
+            added.append(row)
+        elif before != row:
+            altered.append((*row[4:], row[0]))
+    return SymbolChanges([row[:1] for row in old[len(new) :]], altered, added)
 
 
 class EdgeChanges(NamedTuple):

@@ -3,6 +3,7 @@
 from services.vector_ops.languages.facts import FileFacts, Import
 from services.vector_ops.languages.world import Methods, SymbolAt, choose_methods
 from services.vector_ops.truth.layers import Layers, StoredFile
+from services.vector_ops.truth.outline import Outline
 
 
 class StoredWorld:
@@ -12,7 +13,7 @@ class StoredWorld:
         self._layers = layers
         self._family = family
         self._files: dict[str, StoredFile | None] = {}
-        self._units: dict[str, list[StoredFile]] = {}
+        self._units: dict[str, list[tuple[str, Outline]]] = {}
         self._tails: dict[str, tuple[str, ...]] = {}
         self._named: dict[str, tuple[SymbolAt, ...] | None] = {}
         self._tests: set[str] = set()
@@ -23,11 +24,12 @@ class StoredWorld:
             self._files[path] = found if found is not None and found.family == self._family else None
         return self._files[path]
 
-    def _files_in(self, unit: str) -> list[StoredFile]:
-        files = self._units.get(unit)
-        if files is None:
-            files = self._units[unit] = self._layers.files_in(self._family, unit)
-        return files
+    def _files_in(self, unit: str) -> list[tuple[str, Outline]]:
+        found = self._units.get(unit)
+        if found is None:
+            files = self._layers.files_in(self._family, unit)
+            found = self._units[unit] = [(file.path, self._layers.outline(file.sha, file.form)) for file in files]
+        return found
 
     def exists(self, path: str) -> bool:
         return self._file(path) is not None
@@ -44,7 +46,7 @@ class StoredWorld:
         return path if file is None else file.unit
 
     def paths_in(self, unit: str) -> tuple[str, ...]:
-        return tuple(file.path for file in self._files_in(unit))
+        return tuple(path for path, _outline in self._files_in(unit))
 
     def modules(self, tail: str) -> tuple[str, ...]:
         found = self._tails.get(tail)
@@ -53,26 +55,22 @@ class StoredWorld:
         return found
 
     def symbols(self, unit: str, qualname: str) -> tuple[SymbolAt, ...]:
-        found: list[SymbolAt] = []
-        for file in self._files_in(unit):
-            outline = self._layers.outline(file.sha, file.form)
+        found, make = list[SymbolAt](), tuple.__new__
+        for path, outline in self._files_in(unit):
             for at in outline.by_qualname.get(qualname, ()):
-                found.append(SymbolAt(file.path, at, outline.facts.symbols[at]))  # noqa: PERF401 - the hottest loop
+                found.append(make(SymbolAt, (path, at, outline.facts.symbols[at])))
         return tuple(found)
 
     def members(self, unit: str, qualname: str) -> tuple[SymbolAt, ...]:
-        found: list[SymbolAt] = []
-        for file in self._files_in(unit):
-            outline = self._layers.outline(file.sha, file.form)
+        found, make = list[SymbolAt](), tuple.__new__
+        for path, outline in self._files_in(unit):
             for at in outline.by_owner.get(qualname, ()):
-                found.append(SymbolAt(file.path, at, outline.facts.symbols[at]))  # noqa: PERF401
+                found.append(make(SymbolAt, (path, at, outline.facts.symbols[at])))
         return tuple(found)
 
     def bindings(self, unit: str, local: str) -> tuple[tuple[str, Import], ...]:
         return tuple(
-            (file.path, entry)
-            for file in self._files_in(unit)
-            for entry in self._layers.outline(file.sha, file.form).by_local.get(local, ())
+            (path, entry) for path, outline in self._files_in(unit) for entry in outline.by_local.get(local, ())
         )
 
     def named(self, name: str) -> tuple[SymbolAt, ...] | None:

@@ -1,12 +1,19 @@
 """Writing one file's rows: into the committed tables, or into the overlay with masks over the committed ones."""
 
 import sqlite3
-from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 from services.vector_ops.truth.contents import Content
 from services.vector_ops.truth.layers import StoredFile
-from services.vector_ops.truth.rows import EDGE_VALUES, SYMBOL_VALUES, EdgeChanges, Row, row_range
+from services.vector_ops.truth.rows import (
+    EDGE_VALUES,
+    SYMBOL_DETAILS,
+    SYMBOL_VALUES,
+    EdgeChanges,
+    Row,
+    SymbolChanges,
+    row_range,
+)
 from services.vector_ops.truth.schema import OVERLAY_BASE, OVERLAY_TABLES, indexes_of, tables_of
 
 _BLOB_VALUES = "(?,?,?,?,?,?,?)"
@@ -38,7 +45,7 @@ class Tables(Protocol):
     def add_blob(self, sha: str, key: str, content: Content) -> int: ...
     def drop_file(self, old: StoredFile) -> None: ...
     def put_file(self, old: StoredFile | None, new: NewFile) -> int: ...
-    def put_symbols(self, rows: Iterable[Row]) -> None: ...
+    def put_symbols(self, changes: SymbolChanges) -> None: ...
     def put_edges(self, file_id: int, path: str, rows: list[Row], changes: EdgeChanges) -> None: ...
     def put_questions(self, file_id: int, packed: bytes) -> None: ...
 
@@ -69,18 +76,11 @@ class CommittedTables:
         return OVERLAY_BASE if found is None else int(found) + 1
 
     def drop_file(self, old: StoredFile) -> None:
-        self.drop_symbols(old.id)
+        sql = f"DELETE FROM {self.schema}.symbol WHERE row BETWEEN ? AND ?"  # noqa: S608
+        self._connection.execute(sql, row_range(old.id))
         self.drop_edges(old.id)
-        for table, column in (("dep", "file_id"), ("file", "id")):
+        for table, column in (("tail", "file_id"), ("dep", "file_id"), ("file", "id")):
             self._connection.execute(f"DELETE FROM {self.schema}.{table} WHERE {column} = ?", (old.id,))  # noqa: S608
-
-    def drop_symbols(self, file_id: int) -> None:
-        """Delete the symbols and tails of a file."""
-        self._connection.execute(
-            f"DELETE FROM {self.schema}.symbol WHERE row BETWEEN ? AND ?",  # noqa: S608
-            row_range(file_id),
-        )
-        self._connection.execute(f"DELETE FROM {self.schema}.tail WHERE file_id = ?", (file_id,))  # noqa: S608
 
     def drop_edges(self, file_id: int) -> None:
         """Delete the edges that leave a file."""
@@ -89,7 +89,7 @@ class CommittedTables:
 
     def put_file(self, old: StoredFile | None, new: NewFile) -> int:
         if old is not None:
-            self.drop_symbols(old.id)
+            self._connection.execute(f"DELETE FROM {self.schema}.tail WHERE file_id = ?", (old.id,))  # noqa: S608
         values = (new.path, new.blob_id, new.language, new.family, new.unit, new.is_test)
         file_id = self._next_id("file") if old is None else old.id
         sql = f"INSERT OR REPLACE INTO {self.schema}.file VALUES (?,?,?,?,?,?,?)"  # noqa: S608
@@ -100,8 +100,11 @@ class CommittedTables:
         )
         return file_id
 
-    def put_symbols(self, rows: Iterable[Row]) -> None:
-        self._connection.executemany(f"INSERT INTO {self.schema}.symbol VALUES {SYMBOL_VALUES}", rows)  # noqa: S608
+    def put_symbols(self, changes: SymbolChanges) -> None:
+        many = self._connection.executemany
+        many(f"DELETE FROM {self.schema}.symbol WHERE row = ?", changes.gone)  # noqa: S608
+        many(f"UPDATE {self.schema}.symbol SET {SYMBOL_DETAILS} WHERE row = ?", changes.altered)  # noqa: S608
+        many(f"INSERT OR REPLACE INTO {self.schema}.symbol VALUES {SYMBOL_VALUES}", changes.added)  # noqa: S608
 
     def put_edges(self, file_id: int, path: str, rows: list[Row], changes: EdgeChanges) -> None:  # noqa: ARG002
         many = self._connection.executemany
