@@ -172,6 +172,7 @@ class Values:
     def _take_step(self, one: Type, step: str, place: Place) -> Type:
         head = step[0]
         if head == "^":
+            one = self.settle(one)
             return (
                 Type(FOREIGN, name="Result", args=(UNKNOWN, one)) if step == "^Failed" else foreign.wrap(step[1:], one)
             )
@@ -270,6 +271,8 @@ class Values:
         found, owner = self.methods.find(one, method, Place(one.at.path)) if one.at is not None else ((), one)
         if found:
             return self._read_handed(found[0], owner, step)
+        if method == "retain" and one.name in standard.MAPS and one.args:
+            return one.args[-1 if step.endswith("#1") else 0]
         if method in standard.ERROR_CLOSURES:
             return foreign.unwrap_error(one)
         if method in standard.LENDING_CLOSURES:
@@ -294,7 +297,7 @@ class Values:
                 return self._read_own_field(one, name)
             if one.kind == TUPLE:
                 return self._read_part(one, int(name)) if name.isdigit() else UNKNOWN
-            if one.kind == FOREIGN and one.name in standard.TRANSPARENT and one.args:
+            if one.kind == FOREIGN and one.name in standard.FOLLOWED and one.args:
                 one = one.args[0]
                 continue
             break

@@ -44,9 +44,18 @@ def call_method(one: Type, name: str) -> Type:
         return one if name in standard.KEPT or name in standard.INNER else DOUBT
     if one.kind != FOREIGN:
         return one if name == "deref" else DOUBT
+    one = _reach_cell(one)
+    if one.name in standard.LOCKS and name not in standard.LOCK_METHODS and one.args:
+        return call_method(one.args[0], name)
     if one.name in standard.MAPS and one.args:
         return _call_map(one, name)
     return _call_wrapper(one, name)
+
+
+def _reach_cell(one: Type) -> Type:
+    """Return the cell or lock that a pointer leads to; any other value as it is."""
+    inner = one.args[0] if one.name in standard.TRANSPARENT and one.args else one
+    return inner if inner.kind == FOREIGN and inner.name in standard.CELLS else one
 
 
 def _call_wrapper(one: Type, name: str) -> Type:
@@ -54,12 +63,12 @@ def _call_wrapper(one: Type, name: str) -> Type:
         return unwrap(one)
     if name in {"unwrap_err", "expect_err", "err"}:
         return unwrap_error(one)
-    if name == "enumerate":
-        return wrap("Iter", Type(TUPLE, args=(OPAQUE, unwrap(one))))
-    if name in standard.KEPT:
-        return one
-    if name in standard.MAPPING:
-        return one._replace(args=(UNKNOWN, *one.args[1:]))
+    if one.name == "RefCell" and name in {"borrow", "borrow_mut"}:
+        return one._replace(name="Ref")
+    if name == "enumerate" or name in standard.PARTING:
+        return wrap("Iter", one._replace(name="[]") if name != "enumerate" else Type(TUPLE, args=(OPAQUE, unwrap(one))))
+    if name in standard.KEPT or name in standard.MAPPING:
+        return one if name in standard.KEPT else one._replace(args=(UNKNOWN, *one.args[1:]))
     return DOUBT if name in standard.OPEN or holds_ours(one) else OPAQUE
 
 

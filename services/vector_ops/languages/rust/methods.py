@@ -39,8 +39,8 @@ class Methods:
         for _ in range(MAX_HOPS):
             if owner.kind == OURS and owner.at is not None and not self.members(owner.at, "deref"):
                 return False
-            if owner.kind == FOREIGN and (owner.name not in standard.TRANSPARENT or not owner.args):
-                return owner.name in standard.TRANSPARENT
+            if owner.kind == FOREIGN and (owner.name not in standard.FOLLOWED or not owner.args):
+                return owner.name in standard.FOLLOWED
             owner = self._dereference(owner)
             if owner == UNKNOWN:
                 break
@@ -48,7 +48,7 @@ class Methods:
 
     def _dereference(self, owner: Type) -> Type:
         if owner.kind == FOREIGN:
-            return owner.args[0] if owner.name in standard.TRANSPARENT and owner.args else UNKNOWN
+            return owner.args[0] if owner.name in standard.FOLLOWED and owner.args else UNKNOWN
         if owner.kind == OURS and owner.at is not None:
             for one in self.members(owner.at, "deref"):
                 return substitute(self.types.evaluate(one.symbol.type, place_of(one)), owner.args)

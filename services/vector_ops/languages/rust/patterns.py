@@ -37,7 +37,7 @@ def _match_parts(describer: Describer, node: Node, matched: str) -> list[tuple[N
     if kind == "tuple_struct_pattern":
         return _match_constructor(describer, node, matched)
     if kind == "tuple_pattern":
-        return [(part, add_step(matched, f"#{at}")) for at, part in _list_parts(node)]
+        return [(part, add_step(matched, f"#{at}")) for at, part in list_parts(node)]
     if kind == "slice_pattern":
         return [(part, add_step(matched, "*")) for part in node.named_children]
     return [(part, matched) for part in node.named_children[:8]] if kind in _PASSED else []
@@ -46,20 +46,20 @@ def _match_parts(describer: Describer, node: Node, matched: str) -> list[tuple[N
 def _match_constructor(describer: Describer, node: Node, matched: str) -> list[tuple[Node, str]]:
     head = describer.child(node, "type")
     name = describer.source.read(head) if head is not None else ""
-    parts = _list_parts(node)
+    parts = list_parts(node)
     if name in {"Some", "Ok", "Err"}:
         return [(part, add_step(matched, "!" if name == "Err" else "?")) for _at, part in parts[:1]]
     base = _add_payload(matched, f"%{render_path(name, describer.scopes.top.names)}")
     return [(part, add_step(base, f"#{at}")) for at, part in parts]
 
 
-def _list_parts(node: Node) -> list[tuple[int, Node]]:
-    """Return (place, pattern) of the parts in the parentheses; a `_` takes a place and is no pattern of its own."""
+def list_parts(node: Node) -> list[tuple[int, Node]]:
+    """Return (place, pattern) of what stands between parentheses or bars; a `_` takes a place but is no pattern."""
     at, inside, found = 0, False, []
     for one in node.children:
         if not one.is_named:
             at += one.type == ","
-            inside = inside or one.type == "("
+            inside = inside or one.type in {"(", "|"}
         elif one.type == "remaining_field_pattern":
             break
         elif inside and one.type not in {"line_comment", "block_comment"}:

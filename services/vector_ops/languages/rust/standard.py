@@ -13,6 +13,17 @@ TRANSPARENT = frozenset(
 )  # fmt: skip
 """A method that these do not have is looked up on what they hold."""
 
+LOCKS = frozenset({"Mutex", "RwLock", "ReentrantMutex", "FairMutex"})
+LOCK_METHODS = frozenset(
+    """lock read write try_lock try_read try_write blocking_lock blocking_read blocking_write upgradable_read lock_owned
+    read_owned write_owned get_mut into_inner unwrap expect unwrap_or_else map_err ok as_ref as_mut clone""".split()  # noqa: SIM905
+)
+"""What locks are asked for; any other method is one of what they guard: a lock stands for its guard, too."""
+
+CELLS = LOCKS | {"RefCell", "Cell"}
+FOLLOWED = TRANSPARENT | CELLS
+"""A method is looked up on what these hold."""
+
 _LIKE_CONTENT = frozenset({"clone", "cmp", "eq", "fmt", "hash", "ne", "partial_cmp"})
 _LIKE_BOX = _LIKE_CONTENT | frozenset(
     """cause description flush next next_back nth read read_exact read_to_end read_to_string size_hint source write
@@ -46,15 +57,21 @@ KEPT = frozenset(
 INNER_OF = {
     "Vec": frozenset({"remove"}),
     "NonNull": frozenset({"as_ref", "as_mut", "as_ptr"}),
+    "Cell": frozenset({"get", "take", "replace"}),
+    "RefCell": frozenset({"take", "replace"}),
 }
 """The same, of one type only."""
 
 VALUES = frozenset({"get", "get_mut", "remove", "insert", "entry"})
 MAPPING = frozenset(
-    """map and_then flat_map filter_map map_while scan zip unzip partition group_by chunks windows flatten unique
+    """map and_then flat_map filter_map map_while scan zip unzip partition group_by flatten unique
     map_ok filter_map_ok and xor then interleave intersperse tuple_windows cartesian_product zip_longest""".split()  # noqa: SIM905
 )
 """They give a wrapper of other parts."""
+
+PARTING = frozenset({"chunks", "chunks_exact", "chunks_mut", "rchunks", "windows"})
+"""They yield slices of the same parts."""
+
 LENDING_CLOSURES = frozenset({"with", "try_with", "with_borrow", "with_borrow_mut", "with_mut", "inspect", "tap"})
 """Methods whose closure is handed the receiver itself, or what it guards."""
 
@@ -84,6 +101,7 @@ ELEMENT_CLOSURES = frozenset(
     skip_while inspect is_some_and is_none_or retain max_by_key min_by_key sort_by_key map_while partition
     map_or sort_by max_by min_by group_by try_for_each find_map is_ok_and rposition sort_unstable_by
     sort_unstable_by_key dedup_by_key and_modify then binary_search_by_key map_ok for_each_concurrent update
+    binary_search_by partition_point
     retain_mut count_by sorted_by sorted_by_key par_iter_map with_borrow with_borrow_mut""".split()  # noqa: SIM905
 )
 """Methods whose closure is handed what the receiver holds or yields."""
@@ -91,7 +109,17 @@ ELEMENT_CLOSURES = frozenset(
 ERROR_CLOSURES = frozenset({"map_err", "unwrap_or_else", "or_else", "inspect_err", "is_err_and"})
 
 COMMON_METHODS = (
-    INNER | KEPT | MAPPING | LENDING_CLOSURES | VALUES | PLAIN | OPEN | SELF_MADE | ELEMENT_CLOSURES | ERROR_CLOSURES
+    INNER
+    | KEPT
+    | MAPPING
+    | PARTING
+    | LENDING_CLOSURES
+    | VALUES
+    | PLAIN
+    | OPEN
+    | SELF_MADE
+    | ELEMENT_CLOSURES
+    | ERROR_CLOSURES
 ) | frozenset(
     """abort abs add add_assign all_mut append arg args as_any as_os_str as_path build bytes_mut canonicalize
     children close code compare_exchange concat create create_dir current_dir dec decode div drop elapsed

@@ -8,7 +8,7 @@ from tree_sitter import Node
 from services.vector_ops.languages.facts import Reference
 from services.vector_ops.languages.rust.items import ItemReader
 from services.vector_ops.languages.rust.notation import UNKNOWN, add_step, end_receiver, nest, render_type
-from services.vector_ops.languages.rust.patterns import list_bindings
+from services.vector_ops.languages.rust.patterns import list_bindings, list_parts
 from services.vector_ops.languages.rust.scopes import Scope
 from services.vector_ops.languages.rust.values import Describer, render_path
 
@@ -80,7 +80,7 @@ class UseReader:
         hints = self._closure_values.pop(self._start(node), (UNKNOWN,))
         scope = self.describer.scopes.open_block(self._end(node))
         parameters = self.describer.child(node, "parameters")
-        for at, one in enumerate(parameters.named_children if parameters is not None else ()):
+        for at, one in list_parts(parameters) if parameters is not None else ():
             if one.type != "parameter":
                 scope.locals.update(list_bindings(self.describer, one, hints[min(at, len(hints) - 1)]))
                 continue

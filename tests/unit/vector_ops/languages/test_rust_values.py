@@ -72,3 +72,34 @@ def test_closure_holds_what_the_signature_hands_to_it(code, found):
 )
 def test_signature_with_one_closure_says_what_is_handed_to_it(signature, at, text):
     assert read_handed(signature, "struct S<K, V>", at) == text
+
+
+HOLDER = (
+    "struct S { cell: RefCell<Ant>, lock: Mutex<Ant>, both: Arc<RwLock<Ant>>, plain: Cell<Ant>,"
+    " all: Rc<RefCell<Vec<Ant>>>, map: Arc<Mutex<HashMap<Bee, Ant>>>, list: Vec<Ant>, option: Option<Ant> }\n"
+)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "s.cell.borrow().go()",
+        "s.cell.borrow_mut().go()",
+        "s.all.borrow()[0].go()",
+        "s.all.borrow().iter().for_each(|x| x.go())",
+        "s.plain.get().go()",
+        "s.plain.take().go()",
+        "s.lock.lock().go()",
+        "s.lock.lock().unwrap().go()",
+        "s.lock.lock().await.go()",
+        "s.both.read().go()",
+        "s.both.write().unwrap().go()",
+        "s.map.lock().get(key).unwrap().go()",
+        "s.map.lock().unwrap().get(key).unwrap().go()",
+        "s.map.lock().unwrap().retain(|_, x| x.go())",
+        "s.list.chunks(2).for_each(|x| x[0].go())",
+        "Box::new(Ant).go()",
+    ],
+)
+def test_what_cells_and_locks_hold_is_known_behind_their_guards(code):
+    assert list_goers(f"{HOLDER}fn f(s: S) {{ {code} }}") == ["Ant typed"]
