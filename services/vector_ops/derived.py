@@ -16,6 +16,7 @@ from services.vector_ops.graph.local import ViewGraph
 from services.vector_ops.graph.mirror import FallbackGraph, Mirror
 from services.vector_ops.graph.neo4j_store import GraphStoreAwayError
 from services.vector_ops.history.history import History
+from services.vector_ops.preparing import Opening, Preparations
 from services.vector_ops.ranking import Derivations, Ranker
 from services.vector_ops.retrieval.search import Searcher
 from services.vector_ops.source.repository import GitSource
@@ -24,6 +25,10 @@ from services.vector_ops.vectors.embedder import EmbedderUnusableError, VectorsU
 
 _SLICE_S = 0.5
 """Work behind the queries is done in slices: between two of them the index may be closed."""
+
+
+_LARGE_FILES = 5_000
+"""What is derived from fewer files takes a second at most, and is made as part of the question."""
 
 
 def history_path(path: Path) -> Path:
@@ -46,27 +51,31 @@ class Derived:
 
     history: History
     dense: DenseIndex
+    preparations: Preparations
     mirror: Mirror | None = None
+    _has_words: bool = False
     _searcher: Searcher = field(default_factory=Searcher)
     _counts: UseCounts = field(default_factory=UseCounts)
     _lines: Lines = field(default_factory=Lines)
     _files: FileGraph | None = None
 
     def close(self) -> None:
-        """Close the files."""
+        """Wait for what is being prepared, and close the files."""
+        self.preparations.close()
         self.history.close()
         self.dense.close()
 
-    def open_reading(self, view: IndexView, *, is_cut: bool) -> tuple[Reading, Callable[[], Notes]]:
+    def open_reading(self, opening: Opening, *, is_cut: bool) -> tuple[Reading, Callable[[], Notes]]:
         """Return what answers over a view, and what says at the end what the answer was made from."""
+        view = opening.view
         graph = self.mirror.over(view) if self.mirror else ViewGraph(view)
         lines = self._lines.over(view)
-        ranker = Ranker(view, graph, lines, Derivations(self._searcher, self.history, self.dense))
+        ranker = Ranker(view, graph, lines, Derivations(lambda: self._read_words(opening), self.history, self.dense))
         reading = Reading(
             view=view,
             graph=graph,
             retrieval=ranker,
-            files=lambda: self._read_files(view),
+            files=lambda: self._read_files(opening),
             counts=self._counts,
             lines=lines,
             is_cut=is_cut,
@@ -78,11 +87,34 @@ class Derived:
 
         return reading, note
 
-    def _read_files(self, view: IndexView) -> FileGraph:
+    def _read_words(self, opening: Opening) -> Searcher:
+        """Return what searches; the first time for a large repository, once its words are read."""
+
+        def prepare() -> None:
+            with opening.open_another() as view:
+                self._searcher.prepare(view)
+            self._has_words = True
+
+        if not self._has_words and opening.files > _LARGE_FILES:
+            self.preparations.wait_for("the words", prepare)
+        return self._searcher
+
+    def _read_files(self, opening: Opening) -> FileGraph:
         """Return the graph of files, level with a view."""
-        if self._files is None or self._files.epoch != view.epoch:
-            self._files = make_file_graph(view)
-        return self._files
+
+        def prepare() -> None:
+            with opening.open_another() as view:
+                self._files = make_file_graph(view)
+
+        if not self._is_level(opening.view) and opening.files > _LARGE_FILES:
+            self.preparations.wait_for("the graph of files", prepare)
+        found = self._files
+        if found is None or found.epoch != opening.view.epoch:
+            found = self._files = make_file_graph(opening.view)
+        return found
+
+    def _is_level(self, view: IndexView) -> bool:
+        return self._files is not None and self._files.epoch == view.epoch
 
     def mine(self, source: GitSource, commit_sha: str, is_stopping: Callable[[], bool]) -> None:
         """Mine what is new in the history, in slices."""
@@ -103,6 +135,10 @@ class Derived:
                 pass
         except (VectorsUnavailableError, EmbedderUnusableError) as error:
             faults["vectors"] = error.detail
+
+    def is_copy_doubted(self) -> bool:
+        """Return whether a question has found the graph store behind or damaged."""
+        return self.mirror is not None and self.mirror.is_doubted
 
     def copy(self, view: IndexView, faults: dict[str, str]) -> None:
         """Bring the graph store level; note under `graph` why it is not."""

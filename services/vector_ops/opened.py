@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from services.kernel.clock import Clock
 from services.vector_ops.core.view import IndexView
 from services.vector_ops.languages.catalogue import language_name, load_language
 from services.vector_ops.models import IndexAnswer, Stamp
+from services.vector_ops.preparing import Opening
 from services.vector_ops.protocol import IndexBusyError, IndexUnwritableError
 from services.vector_ops.source.heads import Head
 from services.vector_ops.source.overlay import WorktreeState
@@ -84,7 +86,7 @@ class OpenIndex:
         self._is_closed = True
         with self._tending, self._reading:
             self._worktree.close()
-            for part in (self._stored, self._derived):
+            for part in (self._derived, self._stored):
                 if part is not None:
                     part.close()
             self._source.close()
@@ -162,12 +164,22 @@ class OpenIndex:
     @contextmanager
     def read(self) -> "Iterator[tuple[Reading, Callable[[], Stamp]]]":
         """Open one consistent reading, and what makes the stamp of its answer at the end."""
-        with self._reading, self._view() as (view, work):
-            reading, note = self._open_derived().open_reading(view, is_cut=work.is_cut)
+        with self._wait_for_turn(), self._view() as (opening, work):
+            reading, note = self._open_derived().open_reading(opening, is_cut=work.is_cut)
             yield reading, lambda: self._stamp(work, note())
 
     @contextmanager
-    def _view(self) -> Iterator[tuple[IndexView, WorktreeState]]:
+    def _wait_for_turn(self) -> Iterator[None]:
+        budget_s = self._patience.query_budget_s
+        if not self._reading.acquire(timeout=budget_s):
+            raise IndexBusyError(f"other questions about this repository took longer than {budget_s:g} s; ask again")
+        try:
+            yield
+        finally:
+            self._reading.release()
+
+    @contextmanager
+    def _view(self) -> Iterator[tuple[Opening, WorktreeState]]:
         for _attempt in range(_ATTEMPTS):
             state = self._truth.peek_state()
             if state is None:
@@ -177,9 +189,18 @@ class OpenIndex:
             with self._truth.view(work.overlay, self._source.read_blob, budget_s=budget_s) as view:
                 # Another process may have moved the index on since it was looked at.
                 if view.commit_sha == work.base_sha:
-                    yield view, work
+                    yield Opening(view, partial(self._open_another, work.overlay), state.totals.files), work
                     return
         raise IndexBusyError("the index moves on faster than it can be read; ask again")
+
+    @contextmanager
+    def _open_another(self, overlay: Mapping[str, bytes | None]) -> Iterator[IndexView]:
+        source = GitSource(str(self.root))  # the other one belongs to the questions' thread
+        try:
+            with self._truth.view(overlay, source.read_blob) as view:
+                yield view
+        finally:
+            source.close()
 
     def _stamp(self, work: WorktreeState, notes: "Notes") -> Stamp:
         head: Head = work.head
@@ -197,9 +218,10 @@ class OpenIndex:
         )
 
     def needs_tending(self) -> bool:
-        """Return whether there is work behind the queries that has not been done for this commit."""
+        """Return whether there is work behind the queries that has not been done for this commit, or not held."""
         state = self._truth.peek_state()
         is_due = self._is_awaited if state is None else state.commit_sha != self._tended
+        is_due = is_due or (self._derived is not None and self._derived.is_copy_doubted())
         return not self._is_closed and is_due
 
     def tend(self, is_stopping: Callable[[], bool]) -> Mapping[str, str]:

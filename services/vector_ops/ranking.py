@@ -1,6 +1,6 @@
 """What ranks by words, vectors and history, over one view."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -30,9 +30,9 @@ _MOST_IMPACT = 500
 
 @dataclass(frozen=True, slots=True)
 class Derivations:
-    """What is derived from the truth of one repository and ranks."""
+    """What is derived from the truth of one repository and ranks; `searcher` may wait until it is prepared."""
 
-    searcher: Searcher
+    searcher: Callable[[], Searcher]
     history: History
     dense: DenseIndex
 
@@ -123,7 +123,7 @@ class Ranker:
         return found
 
     def _search(self, text: str, limit: int) -> Ranking:
-        return self._derived.searcher.search(self._view, text, past=self._read_past(), dense=self, limit=limit)
+        return self._derived.searcher().search(self._view, text, past=self._read_past(), dense=self, limit=limit)
 
     def _search_widely(self, text: str) -> Ranking:
         """Search once for what a packed context takes from it: pieces and themes."""
