@@ -24,6 +24,9 @@ from services.vector_ops.source.heads import Head, HeadFiles
 from services.vector_ops.source.trees import LINK, PLAIN, SUBMODULE, Entry, diff_trees, walk_tree
 
 _OPEN = threading.Lock()
+_FIRST_S, _LAST_S = -62_135_596_800, 253_402_300_799
+"""The first second of the year 1 and the last of 9999: what a `datetime` can hold."""
+
 _CHOICES = ChoicesMemory(limit=256)
 """Shared by all sources: what a tree says belongs to its commit's sha, and finding it out means walking all of it."""
 
@@ -64,7 +67,7 @@ class GitSource:
         try:
             self._repository = _open(str(Path(path).expanduser()))
         except (pygit2.GitError, ValueError, OSError, KeyError) as error:
-            raise UnindexableError(f"{path[:200]!r} cannot be opened as a git repository: {error}") from None
+            raise _explain_unopened(path, error) from None
         self.git_dir = Path(self._repository.path).resolve()
         self.root = Path(self._repository.workdir or self._repository.path).resolve()
         self._identity = _identify(self.git_dir)
@@ -101,10 +104,10 @@ class GitSource:
             sha = self._head_files.read_sha() or self._find_head()
             if self._times is None or self._times[0] != sha:
                 commit = self._repository[sha].peel(pygit2.Commit)
-                self._times = (sha, datetime.fromtimestamp(commit.commit_time, UTC))
+                self._times = (sha, _as_time(commit.commit_time))
         committed = self._times[1]
         moved = self._head_files.read_moved_at()
-        return Head(sha, committed, committed if moved is None else datetime.fromtimestamp(moved, UTC))
+        return Head(sha, committed, committed if moved is None else _as_time(moved))
 
     def _find_head(self) -> str:
         try:
@@ -301,6 +304,17 @@ class _Gate:
 
 def _plain_sha(entry: Entry | None) -> str | None:
     return entry.sha.hex() if entry is not None and entry.mode in PLAIN else None
+
+
+def _as_time(seconds: float) -> datetime:
+    """Return a time that git stored; the first or the last that can be told for one outside of the years 1 to 9999."""
+    return datetime.fromtimestamp(min(max(seconds, _FIRST_S), _LAST_S), UTC)
+
+
+def _explain_unopened(path: str, error: Exception) -> UnindexableError:
+    if "sha256" in str(error):  # libgit2 1.9 reads it only where it was built for an experiment
+        return UnindexableError(f"{path[:200]} names its objects by SHA-256; only repositories of SHA-1 can be indexed")
+    return UnindexableError(f"{path[:200]!r} cannot be opened as a git repository: {error}")
 
 
 def _identify(folder: Path) -> tuple[int, int] | None:

@@ -74,8 +74,7 @@ class Worktree:
                     self._level(base_sha)
                 except (pygit2.GitError, KeyError, OSError) as error:
                     self._forget()
-                    root = self._source.root
-                    raise UnindexableError(f"{root} cannot be read ({error}); check that it is there") from None
+                    raise _explain_unread(self._source, error) from None
             return self._state(head, base_sha)
 
     def _state(self, head: Head, base_sha: str) -> WorktreeState:
@@ -278,6 +277,13 @@ class Worktree:
         except KeyError:
             return False
         return bool(is_sparse) and path in repository.index
+
+
+def _explain_unread(source: GitSource, error: Exception) -> UnindexableError:
+    if "'sdir'" in str(error):  # the extension by which git marks an index that lists folders
+        cure = "git sparse-checkout reapply --no-sparse-index"
+        return UnindexableError(f"{source.root} has a sparse index, which only git itself can read; type: {cure}")
+    return UnindexableError(f"{source.root} cannot be read ({error}); check that it is there")
 
 
 def _decides(path: str) -> bool:

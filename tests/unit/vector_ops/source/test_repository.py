@@ -55,6 +55,14 @@ def test_head_says_when_it_moved(source, desk):
     assert (source.read_head().commit_time.year, source.read_head().moved_at.year) == (2020, 2021)
 
 
+@pytest.mark.parametrize(("seconds", "year"), [("67767976233532799", 9999), ("0", 1970)])
+def test_a_commit_of_a_clock_gone_wrong_is_read_with_the_nearest_time(source, desk, seconds, year):
+    desk.git("commit", "-q", "--allow-empty", "-m", "odd", GIT_COMMITTER_DATE=f"@{seconds} +0000")
+    head = source.read_head()
+    assert head.commit_sha == desk.head()
+    assert (head.commit_time.year, head.moved_at.year) == (year, year)
+
+
 def test_a_branch_without_a_commit_is_one_clear_error(source, desk):
     desk.git("checkout", "-q", "--orphan", "new")
     with pytest.raises(UnindexableError, match="has no commit yet"):
@@ -241,6 +249,12 @@ def test_what_is_no_repository_is_one_clear_error(tmp_path, opened):
     for path in (tmp_path / "nothing", tmp_path, "\0"):
         with pytest.raises(UnindexableError):
             opened(path)
+
+
+def test_a_repository_of_sha_256_is_one_clear_error(tmp_path, desk, opened):
+    desk.git("init", "-q", "--object-format=sha256", str(tmp_path / "other"))
+    with pytest.raises(UnindexableError, match="other names its objects by SHA-256; only repositories of SHA-1 can be"):
+        opened(tmp_path / "other")
 
 
 def test_reading_never_writes_to_the_repository(source, desk):

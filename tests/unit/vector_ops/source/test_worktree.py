@@ -163,6 +163,18 @@ def test_files_absent_from_a_sparse_checkout_are_not_deleted(worktree, desk, sou
     assert overlay_of(worktree, desk) == {}
 
 
+def test_a_sparse_index_is_one_clear_error_and_its_cure_works(worktree, desk, source):
+    desk.git("sparse-checkout", "set", "--cone", "--sparse-index", "pkg")
+    desk.put({"other/c.py": "c = 1\n"})
+    desk.git("add", "--sparse", "other/c.py")
+    desk.git("commit", "-qm", "more")
+    desk.git("sparse-checkout", "reapply")
+    with pytest.raises(UnindexableError, match="has a sparse index") as caught:
+        worktree.read(desk.head())
+    desk.git(*str(caught.value.detail).partition("type: git ")[2].split())
+    assert overlay_of(worktree, desk) == {}
+
+
 def test_more_files_than_the_cap_are_cut_with_committed_ones_first(worktree, desk, source, monkeypatch):
     for module in (overlay_module, worktree_module):
         monkeypatch.setattr(module, "MAX_FILES", 20)
