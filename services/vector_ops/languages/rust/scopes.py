@@ -73,6 +73,13 @@ class ScopeStack:
         """Bind a local name in the innermost scope."""
         self._open[-1].locals[name] = value
 
+    def bind_again(self, name: str, value: str) -> None:
+        """Bind a local name anew where it is bound."""
+        for scope in reversed(self._open):
+            if name in scope.locals:
+                scope.locals[name] = value
+                return
+
     def find_local(self, name: str) -> str | None:
         """Return the value of a local name, or None: then it is an item."""
         for scope in reversed(self._open):

@@ -16,6 +16,10 @@ _BLANK = re.compile(r"\b_\b")
 _CONVERSIONS = frozenset({"from", "try_from"})
 _FOLDING = frozenset({"fold", "try_fold", "scan"})
 _NEVER_OURS = frozenset({"Some", "Ok", "Err", "None", "drop"})
+_FILLING = frozenset({"push", "push_back", "push_front"})
+_EMPTY = frozenset(
+    {":Vec<_>", *(f"@{one}::{how} ()" for one in ("Vec", "VecDeque") for how in ("new", "with_capacity", "default"))}
+)
 _STANDARD_TYPES = frozenset(
     {"Vec", "String", "Option", "Box", "Self", "HashMap", "HashSet", "BTreeMap", "Arc", "Rc", "PathBuf", "Sized", "_"}
 )
@@ -47,8 +51,10 @@ class UseReader:
 
     def leave_condition(self, node: Node) -> None:
         """Forget what the condition of an `if let` binds: it is not bound in the `else`."""
-        top = self.describer.scopes.top
-        if top.end == self._end(node):
+        top, given = self.describer.scopes.top, node.prev_named_sibling
+        if top.end == self._end(node) and top.locals:
+            if given is not None and node.parent is not None:
+                self.describer.results[self._start(node.parent)] = self.describer.describe(given)
             top.locals.clear()
 
     def open_match(self, node: Node) -> None:
@@ -130,16 +136,30 @@ class UseReader:
             return
         kind = function.type
         if kind == "field_expression":
-            name = self.describer.child(function, "field")
-            if name is not None and name.type == "field_identifier":
-                value = self.describer.describe(self.describer.child(function, "value"))
-                self._refer(name, self.describer.source.read(name), "call", end_receiver(value))
+            self._refer_method(node, function)
         elif kind == "identifier":
             text = self.describer.source.read(function)
             if text not in _NEVER_OURS and self.describer.scopes.find_local(text) is None:
                 self._refer(function, text, "call", "")
         elif kind == "scoped_identifier":
             self._refer_called(node, function)
+
+    def _refer_method(self, node: Node, function: Node) -> None:
+        name, receiver = self.describer.child(function, "field"), self.describer.child(function, "value")
+        if name is None or name.type != "field_identifier":
+            return
+        text = self.describer.source.read(name)
+        self._refer(name, text, "call", end_receiver(self.describer.describe(receiver)))
+        if text in _FILLING and receiver is not None and receiver.type == "identifier":
+            self._fill(receiver, node)
+
+    def _fill(self, receiver: Node, call: Node) -> None:
+        """Let an empty list that was made without a type hold what is put into it."""
+        name = self.describer.source.read(receiver)
+        if self.describer.scopes.find_local(name) in _EMPTY:
+            given = self.describer.describe_argument(call)
+            if given not in {"", UNKNOWN}:
+                self.describer.scopes.bind_again(name, add_step(given, "^Vec"))
 
     def _refer_called(self, node: Node, function: Node) -> None:
         """Note the call of a path; `Default::default` is that of the type which is asked for."""

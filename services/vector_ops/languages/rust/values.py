@@ -1,5 +1,6 @@
 """Describes the value of an expression in the notation, by looking down its chain of receivers."""
 
+import re
 from dataclasses import dataclass, field
 
 from tree_sitter import Node
@@ -11,6 +12,9 @@ from services.vector_ops.languages.rust.scopes import ScopeStack
 _MAX_STEPS = 40
 _MAX_NESTED = 3
 _MAX_WRAPPED = 8
+_MAX_LIST_BYTES = 2_000
+_MADE = re.compile(rb"^\s*&?(?:[A-Z_a-z]\w*\s*(?:::|[({.,;]|$))")
+"""A list that begins so may hold values of a type that is worth knowing."""
 _LITERALS = {
     "string_literal": ":str",
     "raw_string_literal": ":str",
@@ -20,10 +24,10 @@ _LITERALS = {
     "boolean_literal": ":bool",
     "unit_expression": ":()",
     "range_expression": ":Range",
-    "array_expression": ":[_]",
     "closure_expression": ":Fn",
 }
-_POSTFIX = {"try_expression": "?", "index_expression": "[]", "await_expression": "await"}
+_POSTFIX = {"try_expression": "?", "index_expression": "[]", "await_expression": "await",
+            "array_expression": "^[]"}  # fmt: skip
 _RESULTS = frozenset(
     """map and_then flat_map filter_map map_while find_map then map_or map_or_else unwrap_or_else or_insert_with
     get_or_insert_with get_or_init""".split()  # noqa: SIM905
@@ -189,13 +193,25 @@ class Describer:
         if given.type != "closure_expression":
             return ""
         scope, parameters = self.scopes.open_block(1 << 60), self.child(given, "parameters")
-        names = [one for one in parameters.named_children if one.type == "identifier"] if parameters is not None else []
-        scope.locals.update({self.source.read(one): "$" if len(names) == 1 else UNKNOWN for one in names})
+        names = parameters.named_children if parameters is not None else []
+        scope.locals.update(self._list_given(names))
         self._nested += 1
         nested = nest(self.describe(self.child(given, "body")))
         self._nested -= 1
         self.scopes.close_last()
         return f"={nested}" if nested else ""
+
+    def _list_given(self, parameters: list[Node]) -> dict[str, str]:
+        """Return the names that the parameters of a closure bind: to what it is given, or to parts of it."""
+        value = "$" if len(parameters) == 1 else UNKNOWN
+        found = {self.source.read(one): value for one in parameters if one.type == "identifier"}
+        if len(parameters) == 1 and parameters[0].type == "tuple_pattern":
+            at = 0
+            for one in parameters[0].children:
+                at += one.type == ","
+                if one.type == "identifier":
+                    found[self.source.read(one)] = f"$ #{at}"
+        return found
 
     def _describe_called(
         self, node: Node, function: Node, kind: str, turbofish: str, steps: list[str]
@@ -235,15 +251,30 @@ class Describer:
             return f":{render_type(self._read_field(node, 'type'), self.scopes.top.names)}", None
         if kind == "macro_invocation":
             name = self._read_field(node, "macro")
+            if name == "vec":
+                return self._describe_list(node), None
             return _MACROS.get(name.rpartition("::")[2], f"@{name}!"), None
-        if kind == "if_expression":
-            return "", self.child(node, "consequence")
-        if kind == "match_expression":
-            return self.results.get(self.source.base_byte + node.start_byte, UNKNOWN), None
+        if kind in {"if_expression", "match_expression"}:
+            known = self.results.get(self.source.base_byte + node.start_byte, UNKNOWN)
+            is_plain = known == UNKNOWN and kind == "if_expression"
+            return ("", self.child(node, "consequence")) if is_plain else (known, None)
         if kind == "tuple_expression":
             return join_tuple([self._describe_part(one) for one in node.named_children[:6]]) or UNKNOWN, None
         is_comparison = kind == "binary_expression" and node.child_count > 1 and node.child(1).type in _BOOLEAN
         return (":bool" if is_comparison else UNKNOWN), None
+
+    def _describe_list(self, node: Node) -> str:
+        """Return the value of `vec![...]`, by its first element."""
+        tokens = node.named_child(node.named_child_count - 1)
+        text = self.source.text[tokens.start_byte + 1 : tokens.end_byte - 1]
+        if len(text) > _MAX_LIST_BYTES or not _MADE.search(text) or not self._may_nest():
+            return ":Vec<_>"
+        root, outer = self.grammar.parse(b"[" + text + b"];"), self.source
+        statement = root.named_child(0) if not root.has_error else None
+        self.source, self._nested = Source(b"[" + text + b"];", outer.is_ascii), self._nested + 1
+        found = self.describe(statement.named_child(0) if statement is not None else None)
+        self.source, self._nested = outer, self._nested - 1
+        return found.removesuffix(" ^[]") + " ^Vec" if found.endswith(" ^[]") else ":Vec<_>"
 
     def _describe_part(self, node: Node) -> str:
         if not self._may_nest():

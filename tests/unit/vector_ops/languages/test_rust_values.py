@@ -103,3 +103,27 @@ HOLDER = (
 )
 def test_what_cells_and_locks_hold_is_known_behind_their_guards(code):
     assert list_goers(f"{HOLDER}fn f(s: S) {{ {code} }}") == ["Ant typed"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "[Ant, Ant].iter().for_each(|x| x.go())",
+        "vec![Ant][0].go()",
+        "vec![Ant; 3].iter().for_each(|x| x.go())",
+        "let mut v = Vec::new(); v.push(Ant); v[0].go()",
+        "let mut v = VecDeque::with_capacity(1); v.push_back(Ant); for x in v { x.go() }",
+    ],
+)
+def test_list_holds_what_is_written_or_put_into_it(code):
+    assert list_goers(f"fn f() {{ {code} }}") == ["Ant typed"]
+
+
+def test_condition_that_binds_gives_the_value_of_its_first_branch():
+    code = "fn f(o: Option<Ant>) { let x = if let Some(y) = o { y } else { return }; x.go() }"
+    assert list_goers(code) == ["Ant typed"]
+
+
+def test_closure_that_takes_a_pair_apart_gives_back_its_part():
+    code = "fn f(m: HashMap<Bee, Ant>) { m.iter().map(|(_, x)| x).next().unwrap().go() }"
+    assert list_goers(code) == ["Ant typed"]
