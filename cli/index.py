@@ -20,6 +20,8 @@ MAX_LIMIT = 500
 MIN_BUDGET, MAX_BUDGET, DEFAULT_BUDGET = 100, 100_000, 2_000
 MAX_ROWS = 1_000
 MAX_TEXT_CHARACTERS = 20_000
+MAX_URL_CHARACTERS = 60_000
+"""A query is a URL, and HTTP servers refuse longer ones; a character that is no ASCII letter takes 3 to 12."""
 _SHORT_SHA = 12
 _TICK_S = 0.5
 
@@ -134,7 +136,17 @@ def _read_query(arguments: argparse.Namespace) -> dict[str, str]:
         "budget_tokens": str(_check_range("--budget", budget, MIN_BUDGET, MAX_BUDGET)),
         "explain": "true" if arguments.explain else "false",
     }
-    return {**parameters, "text": text} if text.strip() else parameters
+    return check_size({**parameters, "text": text}) if text.strip() else parameters
+
+
+def check_size(parameters: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameters of a query; raise UsageError when they are too long for a URL."""
+    length = len(urlencode(parameters))
+    if length > MAX_URL_CHARACTERS:
+        raise UsageError(
+            f"the text takes {length} characters as a URL, of {MAX_URL_CHARACTERS}; give its essential part"
+        )
+    return dict(parameters)
 
 
 def format_hit(hit: Json) -> list[str]:

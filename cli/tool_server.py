@@ -4,6 +4,7 @@ import asyncio
 
 from pydantic import BaseModel
 
+from cli.index import check_size
 from cli.wire import Wire
 from services.vector_ops.mcp_tools import IndexTools, make_mcp_server
 from services.vector_ops.models import IndexAnswer, IndexQuery, IndexSnapshot, RefreshReport, RefreshRequest
@@ -19,7 +20,7 @@ class WireAsks:
 
     async def query(self, query: IndexQuery) -> IndexAnswer:
         """Return the answer of one verb."""
-        parameters = {**_texts(query), "explain": str(query.explain).lower()}
+        parameters = check_size({**_texts(query), "explain": str(query.explain).lower()})
         return IndexAnswer.model_validate(await asyncio.to_thread(self._wire.get, SERVICE, "/query", parameters))
 
     async def refresh(self, request: RefreshRequest) -> RefreshReport:
