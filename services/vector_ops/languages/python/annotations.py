@@ -8,6 +8,9 @@ Values = tuple[str, ...]
 PLAIN = "!"
 """A value of no type of the repository: a number, a string, what a builtin gives."""
 
+VARIABLE = "typing:TypeVar()()"
+"""What an instance of a type variable is."""
+
 RECEIVER = "@"
 """Starts a value that is taken from the receiver of a method: `Self`."""
 
@@ -32,6 +35,8 @@ _MAPPINGS = frozenset(
 _TUPLES = frozenset({"tuple", "Tuple"})
 _MAX_TUPLE = 180
 _UNTOLD = "?"
+_MAX_ARGUMENT = 80
+_NESTING = re.compile(r"[{}<>,;|#~]|^[!'\\$?@<]")
 _OPAQUE = frozenset({"Literal", "Any", "None", "object", "NoReturn", "Never", "TypeGuard", "TypeIs", "LiteralString"})
 
 
@@ -112,13 +117,14 @@ class AnnotationReader:
         if last == "Coroutine":
             return parts[-1]
         if last in {"type", "Type"}:
-            return tuple(one.removesuffix("()") for one in parts[0])
+            return tuple(one.partition("{")[0].removesuffix("()") for one in parts[0])
         if last in _CONTAINERS:
             is_tuple = last in _TUPLES and (len(parts) > 2 or bool(parts[-1] and parts[1:]))  # noqa: PLR2004 - `X, ...`
             return (join_tuple(parts),) if is_tuple else _mark(parts[0], "#")
         if last in _MAPPINGS or last == "Callable":
             return _mark(parts[-1], "~" if last == "Callable" else "#")
-        return self._read_name(name)
+        argument = name_argument(parts[0]) if len(parts) == 1 else ""
+        return tuple(one + argument if one[-1] == ")" else one for one in self._read_name(name))
 
 
 def join_tuple(parts: list[Values]) -> str:
@@ -131,6 +137,13 @@ def join_tuple(parts: list[Values]) -> str:
         return PLAIN
     text = ",".join(";".join(part) or _UNTOLD for part in known)
     return f"<{text}>" if len(text) <= _MAX_TUPLE else PLAIN
+
+
+def name_argument(values: Values) -> str:
+    """Return the argument of a generic type in braces; empty when it is plain, or too long or manifold to say."""
+    if len(values) != 1 or len(values[0]) > _MAX_ARGUMENT:
+        return ""
+    return "" if _NESTING.search(values[0]) else f"{{{values[0]}}}"
 
 
 def split_tuple(value: str) -> list[Values]:

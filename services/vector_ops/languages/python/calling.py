@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _MAX_ROUNDS = 4
 _MAX_PENDING = 20_000
 _HINT_LENGTH = 40
-_GIVEN = re.compile(r"(\([^()]*\)|\[-?\d*\]|&)+$")
+_GIVEN = re.compile(r"(\([^()]*\)|\[-?\d*\]|\{[^{}]*\}|&)+$")
 _CALLERS = frozenset({"!map", "!filter", "!sorted", "!min", "!max"})
 
 
@@ -289,4 +289,4 @@ def symbol_of(scope: Scope) -> int:
 
 def is_mention(value: str) -> bool:
     """Return whether a value names something, rather than being made by a call."""
-    return value[0] not in "!'{\\$?@" and value[-1] not in ")]#&~:^>"
+    return value[0] not in "!'{\\$?@" and value[-1] not in ")]#&~:^>}"

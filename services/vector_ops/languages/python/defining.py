@@ -161,6 +161,11 @@ class Drafting:
         """Return whether the module assigns to a name."""
         return name in self._values
 
+    def is_variable(self, name: str) -> bool:
+        """Return whether the module defines a type variable of this name."""
+        draft = self._values.get(name)
+        return draft is not None and "TypeVar(" in draft.signature
+
     def has_function(self, name: str) -> bool:
         """Return whether a function or method of this name has been met."""
         return name in self._functions

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from tree_sitter import Node
 
-from services.vector_ops.languages.python.annotations import PLAIN, Values, join_tuple
+from services.vector_ops.languages.python.annotations import PLAIN, Values, join_tuple, name_argument
 from services.vector_ops.languages.python.flows import Flows, find_argument
 from services.vector_ops.languages.python.literals import Literals
 from services.vector_ops.languages.python.scopes import Bound, Scope
@@ -144,7 +144,11 @@ class Evaluator:
         keys = node.children_by_field_name("subscript")
         if owner is None or len(keys) != 1:
             return ()
-        return self.literals.read_item(owner, keys[0], node, scope, self.evaluate(owner, scope))
+        values = self.evaluate(owner, scope)
+        found = self.literals.read_item(owner, keys[0], node, scope, values)
+        if len(found) == 1 and found[0][-2:] == "[]" and keys[0].type in _NAMES:
+            return (found[0] + name_argument(self.names.annotated(self.names.walk.read(keys[0]), scope)),)
+        return found
 
     # calls
 
@@ -240,6 +244,7 @@ class Evaluator:
         return tuple(step(one, names[0][1:]) for one in self.evaluate(parts[0], scope))
 
 
+_NAMES = frozenset({"identifier", "attribute", "string", "subscript"})
 _NOWHERE = 1 << 20
 _MAX_ARGUMENT = 80
 _NAMED = frozenset({Bound.SYMBOL, Bound.IMPORT})

@@ -5,7 +5,7 @@ import re
 from tree_sitter import Node
 
 from services.vector_ops.languages.facts import FILE, FileFacts, Reference, Symbol
-from services.vector_ops.languages.python.annotations import PLAIN, Values
+from services.vector_ops.languages.python.annotations import PLAIN, VARIABLE, Values, name_argument
 from services.vector_ops.languages.python.calling import Calls, is_mention, symbol_of
 from services.vector_ops.languages.python.defining import ELSE
 from services.vector_ops.languages.python.expressions import Evaluator
@@ -199,6 +199,14 @@ class Extraction:
             found.append((node, tuple(one for one in values if one[0] not in "'{\\")))
         return found
 
+    def _with_argument(self, base: Node, values: Values, draft: Draft) -> Values:
+        """Return what a base is, with the argument of a generic one."""
+        keys = base.children_by_field_name("subscript") if base.type == "subscript" else []
+        if not values or len(keys) != 1:
+            return values or (UNKNOWN,)
+        argument = name_argument(self.names.annotated(self.walk.read(keys[0]), draft.scope or self.walk.module))
+        return tuple(one + argument if is_mention(one) else one for one in values)
+
     def _refer_bases(self) -> None:
         for at, draft in enumerate(self.walk.drafting.drafts):
             for node, values in self._bases_of(at, draft) if draft.bases else ():
@@ -212,7 +220,8 @@ class Extraction:
         if draft.kind != "class":
             bases = (*((ELSE,) if draft.is_alternative else ()), *self._wrappers.get(at, ()))
         elif draft.bases:
-            bases = tuple(one for _node, values in self._bases_of(at, draft) for one in (values or (UNKNOWN,)))
+            known = zip(draft.bases, self._bases_of(at, draft), strict=True)
+            bases = tuple(one for base, (_node, values) in known for one in self._with_argument(base, values, draft))
         is_test = draft.name[:4] == "test" and draft.kind in {"function", "method"} and self._is_test(draft)
         return Symbol(
             draft.name,
@@ -241,7 +250,9 @@ class Extraction:
             own = f":{self.walk.drafting.drafts[draft.owner].qualname}()"
             values = tuple("@" if one == own else one for one in values)
         text = _join_types(values)
-        if draft.returns and draft.parameters and draft.returns.isidentifier():
+        if draft.parameters and draft.returns.isidentifier():
+            if self.walk.drafting.is_variable(draft.returns) and not text.startswith(VARIABLE):
+                text = f"{VARIABLE}|{text}"
             text = self._with_given(draft, text)
         if draft.marks and any(mark.rpartition(".")[2].endswith("property") for mark in draft.marks):
             return PROPERTY + text

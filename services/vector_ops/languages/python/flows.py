@@ -1,5 +1,6 @@
 """Which arguments reach which parameters, and what functions give back, within one file."""
 
+import re
 from typing import NamedTuple
 
 from tree_sitter import Node
@@ -10,6 +11,7 @@ from services.vector_ops.languages.python.scopes import Binding, Bound, Draft, S
 from services.vector_ops.languages.python.syntax import field
 from services.vector_ops.languages.python.values import Names, unite
 
+_ARGUMENT = re.compile(r"\{[^{}]*\}")
 _MAX_SITES = 40
 _MAX_BASES = 12
 _MAX_RETURNS = 8
@@ -46,7 +48,7 @@ class Flows:
         if self._by_qualname is None:
             drafts = self._names.walk.drafting.drafts
             self._by_qualname = {one.qualname: at for at, one in enumerate(drafts) if one.inner is not None}
-        path = value[1:]
+        path = value[1:] if "{" not in value else _ARGUMENT.sub("", value[1:])
         at = self._by_qualname.get(path)
         if at is not None:
             return at, False

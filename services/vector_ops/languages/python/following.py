@@ -2,9 +2,10 @@
 
 import re
 
-from services.vector_ops.languages.facts import Import, Symbol
-from services.vector_ops.languages.python.annotations import split_tuple
-from services.vector_ops.languages.python.defining import ELSE, OVERLOAD
+from services.vector_ops.languages.facts import Import
+from services.vector_ops.languages.python.annotations import VARIABLE, split_tuple
+from services.vector_ops.languages.python.candidates import VALUES, pick_definition
+from services.vector_ops.languages.python.defining import OVERLOAD
 from services.vector_ops.languages.python.imports import Imports
 from services.vector_ops.languages.python.lineage import Lineage
 from services.vector_ops.languages.python.places import (
@@ -17,14 +18,14 @@ from services.vector_ops.languages.python.places import (
     place_symbol,
 )
 from services.vector_ops.languages.python.wrapping import Wrapping
-from services.vector_ops.languages.world import SymbolAt, World
+from services.vector_ops.languages.world import World
 
 MAX_HOPS = 24
 _MAX_PLACES = 5
 _MAX_STEPS = 16
 _MAX_HELD = 8
-_STEP = re.compile(r"[^.()\[\]#~^&]+|\([^()]*\)|\[-?\d*\]|[#~^&]")
-_VALUES = frozenset({"constant", "attribute"})
+_STEP = re.compile(r"\{[^{}]*\}|[^.()\[\]{}#~^&]+|\([^()]*\)|\[-?\d*\]|[#~^&]")
+_GENERIC = frozenset({Form.SYMBOL, Form.INSTANCE})
 
 
 class Follower:
@@ -70,21 +71,24 @@ class Follower:
             return self.take_step(self.follow(path, target[: cut - len(rest)]), rest[cut + 1 :])
         places: Places = (self._find_home(path, module) if module else Place(Form.MODULE, path),)
         for step in _STEP.findall(rest)[:_MAX_STEPS]:
-            if step[0] == "(" and len(step) > 2:  # noqa: PLR2004 - an argument is told
-                given = self.follow(path, step[1:-1])
-                places = tuple(dict.fromkeys(found for one in places for found in self.call(one, given)))[:_MAX_PLACES]
+            if step[0] in "({" and len(step) > 2:  # noqa: PLR2004 - an argument is told
+                places = self._take_argument(places, step[0], self.follow(path, step[1:-1]))
             else:
                 places = self.take_step(places, step)
             if not places:
                 return ()
         return places
 
+    def _take_argument(self, places: Places, kind: str, given: Places) -> Places:
+        """Return what places give for an argument: of a call, or of a generic class."""
+        if kind == "{":
+            return tuple(one._replace(parts=(given,)) if one.form in _GENERIC else one for one in places)
+        return tuple(dict.fromkeys(found for one in places for found in self.call(one, given)))[:_MAX_PLACES]
+
     def _walk_tuple(self, path: str, target: str) -> Places:
         parts = [tuple(found for one in part for found in self.follow(path, one)) for part in split_tuple(target)]
         places: Places = (Place(Form.TUPLE, "", is_typed=True, parts=tuple(parts)),)
-        for step in _STEP.findall(target[target.rfind(">") + 1 :]):
-            places = self.take_step(places, step)
-        return places
+        return self._take_steps(places, target[target.rfind(">") + 1 :])
 
     def _find_home(self, path: str, module: str) -> Place:
         known = self._homes.get((path, module))
@@ -108,6 +112,8 @@ class Follower:
         return tuple(dict.fromkeys(found))[:_MAX_PLACES] if len(found) > 1 else tuple(found)
 
     def _take_one(self, place: Place, step: str) -> Places:
+        if step[0] == "{":
+            return (place,)
         if step[0] not in "()[]#~^&":
             return self.member(place, step)
         if step in {"#", "~"}:
@@ -179,13 +185,26 @@ class Follower:
         for _ in range(_MAX_HELD):
             if not queue:
                 break
-            for value in self.values(queue.pop(0)):
-                if value.form != Form.SYMBOL or not is_value(value):
+            holder = queue.pop(0)
+            for value in self.values(holder):
+                if value.form == Form.INSTANCE and holder.symbol is not None and holder.symbol.kind == "attribute":
+                    found.extend(self._read_descriptor(value) or (value,))
+                elif value.form != Form.SYMBOL or not is_value(value):
                     found.append(value)
                 elif value not in seen:
                     seen.add(value)
                     queue.append(value)
         return tuple(dict.fromkeys(found))[:_MAX_PLACES]
+
+    def _read_descriptor(self, place: Place) -> Places:
+        """Return what an attribute gives that holds a descriptor: what its `__get__` does, other than itself."""
+        found = self.member(place, "__get__")
+        getter = found[0] if found and found[0].form == Form.SYMBOL else None
+        if getter is None or getter.symbol is None:
+            return ()
+        ways = self._world.symbols(getter.path, getter.symbol.qualname)
+        given = (one for way in ways for one in self._typed(getter, way.symbol.type))
+        return tuple(one for one in given if one.form == Form.INSTANCE and one.symbol != place.symbol)
 
     def _typed(self, place: Place, types: str, given: Places = ()) -> Places:
         """Return what the type of a definition leads to; `@` is the receiver, `$` the argument given."""
@@ -198,6 +217,8 @@ class Follower:
                     return given if one == "$" else tuple(as_typed(made) for some in given for made in self.call(some))
             elif one[0] == "@":
                 found.extend(self._walk_from_receiver(place, one[1:]))
+            elif one.startswith(VARIABLE) and place.receiver is not None and place.receiver.parts:
+                return self._take_steps(place.receiver.parts[0], one[len(VARIABLE) :])
             else:
                 found.extend(as_typed(known) for known in self.follow(place.path, one))
         return tuple(dict.fromkeys(found))[:_MAX_PLACES]
@@ -205,6 +226,9 @@ class Follower:
     def _walk_from_receiver(self, place: Place, rest: str) -> Places:
         receiver = place.receiver
         places: Places = (make_instance(receiver),) if receiver is not None and receiver.symbol is not None else ()
+        return self._take_steps(places, rest)
+
+    def _take_steps(self, places: Places, rest: str) -> Places:
         for step in _STEP.findall(rest)[:_MAX_STEPS]:
             places = self.take_step(places, step)
         return places
@@ -280,9 +304,9 @@ class Follower:
             return tuple(one for value in self.list_held(place) for one in self._enter(value))
         if place.form != Form.INSTANCE:
             return (OUTSIDE,) if place.form == Form.OUTSIDE else ()
-        found = self.member(place, "__enter__") or self.member(place, "__aenter__")
-        given = tuple(one for method in found if method.form == Form.SYMBOL for one in self.call(method))
-        return given or (place,)
+        found = (*self.member(place, "__enter__"), *self.member(place, "__aenter__"))
+        method = next((one for one in found if one.form == Form.SYMBOL), None)
+        return (self.call(method) if method is not None else ()) or (place,)
 
     # modules
 
@@ -342,35 +366,7 @@ def _part_of(parts: tuple[Places, ...], part: str) -> Places:
 def is_value(place: Place) -> bool:
     """Return whether a definition stands for what it holds: constants, attributes, properties."""
     symbol = place.symbol
-    return symbol is not None and (symbol.kind in _VALUES or symbol.type[:1] == "%")
-
-
-def pick_definition(found: tuple[SymbolAt, ...]) -> SymbolAt | None:
-    """Return the definition that counts among several of one name: the first of overloads, else the last.
-
-    A function or class that is replaced by something made of it (`f = wrap(f)`) still stands for it. Of definitions
-    in the branches of one condition, the first counts.
-    """
-    if len(found) < 2:  # noqa: PLR2004 - nothing to choose from
-        return found[0] if found else None
-    if found[0].symbol.signature.startswith(OVERLOAD):
-        return found[0]
-    last = found[-1]
-    if last.symbol.kind in _VALUES and not _is_alias(last.symbol.type):
-        last = next((one for one in reversed(found) if one.symbol.kind not in _VALUES), last)
-    if _is_alternative(last.symbol):
-        last = next((one for one in reversed(found) if not _is_alternative(one.symbol)), last)
-    return last
-
-
-def _is_alternative(symbol: Symbol) -> bool:
-    """Return whether a definition stands beside the one that counts: in a later branch, or as a property's setter."""
-    bases = symbol.bases
-    return symbol.type == ELSE or (bases != () and (bases[0] == ELSE or bases[-1].endswith((".setter", ".deleter"))))
-
-
-def _is_alias(types: str) -> bool:
-    return ":" in types and not any(one.endswith(")") for one in types.split("|"))
+    return symbol is not None and (symbol.kind in VALUES or symbol.type[:1] == "%")
 
 
 def target_of(entry: Import) -> str:

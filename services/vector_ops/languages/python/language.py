@@ -13,7 +13,7 @@ class Python:
 
     name = "python"
     family = "python"
-    version = 4
+    version = 5
     suffixes = (".py", ".pyi")
     filenames: tuple[str, ...] = ()
 

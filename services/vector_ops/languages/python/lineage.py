@@ -68,7 +68,8 @@ class Lineage:
             found = self._follower.own_member(one, name)
             if found is not None:
                 is_typed = place.is_typed or place.form != Form.SYMBOL
-                return (tuple.__new__(Place, (*found[:5], place, is_typed, ())),)
+                receiver = place._replace(parts=one.parts) if one.parts and not place.parts else place
+                return (tuple.__new__(Place, (*found[:5], receiver, is_typed, ())),)
         return outside
 
 
@@ -79,7 +80,7 @@ def _plain(place: Place) -> Place:
 def _as_class(place: Place) -> Place:
     is_class = place.form == Form.SYMBOL and place.symbol is not None and place.symbol.kind == "class"
     if is_class:
-        return _plain(place)
+        return _plain(place)._replace(parts=place.parts) if place.parts else _plain(place)
     return Place(Form.OUTSIDE, place.path) if place.form in {Form.OUTSIDE, Form.NAMESPACE} else OUTSIDE
 
 

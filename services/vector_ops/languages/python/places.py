@@ -23,7 +23,7 @@ class Place(NamedTuple):
     """One thing that a target leads to.
 
     `receiver` is what a member was taken from. `is_typed`: the way led over the type of a value, not names alone.
-    `parts` are what the entries of a tuple may be.
+    `parts` are what the entries of a tuple may be, or the argument of a generic class.
     """
 
     form: int
@@ -48,7 +48,7 @@ def as_typed(place: Place) -> Place:
 
 def make_instance(place: Place) -> Place:
     """Return an object of the class at a place."""
-    return Place(Form.INSTANCE, place.path, place.at, place.symbol, is_typed=True)
+    return Place(Form.INSTANCE, place.path, place.at, place.symbol, is_typed=True, parts=place.parts)
 
 
 def place_symbol(path: str, at: int, symbol: Symbol | None) -> Place:

@@ -169,3 +169,26 @@ def test_a_property_with_a_setter_gives_what_its_getter_says():
         "    @headers.setter\n    def headers(self, value): pass\n\n\nRequest().headers.get()\n"
     )
     assert calls(source, 12) == ["app.py:Request", "app.py:Headers.get"]
+
+
+HOLDERS = {
+    "holders.py": (
+        "from typing import Generic, TypeVar\n\nT = TypeVar('T')\n\n\nclass Side:\n    def cut(self): pass\n\n\n"
+        "class Late(Generic[T]):\n    def __get__(self, one, owner) -> T: pass\n\n\n"
+        "class Box(Generic[T]):\n    async def __aenter__(self) -> T: pass\n    def open(self) -> T: pass\n\n\n"
+        "class SideBox(Box[Side]): pass\n\n\nMadeBox = Box[Side]\n\n\n"
+        "class Shop:\n    side: Late[Side] = Late()\n    def box(self) -> Box[Side]: pass\n    def made(self) -> MadeBox: pass\n"
+    )
+}
+
+
+def test_the_argument_of_a_generic_class_is_what_its_methods_give():
+    source = (
+        "from holders import SideBox, Shop\n\nasync def run(shop: Shop):\n    shop.box().open().cut()\n"
+        "    SideBox().open().cut()\n    async with shop.made() as side:\n        side.cut()\n"
+    )
+    assert [calls(source, line, others=HOLDERS)[-1] for line in (4, 5, 7)] == ["holders.py:Side.cut"] * 3
+
+
+def test_an_attribute_that_holds_a_descriptor_gives_what_it_gets():
+    assert calls("from holders import Shop\n\nShop().side.cut()\n", 3, others=HOLDERS)[-1] == "holders.py:Side.cut"
