@@ -6,10 +6,12 @@ Where that folder is absent the tests skip and say so: users get the server from
 import os
 import shutil
 import signal
+import socket
 import subprocess
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -86,3 +88,66 @@ def run_server(data: Path) -> Iterator[Server]:
         yield server
     finally:
         server.kill()
+
+
+class SlowWire:
+    """A way to a server on which everything that it says arrives late; `url` leads over it."""
+
+    def __init__(self, url: str) -> None:
+        self._delay_s = 0.0
+        self._port = int(url.rsplit(":", 1)[1])
+        self._open: list[socket.socket] = []
+        self._hurried = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"bolt://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def slow_down(self, delay_s: float) -> None:
+        """Hold back each piece of what the server says."""
+        self._delay_s = delay_s
+        self._hurried.clear()
+
+    def hurry(self) -> None:
+        """End the delay, also of what is on its way."""
+        self._delay_s = 0.0
+        self._hurried.set()
+
+    def close(self) -> None:
+        """Cut every connection."""
+        self.hurry()
+        for one in (self._listener, *self._open):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _address = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._port))
+                self._open += [client, server]
+                threading.Thread(target=_pass_on, args=(client, server, lambda: None), daemon=True).start()
+                threading.Thread(target=_pass_on, args=(server, client, self._wait), daemon=True).start()
+
+    def _wait(self) -> None:
+        if self._delay_s:
+            self._hurried.wait(self._delay_s)
+
+
+def _pass_on(source: socket.socket, target: socket.socket, wait: Callable[[], None]) -> None:
+    with suppress(OSError):
+        while content := source.recv(65_536):
+            wait()
+            target.sendall(content)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def run_slow_wire(url: str) -> Iterator[SlowWire]:
+    """Open a way to a server that can be slow."""
+    wire = SlowWire(url)
+    try:
+        yield wire
+    finally:
+        wire.close()

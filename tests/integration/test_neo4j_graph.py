@@ -24,7 +24,7 @@ from services.vector_ops.protocol import GraphStoreMissingError
 from services.vector_ops.settings import VectorOpsSettings
 from services.vector_ops.shelf import create_service
 from tests.fakes.identity import ENGINEER
-from tests.fakes.neo4j import find_fault, run_server
+from tests.fakes.neo4j import find_fault, run_server, run_slow_wire
 from tests.fakes.sources import SourceTree
 
 pytestmark = [
@@ -81,8 +81,8 @@ def tree(tmp_path):
 class Service:
     """A service whose copy lies in Neo4j."""
 
-    def __init__(self, tree, index_dir, url):
-        settings = VectorOpsSettings(index_dir=index_dir, neo4j_url=url, neo4j_timeout_s=20)
+    def __init__(self, tree, index_dir, url, timeout_s=20):
+        settings = VectorOpsSettings(index_dir=index_dir, neo4j_url=url, neo4j_timeout_s=timeout_s)
         self.parts = create_service(settings, SystemClock())
         self.repo = str(tree.root)
 
@@ -328,6 +328,30 @@ async def test_cypher_without_a_graph_store_says_how_to_get_one(tree, tmp_path):
     parts.close()
 
 
+def test_a_copy_that_was_deleted_or_damaged_is_made_again_without_a_new_commit(service, driver):
+    service.refresh()
+    graph = Neo4jGraph(driver, service.repo, 60)
+    level = service.ask("who_calls", "base.check")
+    index = service.parts.shelf.open(service.repo)
+    faults = {
+        "is behind the index": "MATCH (r:Repository {repo: $repo}) DELETE r",
+        "holds symbols that the index does not know; it is loaded anew": (
+            "MATCH (s:Symbol {repo: $repo, name: 'check'}) CREATE (s)<-[:CALLS {tier: 1, line: 1, column: 1}]-"
+            "(:Symbol {key: 5, repo: $repo, path: 'a.py', name: 'x', qualname: 'x', kind: 'function', line: 1})"
+        ),
+    }
+    for fault, statement in faults.items():
+        assert index.needs_tending() is False
+        driver.execute_query(statement, {"repo": graph.keys.repo})
+        answer = service.ask("who_calls", "base.check")
+        assert answer.stamp.warnings == (f"answered from SQLite: the graph store {fault}",)
+        assert answer.hits == level.hits
+        assert index.needs_tending() is True
+        assert service.parts.service.tend_now(service.repo) == {}
+        assert service.ask("who_calls", "base.check") == level
+    compare(service, driver)
+
+
 # A server that fails. These tests come last: each leaves it as it was.
 
 
@@ -355,6 +379,28 @@ def test_a_server_that_hangs_costs_one_question_its_timeout_and_the_next_ones_no
         now_s = PAUSE_S
         back = Mirror(Neo4jGraph(driver, shop.repo, 20), lambda: now_s, 20).over(reading.view)
         assert (back.definitions("check", 10), back.warnings) == (wanted, [])
+
+
+def test_questions_go_on_while_a_server_is_slow_and_a_refresh_waits_for_it(tree, tmp_path, server, driver):
+    with run_slow_wire(server.url) as wire:
+        service = Service(tree, tmp_path / "index", wire.url, timeout_s=1)
+        assert service.refresh() == {}
+        level = service.ask("impact_set", "base.check")
+        assert level.stamp.warnings == ()
+        wire.slow_down(60)
+        late = service.ask("impact_set", "base.check")
+        assert late.stamp.warnings == ("answered from SQLite: the graph store did not answer within 1 s",)
+        assert late.hits == level.hits
+        wire.hurry()
+        wire.slow_down(0.1)
+        tree.commit({"shop/more.py": "from shop.base import check\ncheck(2)\n"})
+        assert service.refresh() == {}
+        wire.hurry()
+        again = service.ask("impact_set", "base.check")
+        assert again.stamp.warnings == ()
+        assert "shop/more.py" in {hit.path for hit in again.hits}
+        compare(service, driver)
+        service.parts.close()
 
 
 def test_a_server_killed_amid_a_load_and_a_replacement_is_brought_level_again(shop, service, tree, server, driver):

@@ -72,6 +72,8 @@ class Mirror:
         self._asked_again_s = -math.inf
         self._asking: threading.Thread | None = None
         self._is_damaged = False
+        self.is_doubted = False
+        """Whether the copy has turned out to be behind or damaged since it was last made level."""
 
     def over(self, view: IndexView) -> "FallbackGraph":
         """Return a graph store for the questions of one reading; nothing is asked until a verb is."""
@@ -80,13 +82,14 @@ class Mirror:
     def level(self, view: IndexView) -> int:
         """Do as `level_graph`; questions are put again at once where it worked."""
         replaced = level_graph(self._graph, view, is_damaged=self._is_damaged)
-        self._is_damaged = False
+        self.is_doubted = self._is_damaged = False
         self._asked_again_s = -math.inf
         return replaced
 
-    def distrust(self) -> None:
-        """Have the next refresh load everything anew."""
-        self._is_damaged = True
+    def doubt(self, error: GraphStoreAwayError) -> None:
+        """Note why a question failed: the next work behind the queries looks at a copy that is behind or damaged."""
+        self._is_damaged |= isinstance(error, GraphStoreDamagedError)
+        self.is_doubted |= isinstance(error, GraphStoreBehindError | GraphStoreDamagedError)
 
     def ask(self, epoch: str, question: Callable[[Neo4jReader], T]) -> T:
         """Return the store's answer at an epoch, or raise GraphStoreAwayError within the timeout."""
@@ -147,8 +150,7 @@ class FallbackGraph:
             except GraphStoreAwayError as error:
                 self._copy = None
                 self.warnings.append(f"answered from SQLite: {error.detail}")
-                if isinstance(error, GraphStoreDamagedError):
-                    self._mirror.distrust()
+                self._mirror.doubt(error)
         return verb(self._local)
 
     def definitions(self, name: str, limit: int) -> list[SymbolRow]:

@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from neo4j import Driver
 
 _BATCH = 5_000
-_SYMBOL_WRITERS = 2
-"""The server spends longer on a batch of symbols than we do on making one: two at a time keep both busy."""
-_EDGE_WRITERS = 1
-"""Two transactions that create edges at the same nodes would lock each other out."""
 _WRITE_TIMEOUT_S = 600
 
 T = TypeVar("T")
@@ -124,22 +120,25 @@ class Neo4jGraph:
                 self._write(model.DELETE_REPOSITORY)
             self._write(model.DELETE_EARLIER)
             files = (model.group_by_file(self.keys, batch) for batch in _batches(symbols))
-            self._write_side_by_side(((model.CREATE_SYMBOLS, {"files": one}) for one in files), _SYMBOL_WRITERS)
+            self._write_in_turn((model.CREATE_SYMBOLS, {"files": one}) for one in files)
             found = self._group(edges)
             steps = ((model.create_edges(kind), {"rows": batch}) for kind in found for batch in _batches(found[kind]))
-            self._write_side_by_side(steps, _EDGE_WRITERS)
+            self._write_in_turn(steps)
             self._write(model.WRITE_EPOCH, epoch=epoch)
 
     def _write(self, statement: str, **parameters: object) -> None:
         with self._driver.session() as session:
             session.run(statement, {**self._about, **parameters}).consume()
 
-    def _write_side_by_side(self, steps: "Iterable[tuple[str, dict[str, list[model.Values]]]]", writers: int) -> None:
-        """Run statements with their rows, each in a transaction of its own; rows are made by this thread alone."""
+    def _write_in_turn(self, steps: Iterable[tuple[str, dict[str, list[model.Values]]]]) -> None:
+        """Run statements with their rows, each in a transaction of its own; the next rows are made meanwhile.
+
+        Two transactions side by side would lock each other out at the same nodes, and make the server work more.
+        """
         under_way: deque[Future[None]] = deque()
-        with ThreadPoolExecutor(writers) as pool:
+        with ThreadPoolExecutor(1) as pool:
             for statement, rows in steps:
-                if len(under_way) > writers:
+                if len(under_way) > 1:
                     under_way.popleft().result()
                 under_way.append(pool.submit(self._write, statement, **rows))
             for one in under_way:
