@@ -49,7 +49,8 @@ class Lineage:
             return ()
         self._busy.add(key)
         bases = self.list_bases(place)
-        orders = [list(self.order_of(base)) if base.form == Form.SYMBOL else [base] for base in bases]
+        # The base itself, not its plain place, heads its order: it knows the argument that a generic one was given.
+        orders = [[base, *(self.order_of(base)[1:] if base.form == Form.SYMBOL else ())] for base in bases]
         order = (_plain(place), *_merge([*orders, list(bases)]))
         self._busy.discard(key)
         self._orders[key] = order

@@ -165,8 +165,9 @@ def test_a_value_set_for_windows_gives_way_to_the_other():
 
 def test_a_property_with_a_setter_gives_what_its_getter_says():
     source = (
-        "class Headers:\n    def get(self): pass\n\n\nclass Request:\n    @property\n    def headers(self) -> Headers: pass\n"
-        "    @headers.setter\n    def headers(self, value): pass\n\n\nRequest().headers.get()\n"
+        "class Headers:\n    def get(self): pass\n\n\nclass Request:\n"
+        "    @property\n    def headers(self) -> Headers: pass\n    @headers.setter\n"
+        "    def headers(self, value): pass\n\n\nRequest().headers.get()\n"
     )
     assert calls(source, 12) == ["app.py:Request", "app.py:Headers.get"]
 
@@ -177,7 +178,8 @@ HOLDERS = {
         "class Late(Generic[T]):\n    def __get__(self, one, owner) -> T: pass\n\n\n"
         "class Box(Generic[T]):\n    async def __aenter__(self) -> T: pass\n    def open(self) -> T: pass\n\n\n"
         "class SideBox(Box[Side]): pass\n\n\nMadeBox = Box[Side]\n\n\n"
-        "class Shop:\n    side: Late[Side] = Late()\n    def box(self) -> Box[Side]: pass\n    def made(self) -> MadeBox: pass\n"
+        "class Shop:\n    side: Late[Side] = Late()\n"
+        "    def box(self) -> Box[Side]: pass\n    def made(self) -> MadeBox: pass\n"
     )
 }
 
