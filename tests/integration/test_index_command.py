@@ -65,7 +65,7 @@ def test_the_verbs_of_the_command_are_those_of_the_index():
         (("query", "search", "x", "--limit", "0"), "--limit 0: give a number from 1 to 500"),
         (("query", "repo_map", "--budget", "5"), "--budget 5: give a number from 100 to 100000"),
         (("query", "search", "y" * 20_001), "longer than 20000 characters"),
-        (("query", "search", "\u68ee" * 7_000), "bytes as a URL, of 60000; give its essential part"),
+        (("query", "search", "\u68ee" * 7_000), "characters as a URL, of 60000; give its essential part"),
         (("cypher", "RETURN 1", "--limit", "5000"), "--limit 5000: give a number from 1 to 1000"),
     ],
 )
