@@ -11,7 +11,7 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.types import CallToolResult, TextContent, ToolAnnotations
-from pydantic import Field
+from pydantic import Field, ValidationError
 from starlette.types import Receive, Scope, Send
 
 from services.kernel.errors import PlatformError
@@ -125,8 +125,9 @@ class IndexTools:
     async def _query(self, kind: QueryKind, text: str, repo: str, **more: int) -> CallToolResult:
         try:
             query = IndexQuery(repo=self._choose(repo), kind=kind, text=text, **more)
-        except ValueError as error:
-            raise ToolError(" ".join(str(error).split())[:300]) from None
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            raise ToolError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
         answer = await _try(lambda: self._ask.query(query))
         return _result(format_answer(answer), answer.model_dump(mode="json", exclude_defaults=True))
 

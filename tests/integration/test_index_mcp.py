@@ -108,6 +108,7 @@ async def test_uncommitted_work_is_in_the_answer_and_the_answer_says_so(url, tre
     [
         ("where_defined", {"symbol": "totall"}, "near names: total"),
         ("who_calls", {"symbol": "a & b"}, "is no symbol"),
+        ("search", {"text": "x" * 1_000_000}, "search: text: String should have at most 20000 characters"),
         ("search", {"text": ""}, "the query is empty"),
         ("search", {"text": "x" * 30_000}, "20000"),
         ("search", {"text": "x", "limit": 0}, "greater than or equal to 1"),
