@@ -4,7 +4,7 @@
 
 Method. Each REPOSITORY (a git directory, bare or not) is cloned; every run starts from a clone without any cache or
 index and ends with the text of a map of about 1,000 tokens. `ours` is the first `repo_map` that the service is asked: a
-repository of 200 files or more is sketched by names then, and its index is built afterwards. `ours_indexed` builds the
+repository of 50 files or more is sketched by names then, and its index is built afterwards. `ours_indexed` builds the
 whole index first, whatever the size. Aider's is its class RepoMap with no chat files, every tracked file that it knows
 a language for, `map_tokens` 1,024 without the factor for an empty chat, four characters counted as a token.
 Every run is a process of its own. `map_s` and `map_cpu_s` are wall and CPU time after the imports; `process_cpu_s` is
