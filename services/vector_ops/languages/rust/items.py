@@ -11,7 +11,7 @@ from services.vector_ops.languages.rust.conditions import is_switched_off
 from services.vector_ops.languages.rust.definitions import Definitions, Draft, read_generics
 from services.vector_ops.languages.rust.grammar import Source
 from services.vector_ops.languages.rust.imports import list_imports
-from services.vector_ops.languages.rust.notation import OFF, UNKNOWN, render_type
+from services.vector_ops.languages.rust.notation import FOR, OFF, UNKNOWN, render_type
 from services.vector_ops.languages.rust.patterns import list_bindings
 from services.vector_ops.languages.rust.scopes import Scope
 from services.vector_ops.languages.rust.values import Describer
@@ -101,6 +101,8 @@ class ItemReader:
         draft.is_test = any(head is not None and head.group(1).rpartition("::")[2] in _RUNNERS for head in heads)
         if top.trait and top.is_impl:
             draft.bases.append(top.trait)
+        if top.home:
+            draft.bases.append(f"{FOR}{top.home}")
         generics = read_generics(self.describer.grammar, self._source, node, top.names, numbered=False)
         scope = self._open(node, draft, {**top.names, **generics} if generics else top.names)
         draft.type = self._type_of_return(node)
@@ -207,6 +209,8 @@ class ItemReader:
             is_impl=True,
             is_off=top.is_off or is_switched_off(attributes),
         )
+        path = raw.partition("<")[0]
+        scope.home = path if "::" in path and path[0].isalpha() else ""
         if trait is not None:
             scope.trait = render_type(self._source.read(trait), scope.names)
             self._inherit(trait, f"{top.prefix}{name}")

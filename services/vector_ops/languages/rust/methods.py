@@ -6,7 +6,7 @@ from services.vector_ops.languages.rust import standard
 from services.vector_ops.languages.rust.annotations import Types, place_of
 from services.vector_ops.languages.rust.modules import MAX_HOPS
 from services.vector_ops.languages.rust.names import Entity, Names, Place
-from services.vector_ops.languages.rust.notation import OFF, is_of_trait
+from services.vector_ops.languages.rust.notation import OFF, is_of_trait, read_home, read_trait
 from services.vector_ops.languages.rust.types import FOREIGN, OURS, TUPLE, UNKNOWN, Type, substitute
 from services.vector_ops.languages.world import SymbolAt
 
@@ -89,9 +89,15 @@ class Methods:
         place = place_of(method)
         if method.path == owner.path and place.inside == owner.symbol.qualname:
             return True
-        inside, _, name = place.inside.rpartition(".")
-        meant = self.names.find(name, "type", Place(place.path, inside))
+        meant = self._find_home(method, place)
         return meant is None or meant.at == owner
+
+    def _find_home(self, method: SymbolAt, place: Place) -> Entity | None:
+        """Return what the name or path means by which the impl block of a method names its type."""
+        inside, _, name = place.inside.rpartition(".")
+        path = read_home(method.symbol)
+        outer = Place(place.path, inside)
+        return self.names.find_path(path.split("::"), "type", outer) if path else self.names.find(name, "type", outer)
 
     def _traits_of(self, owner: SymbolAt) -> tuple[SymbolAt, ...]:
         """Return the traits that a type implements in its own file."""
@@ -154,15 +160,13 @@ class Methods:
 
     def _is_usable(self, method: SymbolAt, place: Place) -> bool:
         """Return whether the trait whose impl block a method stands in can be used at a place."""
-        traits = self.types.evaluate(method.symbol.bases[0], place_of(method)).traits
+        traits = self.types.evaluate(read_trait(method.symbol), place_of(method)).traits
         return any(self.is_in_scope(trait, place) for trait in traits)
 
     def _is_for_foreign(self, method: SymbolAt) -> bool:
         if method.symbol.kind != "method" or not is_of_trait(method.symbol):
             return False
-        place = place_of(method)
-        inside, _, name = place.inside.rpartition(".")
-        meant = self.names.find(name, "type", Place(place.path, inside))
+        meant = self._find_home(method, place_of(method))
         if meant is not None and meant.at is not None and meant.at.symbol.kind == "type":
             return self.types.evaluate(meant.at.symbol.type, place_of(meant.at)).kind == FOREIGN
         return meant is None or meant.at is None

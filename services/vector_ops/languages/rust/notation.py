@@ -26,6 +26,9 @@ _TUPLE = "\x02"
 OFF = "#off"
 """Among the bases of a symbol: a `cfg` leaves it out where its twin is kept."""
 
+FOR = "#for "
+"""Begins a base of a method whose impl block names its type by a path, which follows."""
+
 _NOISE = re.compile(
     r"//[^\n]*|/\*.*?\*/|for\s*<[^>]*>|'\w+\s*(?:\+|,)?|\?\s*Sized\s*\+?|&|\bmut\b|\bconst\b", re.DOTALL
 )
@@ -68,7 +71,17 @@ def is_off(symbol: Symbol) -> bool:
 
 def is_of_trait(symbol: Symbol) -> bool:
     """Return whether a method stands in the impl block of a trait."""
-    return any(one != OFF for one in symbol.bases)
+    return any(one[0] != "#" for one in symbol.bases)
+
+
+def read_trait(symbol: Symbol) -> str:
+    """Return the notation of the trait in whose impl block a method stands; nothing when there is none."""
+    return next((one for one in symbol.bases if one[0] != "#"), "")
+
+
+def read_home(symbol: Symbol) -> str:
+    """Return the path by which the impl block of a method names its type; nothing for a bare name."""
+    return next((one.removeprefix(FOR) for one in symbol.bases if one.startswith(FOR)), "")
 
 
 def add_step(value: str, step: str) -> str:

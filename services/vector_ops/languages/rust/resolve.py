@@ -10,7 +10,7 @@ from services.vector_ops.languages.rust.evaluation import Values
 from services.vector_ops.languages.rust.methods import Methods
 from services.vector_ops.languages.rust.modules import find_child
 from services.vector_ops.languages.rust.names import FOREIGN_ENTITY, Entity, Names, Place
-from services.vector_ops.languages.rust.notation import is_of_trait, is_off, unnest
+from services.vector_ops.languages.rust.notation import is_of_trait, is_off, read_trait, unnest
 from services.vector_ops.languages.rust.types import DOUBT, FOREIGN, OURS, TUPLE, UNKNOWN, read_type
 from services.vector_ops.languages.world import Edge, EdgeKind, SourceFile, SymbolAt, Tier, World
 
@@ -158,7 +158,7 @@ class Resolver:
 
     def _converted(self, method: SymbolAt) -> tuple[str, SymbolAt | None, str]:
         """Return kind, symbol and name of the type that an impl block of `From<T>` converts."""
-        text = read_type(method.symbol.bases[0] if method.symbol.bases else "")
+        text = read_type(read_trait(method.symbol))
         args = text.segments[-1][1] if text.segments else ()
         return self.values.types.build(args[0], place_of(method))[:3] if args else ("", None, "")
 
@@ -209,7 +209,7 @@ class Resolver:
                 # A foreign type's own method goes before that of a trait: else this one would only call itself.
                 found = tuple(one for one in found if (one.path, one.symbol.qualname) != place)
             if found:
-                is_exact = owner.kind not in {FOREIGN, TUPLE} or not self._is_implemented(found[0])
+                is_exact = holder.kind not in {FOREIGN, TUPLE} or not self._is_implemented(found[0])
                 return self._choose(list(found), Tier.TYPED if is_exact else Tier.AMBIGUOUS)
             if owner.kind == TUPLE or (owner.kind in {FOREIGN, OURS} and not self.methods.is_open(owner)):
                 return _NOTHING

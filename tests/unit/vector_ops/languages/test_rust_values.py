@@ -127,3 +127,27 @@ def test_condition_that_binds_gives_the_value_of_its_first_branch():
 def test_closure_that_takes_a_pair_apart_gives_back_its_part():
     code = "fn f(m: HashMap<Bee, Ant>) { m.iter().map(|(_, x)| x).next().unwrap().go() }"
     assert list_goers(code) == ["Ant typed"]
+
+
+def test_impl_block_is_for_the_type_that_its_path_means():
+    code = (
+        "mod deep { pub struct Cat; }\nmod other { pub struct Cat; }\nuse deep::Cat;\n"
+        "trait Go { fn go(&self); }\n"
+        "impl Go for other::Cat { fn go(&self) {} }\nimpl Go for deep::Cat { fn go(&self) {} }\n"
+        "fn f(c: Cat) { c.go() }"
+    )
+    facts = LANGUAGE.extract(".rs", code.encode())
+    edges = LANGUAGE.resolve(SourceFile("src/lib.rs", "src/lib.rs", facts), make_world({"src/lib.rs": facts}, LANGUAGE))
+    calls = [(facts.symbols[one.target_at].line, one.tier.name) for one in edges if one.kind == EdgeKind.CALL]
+    assert calls == [(6, "TYPED")]
+
+
+def test_method_of_a_trait_object_is_the_declared_one_behind_any_pointer():
+    code = (
+        "trait Run { fn run(&self); }\nimpl Run for Ant { fn run(&self) {} }\nimpl Run for u8 { fn run(&self) {} }\n"
+        "fn f(r: Arc<dyn Run>) { r.run() }"
+    )
+    facts = LANGUAGE.extract(".rs", (TYPES + code).encode())
+    edges = LANGUAGE.resolve(SourceFile("a.rs", "a.rs", facts), make_world({"a.rs": facts}, LANGUAGE))
+    calls = [(facts.symbols[one.target_at].qualname, one.tier.name) for one in edges if one.kind == EdgeKind.CALL]
+    assert calls == [("Run.run", "TYPED")]
