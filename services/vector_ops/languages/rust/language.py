@@ -16,7 +16,7 @@ class Rust:
 
     name = "rust"
     family = "rust"
-    version = 3
+    version = 4
     suffixes = (".rs",)
     filenames = ("Cargo.toml",)
 

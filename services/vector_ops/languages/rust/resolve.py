@@ -148,13 +148,23 @@ class Resolver:
         return self._find_associated(name, target[:-2], place, is_call=is_call) if target else _NOTHING
 
     def _find_conversion(self, name: str, prefix: str, given: str, place: Place) -> Found:
-        """Return the `from` of a type for what it is given: each impl block of the trait names one type."""
+        """Return what a path means by what it is given: the `from` for a type, a trait's method of the type of self."""
         found, tier = self._find_item(name, f"{prefix}::", place, is_call=True)
         if len(found) <= 1:
-            return found, tier
+            given_of = (
+                self._find_given(name, prefix, given, place) if not found or self.methods.trait_of(found[0]) else []
+            )
+            return (given_of, Tier.TYPED) if len(given_of) == 1 else (found, tier)
         wanted = self.values.settle(self.values.evaluate(given, place))
         fitting = [one for one in found if wanted != UNKNOWN and self._converted(one) == wanted[:3]]
         return self._choose(fitting or found, Tier.TYPED)
+
+    def _find_given(self, name: str, trait: str, given: str, place: Place) -> list[SymbolAt]:
+        """Return the methods of a value's own type that stand in its impl blocks of a trait."""
+        owner = self.values.settle(self.values.evaluate(given, place))
+        members = self.methods.members(owner.at, name) if owner.kind == OURS and owner.at is not None else ()
+        last = trait.rpartition("::")[2]
+        return [one for one in members if read_trait(one.symbol).partition("<")[0].rpartition("::")[2] == last]
 
     def _converted(self, method: SymbolAt) -> tuple[str, SymbolAt | None, str]:
         """Return kind, symbol and name of the type that an impl block of `From<T>` converts."""

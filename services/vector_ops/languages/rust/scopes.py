@@ -14,8 +14,8 @@ class Scope:
 
     `symbol` is the definition that references belong to, `prefix` the qualified name with a dot that definitions in it
     get, `names` the meaning of `Self` and of type parameters, `scrutinee` the value that the arms of a match look at,
-    `trait` the one that an impl block is for, `home` the path by which it names its type, `is_off` whether a `cfg` leaves
-    it out.
+    `trait` the one that an impl block is for, `home` the path by which it names its type, `is_off` whether a `cfg`
+    leaves it out.
     """
 
     end: int

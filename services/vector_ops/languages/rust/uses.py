@@ -181,8 +181,16 @@ class UseReader:
         if path is not None:
             prefix = render_path(self.describer.source.read(path), self.describer.scopes.top.names)
         text = self.describer.source.read(name)
-        given = nest(self.describer.describe_argument(call)) if call is not None and text in _CONVERSIONS else ""
+        given = self._read_given(call, text) if call is not None and prefix else ""
         self._refer(name, text, kind, f"{prefix}::{'=' if given else ''}{given}")
+
+    def _read_given(self, call: Node, name: str) -> str:
+        """Return the first argument where it decides what is called: of a conversion, and `self` handed to a trait."""
+        if name in _CONVERSIONS:
+            return nest(self.describer.describe_argument(call))
+        arguments = self.describer.child(call, "arguments")
+        first = arguments.named_child(0) if arguments is not None and arguments.named_child_count else None
+        return nest(self.describer.describe(first)) if first is not None and first.type == "self" else ""
 
     def read_path(self, node: Node) -> None:
         """Read a path that is not called."""
