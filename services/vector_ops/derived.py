@@ -51,8 +51,8 @@ class Derived:
 
     history: History
     dense: DenseIndex
-    preparations: Preparations
     mirror: Mirror | None = None
+    preparations: Preparations = field(default_factory=Preparations)
     _has_words: bool = False
     _searcher: Searcher = field(default_factory=Searcher)
     _counts: UseCounts = field(default_factory=UseCounts)
@@ -96,7 +96,7 @@ class Derived:
             self._has_words = True
 
         if not self._has_words and opening.files > _LARGE_FILES:
-            self.preparations.wait_for("the words", prepare)
+            self.preparations.wait_for("the words", prepare, opening.left_s())
         return self._searcher
 
     def _read_files(self, opening: Opening) -> FileGraph:
@@ -107,7 +107,7 @@ class Derived:
                 self._files = make_file_graph(view)
 
         if not self._is_level(opening.view) and opening.files > _LARGE_FILES:
-            self.preparations.wait_for("the graph of files", prepare)
+            self.preparations.wait_for("the graph of files", prepare, opening.left_s())
         found = self._files
         if found is None or found.epoch != opening.view.epoch:
             found = self._files = make_file_graph(opening.view)

@@ -11,7 +11,6 @@ from services.vector_ops.derived import Derived, history_path
 from services.vector_ops.graph.mirror import Mirror
 from services.vector_ops.graph.neo4j_store import Neo4jGraph
 from services.vector_ops.history.history import History
-from services.vector_ops.preparing import Preparations
 from services.vector_ops.settings import VectorOpsSettings
 from services.vector_ops.vectors.choosing import EmbedderSetting, make_embedder
 from services.vector_ops.vectors.dense import DenseIndex
@@ -38,7 +37,6 @@ class DerivedMaker:
         self._clock = clock
         self._driver = driver
         self._graph_timeout_s = settings.neo4j_timeout_s
-        self._query_budget_s = settings.query_budget_s
 
     def make(self, root: Path, path: Path) -> Derived:
         """Return what is derived from the index in the file `path`, of the repository at `root`."""
@@ -46,7 +44,6 @@ class DerivedMaker:
         return Derived(
             history=History(history_path(path), clock=now_s),
             dense=DenseIndex(self._embedder, VectorFile(path), clock=now_s),
-            preparations=Preparations(self._query_budget_s),
             mirror=self._make_mirror(root),
         )
 

@@ -186,12 +186,17 @@ class OpenIndex:
                 raise IndexUnwritableError("there is no index yet; ask again")
             work = self._worktree.read(state.commit_sha)
             budget_s = self._patience.query_budget_s
+            left_s = partial(self._count_left, self._clock.monotonic_s() + budget_s)
             with self._truth.view(work.overlay, self._source.read_blob, budget_s=budget_s) as view:
                 # Another process may have moved the index on since it was looked at.
                 if view.commit_sha == work.base_sha:
-                    yield Opening(view, partial(self._open_another, work.overlay), state.totals.files), work
+                    open_another = partial(self._open_another, work.overlay)
+                    yield Opening(view, open_another, state.totals.files, left_s), work
                     return
         raise IndexBusyError("the index moves on faster than it can be read; ask again")
+
+    def _count_left(self, deadline_s: float) -> float:
+        return deadline_s - self._clock.monotonic_s()
 
     @contextmanager
     def _open_another(self, overlay: Mapping[str, bytes | None]) -> Iterator[IndexView]:

@@ -11,33 +11,32 @@ from services.vector_ops.core.view import IndexView
 
 
 class Opening(NamedTuple):
-    """A view, what opens another one like it that has no deadline, and how many files its commit has."""
+    """A view, what opens another one like it that has no deadline, how many files its commit has, the time left."""
 
     view: IndexView
     open_another: Callable[[], AbstractContextManager[IndexView]]
     files: int
+    left_s: Callable[[], float]
 
 
 class Preparations:
     """Runs one preparation at a time in a thread of its own; safe for many threads."""
 
-    def __init__(self, budget_s: float) -> None:
-        """Have no question wait longer than `budget_s`."""
-        self._budget_s = budget_s
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
         self._running: dict[str, Future[None]] = {}
 
-    def wait_for(self, what: str, prepare: Callable[[], None]) -> None:
-        """Have `prepare` done, unless `what` is under way already, and wait for that.
+    def wait_for(self, what: str, prepare: Callable[[], None], left_s: float) -> None:
+        """Have `prepare` done, unless `what` is under way already, and wait for that, at most `left_s`.
 
         Raises DeadlineExceededError, and what `prepare` raises.
         """
         try:
-            self._start(what, prepare).result(self._budget_s)
+            self._start(what, prepare).result(max(0.0, left_s))
         except TimeoutError:
             raise DeadlineExceededError(
-                f"{what} of this repository cannot be prepared within {self._budget_s:g} s; that goes on; ask again"
+                f"{what} of this repository could not be prepared within the time of a query; that goes on, ask again"
             ) from None
 
     def _start(self, what: str, prepare: Callable[[], None]) -> "Future[None]":
