@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from itertools import chain
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from services.vector_ops.core.view import IndexView, SymbolRow
 from services.vector_ops.graph.copied import CopiedGraph, GraphStoreDamagedError
@@ -70,7 +70,7 @@ class Mirror:
         self._clock = clock
         self._timeout_s = timeout_s
         self._asked_again_s = -math.inf
-        self._asking: threading.Thread | None = None
+        self._asked: Future[Any] | None = None
         self._is_damaged = False
         self.is_doubted = False
         """Whether the copy has turned out to be behind or damaged since it was last made level."""
@@ -93,7 +93,7 @@ class Mirror:
 
     def ask(self, epoch: str, question: Callable[[Neo4jReader], T]) -> T:
         """Return the store's answer at an epoch, or raise GraphStoreAwayError within the timeout."""
-        if self._asking is not None and self._asking.is_alive():
+        if self._asked is not None and not self._asked.done():
             raise GraphStoreAwayError("the graph store has not answered an earlier question yet")
         left_s = self._asked_again_s - self._clock()
         if left_s > 0:
@@ -109,6 +109,7 @@ class Mirror:
 
     def _ask_in_time(self, question: Callable[[], T]) -> T:
         answer: Future[T] = Future()
+        self._asked = answer
 
         def run() -> None:
             try:
@@ -119,8 +120,7 @@ class Mirror:
                 answer.cancel()  # a fault of ours: nobody waits for an answer that cannot come
 
         # A daemon: the end of the process does not wait for a server that hangs.
-        self._asking = threading.Thread(target=run, name="graph-store", daemon=True)
-        self._asking.start()
+        threading.Thread(target=run, name="graph-store", daemon=True).start()
         try:
             return answer.result(self._timeout_s + _GRACE_S)
         except TimeoutError:
