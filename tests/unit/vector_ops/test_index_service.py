@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import gc
 import os
 import sqlite3
 from pathlib import Path
@@ -390,3 +391,21 @@ async def test_a_query_that_takes_longer_than_its_budget_is_ended_in_one_line(in
         await slow.ask("who_calls", "f")
     parts.close()
     assert len((await index.ask("who_calls", "f")).hits) == 50
+
+
+async def test_an_answer_is_not_held_up_by_the_cycle_collector(index):
+    names = [f"m{number}.py" for number in range(40)]
+    index.tree.commit({name: "".join(f"def work_{at}():\n    return {at}\n\n\n" for at in range(30)) for name in names})
+    query = IndexQuery(repo=index.repo, kind=QueryKind.REPO_MAP, text="work")
+    index.service.query_now(query)
+    passes = []
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(lambda phase, _info: passes.append(phase))
+    gc.set_threshold(20, 1, 1)
+    try:
+        index.service.query_now(query)
+        assert gc.isenabled()
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.callbacks.pop()
+    assert len(passes) < 20, "hundreds when the collector runs while the answer is made"
