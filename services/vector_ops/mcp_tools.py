@@ -70,7 +70,8 @@ def _format_hit(answer: IndexAnswer, at: int) -> str:
     hit = answer.hits[at]
     notes = ", ".join(part for part in (hit.tier.value if hit.tier else "", hit.reason) if part)
     symbol = f" {hit.symbol}" if hit.symbol else ""
-    return f"{hit.path}:{hit.line}{symbol} | {' '.join(hit.snippet.split())}" + (f" [{notes}]" if notes else "")
+    path = hit.path.replace("\n", "\\n")  # a file's name must not look like another line of the answer
+    return f"{path}:{hit.line}{symbol} | {' '.join(hit.snippet.split())}" + (f" [{notes}]" if notes else "")
 
 
 class IndexTools:

@@ -103,6 +103,14 @@ async def test_uncommitted_work_is_in_the_answer_and_the_answer_says_so(url, tre
         assert "+ 1 uncommitted files, fresh" in text_of(calls)
 
 
+async def test_a_name_with_a_line_break_stays_one_line_of_the_answer(url, tree):
+    tree.commit({"shop/a\nsrc/b.py": "def odd():\n    return 1\n"})
+    async with connect(url) as client:
+        defined = await client.call_tool("where_defined", {"symbol": "odd", "repo": str(tree.root)})
+        assert text_of(defined).startswith("shop/a\\nsrc/b.py:1 odd | def odd():\n[index at")
+        assert defined.structured_content["hits"][0]["path"] == "shop/a\nsrc/b.py"
+
+
 @pytest.mark.parametrize(
     ("tool", "arguments", "words"),
     [
