@@ -47,9 +47,10 @@ class Draft:
     """The state of one extraction.
 
     `parents`: the kinds of the nodes above the visited one, of which `kinds` names some.
-    `names` holds what local names are bound to, `constraints` those of the type parameters of
-    the types declared so far, `taken` the places of names that are no uses, `called` the
-    ids of selections that are called, `defined` the definitions that are being read, and the names on their left.
+    `names` holds what local names are bound to, `constraints` those of the type parameters of the types declared so
+    far, `taken` the places of names that are no uses, `called` the ids of selections that are called, `interfaces` the
+    anonymous ones by the byte where they begin, `defined` the definitions that are being read, and the names on their
+    left.
     """
 
     source: bytes
@@ -71,6 +72,7 @@ class Draft:
     called: set[int] = field(default_factory=set)
     defined: list[tuple[Node, list[Node]]] = field(default_factory=list)
     structs: list[dict[str, str]] = field(default_factory=list)
+    interfaces: dict[int, str] = field(default_factory=dict)
     naming: str = ""
     pending: list[tuple[str, Node]] = field(default_factory=list)
     comments: list[Node] = field(default_factory=list)

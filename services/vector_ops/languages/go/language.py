@@ -13,7 +13,7 @@ class GoLanguage:
 
     name = "go"
     family = "go"
-    version = 1
+    version = 2
     suffixes = (".go",)
     filenames = ("go.mod",)
 

@@ -4,8 +4,8 @@ A value: `nNAME` a name of the file or package; `.NAME:BASE` a selection; `cI:FU
 an element and `kBASE` a key of a range; `vTYPE` some value of a type; `x` from outside; `?` unknown. A type: `nNAME`,
 `.NAME:nPACKAGE`, `~QUALNAME` of the own package, `aTYPE` a slice or array, `hTYPE` a channel, `m` a map or what else a
 range takes apart, `f` a function (its results), `g` an instantiated generic, `PI:CONSTRAINT` the type parameter I,
-`=TYPE` an alias, `i` an anonymous interface, `ATYPE` an atomic pointer, `{I` an anonymous struct (known during
-extraction only). Pointers are left out: Go follows them by itself.
+`=TYPE` an alias, `i` an anonymous interface without methods of its own, `ATYPE` an atomic pointer, `{I` an anonymous
+struct (known during extraction only). Pointers are left out: Go follows them by itself.
 """
 
 EXTERNAL = "x"

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from tree_sitter import Node
 
+from services.vector_ops.languages.facts import FILE, Symbol
+from services.vector_ops.languages.go.comments import sign
 from services.vector_ops.languages.go.draft import Draft
 from services.vector_ops.languages.go.notation import (
     EXTERNAL,
@@ -164,8 +166,31 @@ def _read_struct(draft: Draft, node: Node, depth: int) -> str:
     return f"{{{len(draft.structs) - 1}"
 
 
-def _read_interface(_draft: Draft, node: Node, _depth: int) -> str:
-    return "i" if node.named_children else EXTERNAL
+def _read_interface(draft: Draft, node: Node, _depth: int) -> str:
+    """Return the notation of an anonymous interface, whose methods become symbols when it is met for the first time."""
+    methods = [one for one in node.named_children if one.type == "method_elem"]
+    if not methods:
+        return "i" if node.named_children else EXTERNAL
+    notation = draft.interfaces.get(node.start_byte)
+    if notation is None:
+        line, column = draft.place(node)
+        qualname = draft.qualify(f"interface{line}_{column}")
+        notation = draft.interfaces[node.start_byte] = f"~{qualname}"
+        for one in methods:
+            _declare_method(draft, qualname, one)
+    return notation
+
+
+def _declare_method(draft: Draft, qualname: str, node: Node) -> None:
+    """Add a method of an anonymous interface; no symbol owns it, since none stands for the interface."""
+    name = node.child_by_field_id(draft.fields.name)
+    if name is None:
+        return
+    line, column = draft.place(name)
+    label, end = draft.text(name), node.end_point[0] + 1
+    signature, kind = sign(draft, node, node.end_byte), read_function_type(draft, node)
+    place = f"{qualname}.{label}"
+    draft.add_symbol(Symbol(label, place, "method", line, column, line, end, FILE, signature, "", kind))
 
 
 _READERS: dict[str, Callable[[Draft, Node, int], str]] = {

@@ -298,20 +298,38 @@ def test_an_unknown_receiver_is_guessed_by_the_only_method_of_that_name():
     assert ("run -> A.Odd", Tier.UNIQUE_NAME) in resolve({"run.go": source + method}, "run.go")
 
 
-def test_a_method_that_fits_an_anonymous_interface_is_a_guess():
-    source = "package shop\nfunc run(one any) { one.(interface{ Odd() }).Odd() }\ntype A struct{}\nfunc (A) Odd() {}"
-    assert resolve({"run.go": source}, "run.go") == {("run -> A.Odd", Tier.AMBIGUOUS)}
+@pytest.mark.parametrize(
+    "code",
+    [
+        "func run(one any) { one.(interface{ Odd() }).Odd() }",
+        "func run(one interface{ Odd() }) { one.Odd() }",
+        "func run(one any) { if two, ok := one.(interface{ Odd() }); ok { two.Odd() } }",
+        "func run(one any) { switch two := one.(type) { case interface{ Odd() }: two.Odd() } }",
+        "func run[T interface{ Odd() }](one T) { one.Odd() }",
+        "type S struct { one interface{ Odd() } }\nfunc run(s S) { s.one.Odd() }",
+    ],
+)
+def test_a_call_on_an_anonymous_interface_leads_to_its_declaration(code):
+    found = resolve({"run.go": f"package shop\ntype A struct{{}}\nfunc (A) Odd() {{}}\n{code}"}, "run.go")
+    (edge,) = {(target, tier) for target, tier in found if target.endswith(".Odd")}
+    assert "interface" in edge[0]
+    assert edge[1] == Tier.TYPED
+
+
+def test_what_an_anonymous_interface_declares_goes_on():
+    code = "func run(one interface{ Get() A }) { one.Get().Odd() }\ntype A struct{}\nfunc (A) Odd() {}"
+    assert ("run -> A.Odd", Tier.TYPED) in resolve({"run.go": f"package shop\n{code}"}, "run.go")
 
 
 def test_of_several_methods_the_nearest_few_are_ambiguous():
     many = {f"p{at}/p.go": f"package p{at}\ntype A struct{{}}\nfunc (A) Odd() {{}}" for at in range(8)}
-    source = "package shop\nfunc run(one interface{ Odd() }) { one.Odd() }\ntype B struct{}\nfunc (B) Odd() {}"
+    source = "package shop\nfunc run[T any](one T) { pick(one).Odd() }\nfunc pick[T any](one T) T { return one }\n"
+    source += "type B struct{}\nfunc (B) Odd() {}"
     facts = {name: LANGUAGE.extract(".go", text.encode()) for name, text in (many | {"run.go": source}).items()}
     world = make_world(facts, LANGUAGE)
     found = LANGUAGE.resolve(SourceFile("run.go", "#shop", facts["run.go"]), world)
-    edges = [one for one in found if one.kind == EdgeKind.CALL]
+    edges = [one for one in found if one.kind == EdgeKind.CALL and one.tier == Tier.AMBIGUOUS]
     assert len(edges) == 5
-    assert {one.tier for one in edges} == {Tier.AMBIGUOUS}
     assert "run.go" in {one.target_path for one in edges}
 
 
