@@ -18,6 +18,10 @@ COUNT = (
 )
 
 
+# The server plans a query anew for lists of another size, and that takes longer than the answer: the sizes of lists
+# within a parameter are nothing to it, so keys are sent as `$asked.keys` and `$walks[2].keys`.
+
+
 def at_epoch(question: str) -> str:
     """Return a statement for a question that returns `rows`: one record at the epoch asked for, none at another.
 
@@ -32,18 +36,18 @@ def at_epoch(question: str) -> str:
 
 
 def incoming_query(kinds: Sequence[EdgeKind]) -> str:
-    """Return the edges that lead to `$keys`, as `collect_edges` reads them."""
+    """Return the edges that lead to `$asked.keys`."""
     return (
-        f"MATCH (t:Symbol)<-[e:{relation_pattern(kinds)}]-(s:Symbol) WHERE t.key IN $keys "
+        f"MATCH (t:Symbol)<-[e:{relation_pattern(kinds)}]-(s:Symbol) WHERE t.key IN $asked.keys "
         "WITH s, t, e ORDER BY e.tier, s.path, e.line, e.column, s.key, t.key LIMIT $limit "
         f"RETURN collect({_EDGE}) AS rows"
     )
 
 
 def outgoing_query(kinds: Sequence[EdgeKind]) -> str:
-    """Return the edges that leave `$keys`."""
+    """Return the edges that leave `$asked.keys`."""
     return (
-        f"MATCH (s:Symbol)-[e:{relation_pattern(kinds)}]->(t:Symbol) WHERE s.key IN $keys "
+        f"MATCH (s:Symbol)-[e:{relation_pattern(kinds)}]->(t:Symbol) WHERE s.key IN $asked.keys "
         "WITH s, t, e ORDER BY s.path, e.line, e.column, t.key LIMIT $limit "
         f"RETURN collect({_EDGE}) AS rows"
     )
@@ -57,7 +61,7 @@ def dependents_query(kinds: Sequence[EdgeKind], depth: int) -> str:
     time.
     """
     relations = relation_pattern(kinds)
-    parts = ["MATCH (t:Symbol) WHERE t.key IN $keys WITH collect([t, 1]) AS d0, $keys AS seen0"]
+    parts = ["MATCH (t:Symbol) WHERE t.key IN $asked.keys WITH collect([t, 1]) AS d0, $asked.keys AS seen0"]
     for layer in range(1, depth + 1):
         followed = "" if layer == 1 else "AND e.tier < 4 "
         before = layer - 1
@@ -82,7 +86,7 @@ def walks_query(walks: Sequence[Walk]) -> str:
     """Return one query for all walks: a list of walks, each a list of steps, each a list of edges.
 
     Of walk 2, `b2_0` are its symbols with the score 1, `e2_1` the edges that its first step finds with the score that
-    they begin with, `b2_1` where its second step begins, and so on. Parameters: `$keys2`, `$kinds2`, `$tiers2`.
+    they begin with, `b2_1` where its second step begins, and so on. `$walks` has their keys and scores.
     """
     parts = [part for number, walk in enumerate(walks) for part in _walk_parts(f"{number}", walk)]
     trails = ", ".join(
@@ -93,9 +97,8 @@ def walks_query(walks: Sequence[Walk]) -> str:
 
 
 def _walk_parts(walk_number: str, walk: Walk) -> list[str]:
-    parts = [
-        f"CALL () {{ MATCH (t:Symbol) WHERE t.key IN $keys{walk_number} RETURN collect([t, 1.0]) AS b{walk_number}_0 }}"
-    ]
+    asked = f"MATCH (t:Symbol) WHERE t.key IN $walks[{walk_number}].keys"
+    parts = [f"CALL () {{ {asked} RETURN collect([t, 1.0]) AS b{walk_number}_0 }}"]
     for step, kinds in enumerate(walk.steps, 1):
         begun, edges, sources = (
             f"b{walk_number}_{step - 1}",
@@ -112,8 +115,8 @@ def _walk_parts(walk_number: str, walk: Walk) -> list[str]:
         if step < len(walk.steps):
             parts.append(
                 f"CALL ({edges}) {{ UNWIND {edges} AS o WITH o[0] AS s, o[1] AS e, o[2] AS far "
-                f"WHERE NOT s.key IN $keys{walk_number} "
-                f"WITH s, max(far * $kinds{walk_number}[e[2]] * $tiers{walk_number}[e[3]]) AS score "
+                f"WHERE NOT s.key IN $walks[{walk_number}].keys "
+                f"WITH s, max(far * $walks[{walk_number}].kinds[e[2]] * $walks[{walk_number}].tiers[e[3]]) AS score "
                 "ORDER BY score DESC, s.key LIMIT $most_followed "
                 f"WITH s, score WHERE s.kind <> 'file' RETURN collect([s, score]) AS {sources} }}"
             )

@@ -28,28 +28,31 @@ class Neo4jReader:
 
     def incoming(self, ids: Sequence[int], kinds: Sequence[EdgeKind], limit: int) -> list[EdgeRow]:
         """Return the edges that lead to these symbols."""
-        return self._edges(self._ask(queries.incoming_query(kinds), keys=self._keys_of(ids), limit=limit))
+        return self._edges(self._ask(queries.incoming_query(kinds), asked=self._asked(ids), limit=limit))
 
     def outgoing(self, ids: Sequence[int], kinds: Sequence[EdgeKind], limit: int) -> list[EdgeRow]:
         """Return the edges that leave these symbols."""
-        return self._edges(self._ask(queries.outgoing_query(kinds), keys=self._keys_of(ids), limit=limit))
+        return self._edges(self._ask(queries.outgoing_query(kinds), asked=self._asked(ids), limit=limit))
 
     def dependents(
         self, ids: Sequence[int], kinds: Sequence[EdgeKind], depth: int, limit: int
     ) -> list[tuple[int, int, Tier]]:
         """Return (id, distance, tier) of what reaches these symbols."""
         query = queries.dependents_query(kinds, min(depth, MAX_DEPTH))
-        rows = self._ask(query, keys=self._keys_of(ids), limit=limit)
+        rows = self._ask(query, asked=self._asked(ids), limit=limit)
         return [(self._graph.keys.id_of(key), distance, Tier(tier)) for key, distance, tier in rows]
 
     def walk(self, walks: Sequence[Walk], bounds: Bounds) -> list[list[list[EdgeRow]]]:
         """Return the edges of each step of each walk."""
-        parameters: dict[str, object] = dict(bounds._asdict())
-        for number, walk in enumerate(walks):
-            parameters[f"keys{number}"] = self._keys_of(walk.ids)
-            parameters[f"kinds{number}"] = {RELATIONS[kind]: score for kind, score in walk.kind_scores.items()}
-            parameters[f"tiers{number}"] = [_NO_TIER, *(walk.tier_scores[tier] for tier in sorted(Tier))]
-        rows = self._ask(queries.walks_query(walks), **parameters) if walks else []
+        asked = [
+            {
+                **self._asked(walk.ids),
+                "kinds": {RELATIONS[kind]: score for kind, score in walk.kind_scores.items()},
+                "tiers": [_NO_TIER, *(walk.tier_scores[tier] for tier in sorted(Tier))],
+            }
+            for walk in walks
+        ]
+        rows = self._ask(queries.walks_query(walks), walks=asked, **bounds._asdict()) if walks else []
         return [[self._edges(step) for step in trail] for trail in rows]
 
     def count(self) -> tuple[int, int]:
@@ -60,8 +63,8 @@ class Neo4jReader:
     def _ask(self, question: str, **parameters: object) -> list[Any]:
         return self._graph.ask(question, self._epoch, parameters)
 
-    def _keys_of(self, ids: Iterable[int]) -> list[int]:
-        return [self._graph.keys.key_of(one) for one in ids]
+    def _asked(self, ids: Iterable[int]) -> dict[str, object]:
+        return {"keys": [self._graph.keys.key_of(one) for one in ids]}
 
     def _edges(self, rows: Iterable[Sequence[Any]]) -> list[EdgeRow]:
         id_of = self._graph.keys.id_of
