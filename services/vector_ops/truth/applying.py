@@ -76,6 +76,9 @@ class Applier:
         changed |= {file.id for file in again}
         resolved = changed | self._dependents.find(dirty, pairs)
         touched = self._resolve(resolved, changed) | {change.path for change in changes}
+        for change in changes:
+            if change.old is not None:
+                self._layers.drop_outline(change.old.sha, change.old.form)
         return Outcome(self._parsed, len(resolved), touched, _count_added(changes, self._edges_added))
 
     def _plan_all(self, wanted: Mapping[str, str | None]) -> Iterator[Change]:

@@ -159,6 +159,10 @@ class Layers:
         self._outlines.put((sha, form), outline)
         return outline
 
+    def drop_outline(self, sha: str, form: str) -> None:
+        """Let go of the outline of a content that was replaced; it is read again if it is needed after all."""
+        self._outlines.drop((sha, form))
+
     def edge_rows(self, file_id: int) -> list[Row]:
         """Return the rows of the edges that leave a file."""
         sql = f"SELECT * FROM {self._edge_home(file_id)}.edge WHERE row BETWEEN ? AND ? ORDER BY row"  # noqa: S608

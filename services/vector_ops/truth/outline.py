@@ -154,4 +154,10 @@ class OutlineCache:
         self._symbols += 1 + len(outline.facts.symbols)
         if self._symbols > self._max_symbols:
             for old in list(islice(self._outlines, len(self._outlines) // 2)):
-                self._symbols -= 1 + len(self._outlines.pop(old).facts.symbols)
+                self.drop(old)
+
+    def drop(self, key: tuple[str, str]) -> None:
+        """Let go of an outline: its content was replaced."""
+        outline = self._outlines.pop(key, None)
+        if outline is not None:
+            self._symbols -= 1 + len(outline.facts.symbols)

@@ -52,8 +52,8 @@ class Writer:
         self._connection.close()
 
     def refresh(self, source: Source, now: Callable[[], datetime], is_stopping: IsStopping) -> Applied:
-        """Bring the tables level with HEAD."""
-        with self._transact():
+        """Bring the tables level with HEAD; cycles are collected once the commit is there to be read."""
+        with paused_collector(), self._transact():
             migrate(self._connection)
             state = read_state(self._connection)
             # HEAD is read under the lock: two refreshes in a row can then never move the index backwards.
@@ -62,8 +62,7 @@ class Writer:
             if state is not None and state.commit_sha == head.commit_sha and not wanted:
                 return Applied("fresh", state, 0, 0)
             epoch = 1 if state is None else state.epoch + 1
-            with paused_collector():
-                outcome = self._apply(source, wanted, state, is_stopping)
+            outcome = self._apply(source, wanted, state, is_stopping)
             totals = outcome.added if state is None else state.totals.add(outcome.added)
             state = State(head.commit_sha, head.commit_time, now(), epoch, totals)
             self._log_changes(outcome, epoch)
