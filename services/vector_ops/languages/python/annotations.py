@@ -97,7 +97,9 @@ class AnnotationReader:
         if last in _OPAQUE:
             return ()
         return tuple(
-            PLAIN if one[0] == PLAIN else one if one[0] == RECEIVER else f"{one}()" for one in self._look_up(name)
+            PLAIN if one[0] == PLAIN else one if one[0] == RECEIVER else f"{one}()"
+            for one in self._look_up(name)
+            if one[0] not in "'{\\"
         )
 
     def _read_generic(self, name: str, depth: int) -> Values:

@@ -156,7 +156,7 @@ class Evaluator:
         function = child_at(node, 0)
         if function is None:
             return ()
-        if function.type == "attribute" and self.names.walk.content.endswith(b".__new__", 0, function.end_byte):
+        if self.names.walk.content.endswith(b".__new__", 0, function.end_byte):
             return self._make_new(node, scope)
         found = [self._call_value(one, node, scope) for one in self.evaluate(function, scope)]
         return unite(found)
@@ -176,8 +176,8 @@ class Evaluator:
             return self.flows.call_lambda(value)
         if value[-1] == "~":
             return (value[:-1],)
-        if value in _CASTS:
-            return self._cast(node, scope)
+        if value in _CASTS or value in _COPIES:
+            return self._cast(node, scope, is_type=value in _CASTS)
         given = self.flows.call_function(value, node, scope)
         if given is None and value in _VARIABLES:
             given = self._read_bound(node, scope)
@@ -206,10 +206,13 @@ class Evaluator:
         values = self.read_dotted(text, scope, first.start_byte)
         return values[0] if len(values) == 1 and len(values[0]) < _MAX_ARGUMENT and "(" not in values[0] else ""
 
-    def _cast(self, node: Node, scope: Scope) -> Values:
+    def _cast(self, node: Node, scope: Scope, *, is_type: bool) -> Values:
+        """Return what a call gives that is of the type of its first argument, or of the type that this names."""
         arguments = field(node, "arguments")
         first = child_at(arguments, 0) if arguments is not None else None
-        return self.names.annotated(self.names.walk.read(first), scope) if first is not None else ()
+        if first is None:
+            return ()
+        return self.names.annotated(self.names.walk.read(first), scope) if is_type else self.evaluate(first, scope)
 
     def _call_builtin(self, name: str, node: Node, scope: Scope) -> Values:
         if name == "super":
@@ -249,6 +252,7 @@ _NOWHERE = 1 << 20
 _MAX_ARGUMENT = 80
 _NAMED = frozenset({Bound.SYMBOL, Bound.IMPORT})
 _VARIABLES = frozenset({"typing:TypeVar", "typing_extensions:TypeVar"})
+_COPIES = frozenset({"copy:copy", "copy:deepcopy", "dataclasses:replace"})
 _CASTS = frozenset({"typing:cast", "typing:.cast", "typing_extensions:cast", "t:cast"})
 _GIVING = frozenset(
     "map filter zip enumerate max min sum vars globals locals eval __import__ property object getattr".split()  # noqa: SIM905 - words in lines read better

@@ -9,6 +9,7 @@ from services.vector_ops.languages.python.annotations import PLAIN, VARIABLE, Va
 from services.vector_ops.languages.python.calling import Calls, is_mention, symbol_of
 from services.vector_ops.languages.python.defining import ELSE
 from services.vector_ops.languages.python.expressions import Evaluator
+from services.vector_ops.languages.python.narrowing import narrow_names
 from services.vector_ops.languages.python.scopes import UNKNOWN, Bound, Draft, Scope, Spot
 from services.vector_ops.languages.python.values import Names, unite
 from services.vector_ops.languages.python.walk import Walk
@@ -40,6 +41,7 @@ class Extraction:
 
     def run(self) -> FileFacts:
         """Return the facts."""
+        narrow_names(self.names)
         self.calls.run()
         self._refer_mentions()
         self._refer_annotations()
@@ -54,6 +56,7 @@ class Extraction:
         """Take the parts from each other: all is freed at once then, and no cycle is left."""
         for scope in self.walk.list_scopes():
             scope.names.clear()
+            scope.narrowed = None
         for part in (self.walk, self.names, self.flows, self.evaluator.literals, self.evaluator, self.calls, self):
             vars(part).clear()
 

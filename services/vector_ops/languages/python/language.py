@@ -13,7 +13,7 @@ class Python:
 
     name = "python"
     family = "python"
-    version = 5
+    version = 6
     suffixes = (".py", ".pyi")
     filenames: tuple[str, ...] = ()
 

@@ -23,7 +23,6 @@ class Bound:
     RECEIVER = 7  # self or cls: the target `text`
     TYPED = 8  # an instance of the annotation `text`
     CLOSED = 9  # nothing is known
-    NARROWED = 10  # what remains of a value
 
 
 class Binding(NamedTuple):
@@ -54,6 +53,15 @@ class ItemSet(NamedTuple):
     scope: "Scope"
 
 
+class Narrowing(NamedTuple):
+    """From `start` to `end` a name holds an instance of one of the classes that `kinds` name in `scope`."""
+
+    start: int
+    end: int
+    kinds: tuple[Node, ...]
+    scope: "Scope"
+
+
 @dataclass(slots=True, eq=False)
 class Scope:
     """A module, class, function (lambdas included) or comprehension; `symbol` is the definition that it belongs to.
@@ -75,6 +83,7 @@ class Scope:
     node: Node | None = None
     known: dict[str, tuple[str, ...]] = field(default_factory=dict)
     mentions: dict[str, str] = field(default_factory=dict)
+    narrowed: dict[str, list[Narrowing]] | None = None
 
     def bind(self, name: str, binding: Binding) -> None:
         """Add one binding of `name`."""

@@ -91,17 +91,24 @@ class Names:
         if known is not None:
             return known
         owner = self.find_scope(scope, name)
-        if owner is None:
-            if name in BUILTINS:
-                found: Values = (f"{PLAIN}{name}",)
-            else:
-                found = (f":{name}",) if self.walk.module.has_star_import else ()
-            scope.known[name] = found
-            return found
-        known = owner.known.get(name)
-        if known is not None:
-            scope.known[name] = known
+        known = self._look_outside(name) if owner is None else owner.known.get(name)
+        if owner is None or known is not None:
+            scope.known[name] = known = known or ()
             return known
+        if owner.narrowed is not None and name in owner.narrowed:
+            narrowed = self._narrow(owner, name, start)
+            if narrowed:
+                return narrowed
+        return self._look_inside(name, scope, owner, start)
+
+    def _look_outside(self, name: str) -> Values:
+        """Return what a name holds that no scope of the file binds."""
+        if name in BUILTINS:
+            return (f"{PLAIN}{name}",)
+        return (f":{name}",) if self.walk.module.has_star_import else ()
+
+    def _look_inside(self, name: str, scope: Scope, owner: Scope, start: int) -> Values:
+        """Return what the bindings of a name give that may hold at `start`."""
         bindings = owner.names[name]
         if len(bindings) > 1:
             bindings = self._reach(bindings, start, is_here=_is_body(owner, scope))
@@ -110,12 +117,23 @@ class Names:
             return self.read_binding(bindings[0])
         return self._look_up_only(bindings[0], name, scope, owner)
 
+    def _narrow(self, owner: Scope, name: str, start: int) -> Values:
+        """Return what the nearest test before `start` says of a name that was not bound anew since."""
+        self.is_positional = True
+        fitting = [one for one in (owner.narrowed or {})[name] if one.start <= start < one.end]
+        if not fitting:
+            return ()
+        test = max(fitting, key=_START)
+        if any(test.start < one.start <= start for one in owner.names[name]):
+            return ()
+        return unite([self.annotated(self.walk.read(kind), test.scope) for kind in test.kinds])
+
     def _look_up_only(self, binding: Binding, name: str, scope: Scope, owner: Scope) -> Values:
         """Return what the only binding of a name gives; it is the same wherever this scope uses the name."""
         flowed, positional = self.has_flowed, self.is_positional
         self.has_flowed = self.is_positional = False
         values = self.read_binding(binding)
-        if not self.has_flowed and not self._busy:
+        if not self.has_flowed and not self._busy and not (owner.narrowed and name in owner.narrowed):
             owner.known[name] = scope.known[name] = values
         self.has_flowed = self.has_flowed or flowed
         self.is_positional = positional

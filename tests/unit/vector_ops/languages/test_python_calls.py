@@ -194,3 +194,39 @@ def test_the_argument_of_a_generic_class_is_what_its_methods_give():
 
 def test_an_attribute_that_holds_a_descriptor_gives_what_it_gets():
     assert calls("from holders import Shop\n\nShop().side.cut()\n", 3, others=HOLDERS)[-1] == "holders.py:Side.cut"
+
+
+def test_a_test_of_its_class_tells_what_a_name_holds():
+    source = (
+        "class Side:\n    def cut(self): pass\n\n\nclass Shape:\n    def cut(self): pass\n\n\n"
+        "def run(one, other: Shape, many):\n"
+        "    if isinstance(one, Side) and one.cut():\n        one.cut()\n    one.cut()\n"
+        "    if not isinstance(other, (Side, Shape)):\n        return\n    other.cut()\n"
+        "    assert isinstance(one, Side)\n    one.cut()\n    one = Shape()\n    one.cut()\n"
+        "    [each.cut() for each in many if isinstance(each, Side)]\n"
+        "    one.cut() if not isinstance(one, Side) else one.cut()\n"
+    )
+    side, shape = "app.py:Side.cut", "app.py:Shape.cut"
+    assert [calls(source, line) for line in (10, 11, 15, 17, 19, 20)] == [
+        [side],
+        [side],
+        [side, shape],
+        [side],
+        [shape],
+        [side],
+    ]
+    assert calls(source, 21) == [shape, side]
+
+
+def test_a_copy_is_of_the_type_of_its_original():
+    source = "import copy\n\n\nclass Side:\n    def cut(self):\n        copy.copy(self).cut()\n"
+    assert calls(source, 6) == ["app.py:Side.cut"]
+
+
+def test_an_annotation_that_names_a_collection_is_no_type():
+    assert (
+        calls(
+            "KINDS = [int]\n\n\ndef run(one: KINDS, two):\n    isinstance(two, KINDS) and two.go()\n    one.go()\n", 6
+        )
+        == []
+    )
