@@ -249,6 +249,17 @@ def test_a_load_that_was_cut_off_is_done_anew(shop, driver):
     compare(shop, driver)
 
 
+def test_what_an_earlier_make_has_left_of_a_repository_goes_with_the_first_load(shop, driver):
+    driver.execute_query(
+        "CREATE (:Repository {repo: $root, epoch: '1'}), (:Symbol {repo: $root, key: 7})", root=shop.repo
+    )
+    with shop.view() as (reading, _stamp):
+        assert level_graph(Neo4jGraph(driver, shop.repo, 60), reading.view, is_damaged=True) == -1
+    left = "MATCH (n) WHERE n.repo = $root RETURN count(n) AS left"
+    assert driver.execute_query(left, root=shop.repo).records[0]["left"] == 0
+    compare(shop, driver)
+
+
 def test_uncommitted_files_are_answered_by_sqlite_without_a_warning(shop):
     late = Path(shop.repo) / "shop/late.py"
     late.write_text("from shop.base import check\n\n\ndef late():\n    check(1)\n")
