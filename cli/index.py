@@ -124,6 +124,7 @@ def _read_query(arguments: argparse.Namespace) -> dict[str, str]:
     if arguments.verb not in VERBS:
         raise UsageError(f"{arguments.verb!r} is no verb of the index; the verbs are {', '.join(VERBS)}")
     text = sys.stdin.read(MAX_TEXT_CHARACTERS + 1) if arguments.text == "-" else arguments.text
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # bytes that were no UTF-8
     if not text.strip() and arguments.verb != "repo_map":
         raise UsageError(f"{arguments.verb} needs a TEXT: a symbol, or words to search for")
     if len(text) > MAX_TEXT_CHARACTERS:
@@ -292,7 +293,12 @@ def _open_wire() -> Wire:
 
 
 def _repo(arguments: argparse.Namespace) -> str:
-    return str(Path(arguments.repo).absolute())
+    repo = str(Path(arguments.repo).absolute())
+    try:
+        repo.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{repo}: the name of this folder is not UTF-8, so the index cannot name it") from None
+    return repo
 
 
 def _check_range(flag: str, value: int, lowest: int, highest: int) -> int:

@@ -66,6 +66,7 @@ def test_the_verbs_of_the_command_are_those_of_the_index():
         (("query", "repo_map", "--budget", "5"), "--budget 5: give a number from 100 to 100000"),
         (("query", "search", "y" * 20_001), "longer than 20000 characters"),
         (("query", "search", "\u68ee" * 7_000), "characters as a URL, of 60000; give its essential part"),
+        (("query", "search", "\udcff" * 7_000), "characters as a URL"),  # bytes that are no UTF-8
         (("cypher", "RETURN 1", "--limit", "5000"), "--limit 5000: give a number from 1 to 1000"),
     ],
 )
@@ -74,6 +75,15 @@ def test_words_that_do_not_fit_are_one_line_and_code_2_and_start_nothing(tmp_pat
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert line in done.stderr
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("action", [("build",), ("query", "search", "x"), ("install",)])
+def test_a_folder_whose_name_is_not_utf_8_is_refused_in_one_line(tmp_path, action):
+    folder = tmp_path / "caf\udce9"
+    folder.mkdir()
+    done = direng(tmp_path / "home", "index", *action, cwd=folder)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "the name of this folder is not UTF-8" in done.stderr
 
 
 def test_index_alone_names_its_actions(tmp_path):
