@@ -16,7 +16,7 @@ class Rust:
 
     name = "rust"
     family = "rust"
-    version = 4
+    version = 5
     suffixes = (".rs",)
     filenames = ("Cargo.toml",)
 

@@ -14,6 +14,9 @@ from services.vector_ops.languages.rust.values import Describer, render_path
 
 _BLANK = re.compile(r"\b_\b")
 _CONVERSIONS = frozenset({"from", "try_from"})
+_OF_TRAITS = frozenset({"fmt", "eq", "cmp", "partial_cmp", "hash", "poll"})
+"""Methods of the standard library's traits that are often called by the path of the trait."""
+
 _FOLDING = frozenset({"fold", "try_fold", "scan"})
 _NEVER_OURS = frozenset({"Some", "Ok", "Err", "None", "drop"})
 _FILLING = frozenset({"push", "push_back", "push_front"})
@@ -185,8 +188,8 @@ class UseReader:
         self._refer(name, text, kind, f"{prefix}::{'=' if given else ''}{given}")
 
     def _read_given(self, call: Node, name: str) -> str:
-        """Return the first argument where it decides what is called: of a conversion, and `self` handed to a trait."""
-        if name in _CONVERSIONS:
+        """Return the first argument where it decides what is called: of a conversion, and what is handed to a trait."""
+        if name in _CONVERSIONS or name in _OF_TRAITS:
             return nest(self.describer.describe_argument(call))
         arguments = self.describer.child(call, "arguments")
         first = arguments.named_child(0) if arguments is not None and arguments.named_child_count else None

@@ -157,9 +157,10 @@ def test_method_of_a_trait_that_is_given_self_is_that_of_its_type():
     code = (
         "impl fmt::Display for Ant { fn fmt(&self) {} }\n"
         "impl fmt::Debug for Ant { fn fmt(&self) { fmt::Display::fmt(self) } }\n"
+        "struct P { a: Ant }\nimpl fmt::Debug for P { fn fmt(&self) { fmt::Debug::fmt(&self.a) } }\n"
         "trait Go { fn on(&self); }\nimpl Go for Ant { fn on(&self) {} }\nimpl Ant { fn f(&self) { Go::on(self) } }"
     )
     facts = LANGUAGE.extract(".rs", (TYPES + code).encode())
     edges = LANGUAGE.resolve(SourceFile("a.rs", "a.rs", facts), make_world({"a.rs": facts}, LANGUAGE))
     calls = [(facts.symbols[one.target_at].line, one.tier.name) for one in edges if one.kind == EdgeKind.CALL]
-    assert calls == [(5, "TYPED"), (8, "TYPED")]
+    assert calls == [(5, "TYPED"), (6, "TYPED"), (10, "TYPED")]
