@@ -131,7 +131,8 @@ class OpenIndex:
         # Only a first map needs it; a refresh from cron does not.
         from services.vector_ops.answers.sketching import list_sketchable, sketch_map  # noqa: PLC0415
 
-        with self._reading:
+        left_s = partial(self._count_left, self._clock.monotonic_s() + self._patience.query_budget_s)
+        with self._wait_for_turn():
             head = self._source.read_head()
             blobs = self._source.list_blobs(head.commit_sha)
             if len(blobs) < _SKETCHED_FILES:
@@ -149,7 +150,7 @@ class OpenIndex:
                 except BlobMissingError:  # a partial clone
                     return b""
 
-            text, hits, is_cut = sketch_map(paths, read_file, budget_tokens)
+            text, hits, is_cut = sketch_map(paths, read_file, budget_tokens, left_s)
         self._is_awaited = True
         stamp = Stamp(
             indexed_commit=head.commit_sha,

@@ -21,6 +21,8 @@ LOG = logging.getLogger("direng.vector_ops")
 _MAX_FILES = 20_000
 _MAX_DEFINERS = 3
 """A name that more files define says nothing about which of them is meant."""
+_LEFT_AFTER_NAMES, _LEFT_AFTER_USES = 0.6, 0.25
+"""The shares of the time that must be left when all names are found, and all uses of them."""
 _DAMPING = 0.85
 _ROUNDS = 20
 _INNER_KINDS = frozenset({b"type", b"const", b"let", b"var"})
@@ -72,19 +74,33 @@ class SharedNames:
 def list_sketchable(paths: Sequence[str]) -> list[str]:
     """Return the files of code proper, at most as many as a sketch reads, those near the root first."""
     found = [path for path in paths if language_name(path) and classify_path(path) is PathKind.CODE]
-    return sorted(sorted(found, key=lambda path: (path.count("/"), path))[:_MAX_FILES])
+    return sorted(found, key=lambda path: (path.count("/"), path))[:_MAX_FILES]
 
 
-def sketch_map(paths: Sequence[str], read_file: ReadFile, budget_tokens: int) -> tuple[str, list[Hit], bool]:
-    """Return a map as `draw_map` does; each file is read twice, and the best are parsed."""
-    definers = _find_definers(paths, read_file)
-    graph, uses = _connect(paths, read_file, definers)
+def sketch_map(
+    paths: Sequence[str], read_file: ReadFile, budget_tokens: int, count_left_s: Callable[[], float] = lambda: math.inf
+) -> tuple[str, list[Hit], bool]:
+    """Return a map as `draw_map` does; each file is read twice, and the best are parsed.
+
+    Where there are more files than the time left is enough for, the first of them are what is sketched.
+    """
+    whole_s = count_left_s()
+
+    def is_late(share: float) -> bool:
+        left_s = count_left_s()
+        return left_s <= 0 or left_s < share * whole_s
+
+    definers, looked_at = _find_definers(paths, read_file, lambda: is_late(_LEFT_AFTER_NAMES))
+    graph, uses = _connect(paths[:looked_at], read_file, definers, lambda: is_late(_LEFT_AFTER_USES))
 
     def read_countable(path: str) -> list[Countable]:
+        if is_late(0):
+            return []
         rows = _read_symbols(path, read_file(path))
         return list_countable(rows, lambda shown: {one.id: uses[one.name.encode()] for one in shown})
 
-    return draw_map(read_countable, graph, Interest(), budget_tokens)
+    text, hits, is_cut = draw_map(read_countable, graph, Interest(), budget_tokens)
+    return text, hits, is_cut or looked_at < len(paths) or is_late(0)
 
 
 def _read_scanned(path: str, read_file: ReadFile) -> bytes:
@@ -92,15 +108,21 @@ def _read_scanned(path: str, read_file: ReadFile) -> bytes:
     return content if len(content) <= MAX_FILE_BYTES else b""
 
 
-def _find_definers(paths: Sequence[str], read_file: ReadFile) -> Mapping[bytes, list[int]]:
-    """Return the numbers of the files that define each name, for names that few files define."""
+def _find_definers(
+    paths: Sequence[str], read_file: ReadFile, is_late: Callable[[], bool]
+) -> tuple[Mapping[bytes, list[int]], int]:
+    """Return the numbers of the files that define each name few files define, and how many files were looked at."""
+    looked_at = len(paths)
     definers: dict[bytes, list[int]] = defaultdict(list)
     for number, path in enumerate(paths):
+        if is_late():
+            looked_at = number
+            break
         found = _DEFINED.findall(_read_scanned(path, read_file))
         names = {name for indent, kind, name in found if not (indent and (kind in _INNER_KINDS or _is_plain(name)))}
         for name in names:
             definers[name].append(number)
-    return {name: numbers for name, numbers in definers.items() if len(numbers) <= _MAX_DEFINERS}
+    return {name: numbers for name, numbers in definers.items() if len(numbers) <= _MAX_DEFINERS}, looked_at
 
 
 def _is_plain(name: bytes) -> bool:
@@ -115,13 +137,15 @@ def _find_said(content: bytes) -> set[bytes]:
 
 
 def _connect(
-    paths: Sequence[str], read_file: ReadFile, definers: Mapping[bytes, list[int]]
+    paths: Sequence[str], read_file: ReadFile, definers: Mapping[bytes, list[int]], is_late: Callable[[], bool]
 ) -> tuple[SharedNames, Counter[bytes]]:
     """Return the graph of files, and in how many files each name is said beside those that define it."""
     links: Counter[tuple[int, int]] = Counter()
     uses: Counter[bytes] = Counter()
     languages = [language_name(path) for path in paths]
     for number, path in enumerate(paths):
+        if is_late():
+            break
         for name in _find_said(_read_scanned(path, read_file)) & definers.keys():
             homes = [home for home in definers[name] if languages[home] == languages[number]]
             if number not in homes:

@@ -106,5 +106,26 @@ def test_a_name_of_another_language_is_not_meant():
 
 
 def test_only_code_is_sketched_and_a_binary_or_huge_file_shows_nothing():
-    assert list_sketchable(["a.py", "tests/test_a.py", "README.md", "docs/x.py", "b.go"]) == ["a.py", "b.go"]
+    paths = ["a.py", "tests/test_a.py", "README.md", "docs/x.py", "pkg/b.go", "c.go"]
+    assert list_sketchable(paths) == ["a.py", "c.go", "pkg/b.go"]
     assert draw({"a.py": b"def bin():\0", "b.py": b"def big(): ...\n" + b"#" * 1_000_001}) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown", "is_cut"),
+    [(12, ["a.py", "b.py", "deep/c.py"], False), (6, ["a.py"], True), (0, [], True)],
+)
+def test_when_time_runs_out_the_files_near_the_root_are_what_is_drawn(seconds, shown, is_cut):
+    """To read a file takes a second here, and each is read three times."""
+    content = b"def make_it():\n    x = 1\n    y = 2\n    return x\n"
+    spent = []
+
+    def read_file(path):
+        spent.append(path)
+        return content
+
+    paths = list_sketchable(["deep/c.py", "b.py", "a.py"])
+    text, hits, was_cut = sketch_map(paths, read_file, 5_000, lambda: seconds - len(spent))
+    assert [line.removesuffix(":") for line in text.splitlines() if not line.startswith(" ")] == shown
+    assert (len(hits), was_cut) == (len(shown), is_cut)
+    assert len(spent) <= seconds
