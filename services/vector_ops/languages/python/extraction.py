@@ -242,8 +242,18 @@ class Extraction:
             is_test,
         )
 
+    def _is_member(self, draft: Draft) -> bool:
+        """Return whether a value is one of an enumeration, set in the body of its class: an instance of that."""
+        if not draft.values or draft.owner == FILE or draft.values[0].scope is not draft.scope:
+            return False
+        bases = self._bases_of(draft.owner, self.walk.drafting.drafts[draft.owner])
+        is_enumeration = any(one.startswith("enum:") for _node, values in bases for one in values)
+        return is_enumeration and draft.values[0].how == Bound.VALUE and not draft.name.startswith("_")
+
     def _type_of(self, at: int, draft: Draft) -> str:
-        if draft.values:
+        if self._is_member(draft):
+            values: Values = (f":{self.walk.drafting.drafts[draft.owner].qualname}()",)
+        elif draft.values:
             values = unite([self.names.read_binding(one) for one in draft.values[:_MAX_TYPES]])
         elif draft.returns:
             values = self.names.annotated(draft.returns, draft.scope or self.walk.module)

@@ -13,7 +13,7 @@ class Python:
 
     name = "python"
     family = "python"
-    version = 6
+    version = 7
     suffixes = (".py", ".pyi")
     filenames: tuple[str, ...] = ()
 

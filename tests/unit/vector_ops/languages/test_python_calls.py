@@ -223,6 +223,11 @@ def test_a_copy_is_of_the_type_of_its_original():
     assert calls(source, 6) == ["app.py:Side.cut"]
 
 
+def test_a_member_of_an_enumeration_is_an_instance_of_it():
+    source = "import enum\n\n\nclass Level(enum.Enum):\n    LOW = 1\n\n    def up(self): pass\n\n\nLevel.LOW.up()\n"
+    assert calls(source, 10) == ["app.py:Level.up"]
+
+
 def test_an_annotation_that_names_a_collection_is_no_type():
     assert (
         calls(
