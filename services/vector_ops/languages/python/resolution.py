@@ -99,7 +99,7 @@ class Resolution:
             found = tuple(one for one in self._follower.follow(self._file.path, target) if one.form == Form.SYMBOL)
             return _make_ends(found, kind)
         called = self._find_called(target)
-        if called.is_lost and ":" in target and target[-1] not in ")]" and "^" not in target:
+        if called.is_lost and "." in target.partition(":")[2] and target[-1] not in ")]" and "^" not in target:
             return self._guess(reference.name, "", kind)
         found = called.found
         if reference.kind == "decorate" and not reference.name:

@@ -228,6 +228,11 @@ def test_a_member_of_an_enumeration_is_an_instance_of_it():
     assert calls(source, 10) == ["app.py:Level.up"]
 
 
+def test_a_bare_name_that_leads_nowhere_is_not_guessed_to_be_a_method():
+    others = {"lib.py": "class Shell:\n    def get_shell(self): pass\n", "pack/__init__.py": ""}
+    assert calls("from pack import get_shell\n\nget_shell()\n", 3, others=others) == []
+
+
 def test_an_annotation_that_names_a_collection_is_no_type():
     assert (
         calls(
