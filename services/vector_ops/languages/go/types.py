@@ -29,13 +29,13 @@ def read_type(draft: Draft, node: Node | None, depth: int = 0) -> str:
     return clip_notation(reader(draft, node, depth + 1)) if reader else UNKNOWN
 
 
-def read_results(draft: Draft, node: Node | None) -> list[str]:
+def read_results(draft: Draft, node: Node | None, depth: int = 0) -> list[str]:
     """Return the types of the `result` of a function."""
     if node is None:
         return []
     if node.type != "parameter_list":
-        return [read_type(draft, node, 1)]
-    return [kind for _name, kind in read_parameters(draft, node, 1)]
+        return [read_type(draft, node, depth + 1)]
+    return [kind for _name, kind in read_parameters(draft, node, depth + 1)]
 
 
 def read_parameters(draft: Draft, node: Node | None, depth: int = 0) -> list[tuple[str, str]]:
@@ -52,9 +52,9 @@ def read_parameters(draft: Draft, node: Node | None, depth: int = 0) -> list[tup
     return found
 
 
-def read_function_type(draft: Draft, node: Node) -> str:
+def read_function_type(draft: Draft, node: Node, depth: int = 0) -> str:
     """Return the notation of a function by its results."""
-    return clip_notation("f" + pack_parts(read_results(draft, node.child_by_field_id(draft.fields.result))))
+    return clip_notation("f" + pack_parts(read_results(draft, node.child_by_field_id(draft.fields.result), depth)))
 
 
 def read_fields(draft: Draft, node: Node) -> list[tuple[Node, str, Node, bool]]:
@@ -136,19 +136,19 @@ def _read_map(draft: Draft, node: Node, depth: int) -> str:
 def _read_function(draft: Draft, node: Node, depth: int) -> str:
     if depth > _DEPTH // 2:
         return UNKNOWN
-    parameters = read_parameters(draft, node.child_by_field_id(draft.fields.parameters), depth)
-    if len(parameters) == 1 and node.child_by_field_id(draft.fields.result) is None:
-        yielded = _read_yielded(draft, node, depth)
-        if yielded:
-            return "m" + pack_parts([*yielded, EXTERNAL, EXTERNAL][:2])
-    return read_function_type(draft, node)
+    yielded = _read_yielded(draft, node, depth) if node.child_by_field_id(draft.fields.result) is None else []
+    if yielded:
+        return "m" + pack_parts([*yielded, EXTERNAL, EXTERNAL][:2])
+    return read_function_type(draft, node, depth)
 
 
 def _read_yielded(draft: Draft, node: Node, depth: int) -> list[str]:
     """Return what a range over a function gives: what it hands to the function that it is given."""
     parameters = node.child_by_field_id(draft.fields.parameters)
     declared = [one for one in (parameters.named_children if parameters is not None else ()) if one.type != "comment"]
-    inner = declared[0].child_by_field_id(draft.fields.type) if declared else None
+    if len(declared) != 1 or len(declared[0].children_by_field_id(draft.fields.name)) > 1:
+        return []
+    inner = declared[0].child_by_field_id(draft.fields.type)
     if inner is None or inner.type != "function_type":
         return []
     return [kind for _name, kind in read_parameters(draft, inner.child_by_field_id(draft.fields.parameters), depth)]
@@ -166,10 +166,10 @@ def _read_struct(draft: Draft, node: Node, depth: int) -> str:
     return f"{{{len(draft.structs) - 1}"
 
 
-def _read_interface(draft: Draft, node: Node, _depth: int) -> str:
+def _read_interface(draft: Draft, node: Node, depth: int) -> str:
     """Return the notation of an anonymous interface, whose methods become symbols when it is met for the first time."""
     methods = [one for one in node.named_children if one.type == "method_elem"]
-    if not methods:
+    if not methods or depth > _DEPTH // 2:
         return "i" if node.named_children else EXTERNAL
     notation = draft.interfaces.get(node.start_byte)
     if notation is None:
@@ -177,18 +177,18 @@ def _read_interface(draft: Draft, node: Node, _depth: int) -> str:
         qualname = draft.qualify(f"interface{line}_{column}")
         notation = draft.interfaces[node.start_byte] = f"~{qualname}"
         for one in methods:
-            _declare_method(draft, qualname, one)
+            _declare_method(draft, qualname, one, depth)
     return notation
 
 
-def _declare_method(draft: Draft, qualname: str, node: Node) -> None:
+def _declare_method(draft: Draft, qualname: str, node: Node, depth: int) -> None:
     """Add a method of an anonymous interface; no symbol owns it, since none stands for the interface."""
     name = node.child_by_field_id(draft.fields.name)
     if name is None:
         return
     line, column = draft.place(name)
     label, end = draft.text(name), node.end_point[0] + 1
-    signature, kind = sign(draft, node, node.end_byte), read_function_type(draft, node)
+    signature, kind = sign(draft, node, node.end_byte), read_function_type(draft, node, depth)
     place = f"{qualname}.{label}"
     draft.add_symbol(Symbol(label, place, "method", line, column, line, end, FILE, signature, "", kind))
 

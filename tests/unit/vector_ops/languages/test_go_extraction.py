@@ -281,3 +281,18 @@ def test_constraints_are_read_from_name_and_head():
     assert tell_constraint("a/open_windows_arm64_test.go", "x") == "windows && arm64 && (x)"
     assert tell_constraint("linux.go", "") == ""
     assert tell_constraint("a_linux.go", "") == "linux"
+
+
+@pytest.mark.parametrize(
+    ("open_", "close"),
+    [
+        ("func() ", ""),
+        ("func(a ", ")"),
+        ("interface{ A() ", "}"),
+        ("interface{ A(a ", ")}"),
+        ("struct { a func() ", " }"),
+    ],
+)
+def test_types_that_are_nested_absurdly_deep_are_given_up(open_, close):
+    source = f"package a\nvar x {open_ * 2000}int{close * 2000}\n"
+    assert "x" in [one.name for one in LANGUAGE.extract(".go", source.encode()).symbols]
