@@ -223,7 +223,7 @@ class Extraction:
         if draft.kind != "class":
             bases = (*((ELSE,) if draft.is_alternative else ()), *self._wrappers.get(at, ()))
         elif draft.bases:
-            known = zip(draft.bases, self._bases_of(at, draft), strict=True)
+            known = zip(draft.bases, self._bases_of(at, draft), strict=False)
             bases = tuple(one for base, (_node, values) in known for one in self._with_argument(base, values, draft))
         is_test = draft.name[:4] == "test" and draft.kind in {"function", "method"} and self._is_test(draft)
         return Symbol(

@@ -82,10 +82,10 @@ def _climb(node: Node, parent: Node, *, is_negated: bool) -> _Step:
     kind = parent.type
     if kind in _WRAPPERS:
         return _Step((), True, is_negated != (kind == "not_operator"))
-    if kind == "boolean_operator":
+    if kind == "boolean_operator" and parent.child_count > 1:
         is_told = (parent.children[1].type == "or") == is_negated
         return _Step(((node.end_byte, parent.end_byte),), True, is_negated) if is_told else _Step()
-    if kind == "conditional_expression":
+    if kind == "conditional_expression" and parent.named_child_count == 3:  # noqa: PLR2004 - value, condition, other
         return _Step(_range_of(parent.named_children[2 if is_negated else 0]))
     if kind in _BRANCHES and is_negated:
         return _Step(_after_exit(parent))
