@@ -25,7 +25,17 @@ class Evaluator:
         self.literals = Literals(names)
         self.flows = Flows(names, self.literals)
         self._depth = 0
-        kinds: dict[str, Callable[[Node, Scope], Values]] = {
+        numbers = number_kinds()
+        self._kinds = {numbers[kind]: handler for kind, handler in self._list_handlers().items()}
+        names.evaluate = self.evaluate
+        names.take_item = self.literals.take_path
+        names.iterate = self.literals.iterate
+        names.enter = _enter
+        names.flow = self.flows.flow_into
+
+    def _list_handlers(self) -> dict[str, Callable[[Node, Scope], Values]]:
+        return {
+            **dict.fromkeys(_PLAIN_KINDS, _read_plain),
             "identifier": self._read_name,
             "attribute": self._read_attribute,
             "dotted_name": self._read_dotted,
@@ -53,14 +63,6 @@ class Evaluator:
             "yield": self._read_yield_from,
             "none": _read_nothing,
         }
-        kinds.update(dict.fromkeys(_PLAIN_KINDS, _read_plain))
-        numbers = number_kinds()
-        self._kinds = {numbers[kind]: handler for kind, handler in kinds.items()}
-        names.evaluate = self.evaluate
-        names.take_item = self.literals.take_path
-        names.iterate = self.literals.iterate
-        names.enter = _enter
-        names.flow = self.flows.flow_into
 
     def evaluate(self, node: Node, scope: Scope) -> Values:
         """Return what an expression may hold; nothing when that cannot be told."""
