@@ -19,10 +19,13 @@ def declare_all(draft: Draft, statements: Sequence[tree_sitter.Node], scope: Sco
     """Bind the names that these statements declare."""
     doc: tree_sitter.Node | None = None
     for node in statements:
-        if node.type == "comment":
+        kind = node.type
+        if kind == "comment":
             doc = node
             continue
-        declare_one(draft, node, scope, doc, node)
+        declare = _DECLARES.get(kind)
+        if declare is not None:
+            declare(draft, node, scope, doc, node)
         doc = None
 
 
@@ -133,9 +136,9 @@ def _declare_ambient(
 def _declare_expression(
     draft: Draft, node: tree_sitter.Node, scope: Scope, doc: tree_sitter.Node | None, whole: tree_sitter.Node
 ) -> None:
-    for child in node.children[:1]:
-        if child.type == "internal_module":
-            _declare_module(draft, child, scope, doc, whole)
+    children = node.children
+    if children and children[0].type == "internal_module":
+        _declare_module(draft, children[0], scope, doc, whole)
 
 
 def _declare_variables(

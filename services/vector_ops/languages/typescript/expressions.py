@@ -8,6 +8,8 @@ step  := ".name" | "()" (called) | "!" (constructed) | "[]" (an element) | "[0]"
        | ">0" (what a function takes as its parameter 0) | "^" (its base class)
 """
 
+from collections.abc import Callable
+
 import tree_sitter
 
 from services.vector_ops.languages.facts import FILE
@@ -26,9 +28,8 @@ _LITERALS = frozenset(
     | {"unary_expression", "binary_expression", "jsx_element", "jsx_self_closing_element"}
 )
 _WRAPPERS = frozenset({"parenthesized_expression", "non_null_expression"})
-_LINKS = frozenset(
-    {"call_expression", "member_expression", "await_expression", "subscript_expression", "new_expression"}
-)
+_PREFIXED = frozenset({"new_expression", "await_expression"})
+Step = Callable[[Draft, tree_sitter.Node, str, Scope], str]
 _CHOICES = frozenset({"||", "??", "&&"})
 
 
@@ -37,35 +38,41 @@ def express(draft: Draft, node: tree_sitter.Node, scope: Scope, expected: str = 
 
     `expected` is the notation of the type that its surroundings want.
     """
-    links: list[tree_sitter.Node] = []
+    links: list[tuple[Step, tree_sitter.Node]] = []
     while True:
         kind = node.type
-        if kind in _LINKS:
-            links.append(node)
-            inner = node.child_by_field_name("constructor") if kind == "new_expression" else node.children[0]
-            inner = node.named_children[0] if kind == "await_expression" and node.named_child_count else inner
+        step = _STEPS.get(kind)
+        if step is not None:
+            inner = _find_inner(node, kind) if kind in _PREFIXED else node.children[0]
+            if inner is None:
+                break
+            links.append((step, node))
         elif kind in _WRAPPERS and node.named_child_count:
             inner = node.named_children[0]
         else:
             break
-        if inner is None:
-            break
         node = inner
-    if links and links[-1] is node:
-        links.pop()
-    value = _express_head(draft, node, scope, "" if links else expected, depth)
-    for link in reversed(links):
-        value = _STEPS[link.type](draft, link, value, scope)
+    if kind == "identifier":
+        name = draft.read(node)
+        value = find_value(scope, name) or f"%{name}"
+    else:
+        value = _express_head(draft, node, scope, "" if links else expected, depth)
+    for step, link in reversed(links):
+        value = step(draft, link, value, scope)
         if len(value) > _LENGTH_CAP:
             value = "?"
     return value
 
 
+def _find_inner(node: tree_sitter.Node, kind: str) -> tree_sitter.Node | None:
+    """Return what is constructed or awaited."""
+    if kind == "new_expression":
+        return node.child_by_field_name("constructor")
+    return node.named_children[0] if node.named_child_count else node.children[0]
+
+
 def _express_head(draft: Draft, node: tree_sitter.Node, scope: Scope, expected: str, depth: int) -> str:
     kind = node.type
-    if kind == "identifier":
-        name = draft.read(node)
-        return find_value(scope, name) or f"%{name}"
     if kind in {"this", "super"}:
         return scope.this if kind == "this" else f"{scope.this}^"
     special = _HEADS.get(kind)
@@ -159,15 +166,17 @@ def _step_subscript(draft: Draft, link: tree_sitter.Node, value: str, scope: Sco
 
 def _step_call(draft: Draft, link: tree_sitter.Node, value: str, scope: Scope) -> str:
     children = link.children
-    called = unwrap(children[0])
-    arguments = children[-1]
-    if called.type == "import":
+    called, arguments = children[0], children[-1]
+    kind = called.type
+    if kind in _WRAPPERS:
+        called = unwrap(called)
+        kind = called.type
+    if kind == "import":
         return _express_module(draft, arguments, scope, value) + "~"
     if value == "%require":
         return _express_module(draft, arguments, scope, value)
-    for one in children[1:-1]:
-        if one.type == "type_arguments":
-            draft.push([one], scope)
+    if len(children) > _PAIR:
+        draft.push([one for one in children[1:-1] if one.type == "type_arguments"], scope)
     is_test = value[-1] not in _NEVER_TESTS and is_test_call(value)
     if is_test:
         _declare_test(draft, arguments, scope)
@@ -262,7 +271,7 @@ def _declare_test(draft: Draft, arguments: tree_sitter.Node, scope: Scope) -> No
             return
 
 
-_STEPS = {
+_STEPS: dict[str, Step] = {
     "member_expression": _step_member,
     "await_expression": _step_await,
     "subscript_expression": _step_subscript,

@@ -1,6 +1,8 @@
 """Names that belong to the language, its runtimes and its test runners."""
 
-_TESTS = frozenset({"it", "test", "specify", "fit", "xit"})
+import re
+
+_TEST = re.compile(r"%?(?:Deno\.)?(?:it|test|specify|fit|xit)(?:\.|$)")
 _UNTELLING = ("%Object.", "%Promise.", "%JSON.parse", "%Array.", "%Reflect.", "%structuredClone", "%globalThis")
 _METHODS = """
     push pop shift unshift slice splice concat join reverse indexOf lastIndexOf forEach map filter reduce reduceRight
@@ -26,7 +28,7 @@ METHODS = frozenset(_METHODS.split())
 
 def is_test_call(called: str) -> bool:
     """Return whether this callee (a notation) declares one test: `it`, `test.only`, `%Deno.test`."""
-    return called.removeprefix("%").removeprefix("Deno.").partition(".")[0] in _TESTS
+    return _TEST.match(called) is not None
 
 
 def tells_nothing(called: str) -> bool:

@@ -20,11 +20,12 @@ class Scope:
         self.names: dict[str, str] = {}
         self.types: dict[str, str] = {}
         self.is_top = parent is None
-        self.symbol: int = parent.symbol if parent else FILE
-        self.this: str = parent.this if parent else "?"
-        self.prefix: str = parent.prefix if parent else ""
-        self.result: str = parent.result if parent else ""
-        self.returns: list[str] | None = parent.returns if parent else None
+        if parent is None:
+            self.symbol, self.this, self.prefix, self.result = FILE, "?", "", ""
+            self.returns: list[str] | None = None
+        else:
+            self.symbol, self.this, self.prefix = parent.symbol, parent.this, parent.prefix
+            self.result, self.returns = parent.result, parent.returns
 
 
 def find_value(scope: Scope | None, name: str) -> str:

@@ -47,9 +47,9 @@ def _walk_nothing(_draft: Draft, _node: tree_sitter.Node, _scope: Scope, _expect
 
 def _walk_only(draft: Draft, node: tree_sitter.Node, scope: Scope, _expected: str) -> None:
     """Walk a statement that is one expression."""
-    child = node.named_children[0] if node.named_child_count else None
-    if child is not None and child.type in _EXPRESSIONS:
-        express(draft, child, scope)
+    children = node.children
+    if children and children[0].type in _EXPRESSIONS:
+        express(draft, children[0], scope)
     else:
         draft.push(node.named_children, scope)
 
