@@ -3,6 +3,7 @@
 Imported when the first question about a repository is asked: refreshing its index needs none of this.
 """
 
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,8 +66,13 @@ class Derived:
         self.history.close()
         self.dense.close()
 
-    def open_reading(self, opening: Opening, *, is_cut: bool) -> tuple[Reading, Callable[[], Notes]]:
-        """Return what answers over a view, and what says at the end what the answer was made from."""
+    def open_reading(
+        self, opening: Opening, *, is_cut: bool, with_lag: bool = False
+    ) -> tuple[Reading, Callable[[], Notes]]:
+        """Return what answers over a view, and what says at the end what the answer was made from.
+
+        With `with_lag` it says how far vectors and history are behind though nothing was asked of them.
+        """
         view = opening.view
         graph = self.mirror.over(view) if self.mirror else ViewGraph(view)
         lines = self._lines.over(view)
@@ -82,8 +88,11 @@ class Derived:
         )
 
         def note() -> Notes:
-            away = tuple(graph.warnings) if isinstance(graph, FallbackGraph) else ()
-            return Notes(ranker.dense_pending, ranker.history_commit, (*ranker.warnings, *away))
+            away = graph.warnings if isinstance(graph, FallbackGraph) else ()
+            warnings = (*ranker.warnings, *away, *self.dense.take_notes())
+            if with_lag:
+                return Notes(self.dense.count_lag(view), self.history.find_newest(view.commit_sha), warnings)
+            return Notes(ranker.dense_pending, ranker.history_commit, warnings)
 
         return reading, note
 
@@ -116,14 +125,18 @@ class Derived:
     def _is_level(self, view: IndexView) -> bool:
         return self._files is not None and self._files.epoch == view.epoch
 
-    def mine(self, source: GitSource, commit_sha: str, is_stopping: Callable[[], bool]) -> None:
-        """Mine what is new in the history, in slices."""
+    def mine(self, source: GitSource, commit_sha: str, is_stopping: Callable[[], bool], faults: dict[str, str]) -> None:
+        """Mine what is new in the history, in slices; note under `history` why it cannot be kept."""
         before = -1
         while not is_stopping():
-            with source.reading():
-                progress = self.history.refresh(
-                    source.repository, commit_sha, budget_s=_SLICE_S, is_stopping=is_stopping
-                )
+            try:
+                with source.reading():
+                    progress = self.history.refresh(
+                        source.repository, commit_sha, budget_s=_SLICE_S, is_stopping=is_stopping
+                    )
+            except sqlite3.Error as error:  # the disk is full, or the folder may not be written
+                faults["history"] = f"the file of its history cannot be written: {error}"
+                return
             if progress.is_complete or progress.mined == before:
                 return
             before = progress.mined

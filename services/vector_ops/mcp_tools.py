@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from services.kernel.errors import PlatformError
 from services.kernel.version import VERSION
+from services.vector_ops.answers.places import show_path
 from services.vector_ops.models import IndexAnswer, IndexQuery, IndexSnapshot, QueryKind, RefreshReport, RefreshRequest
 
 INSTRUCTIONS = (
@@ -70,8 +71,9 @@ def _format_hit(answer: IndexAnswer, at: int) -> str:
     hit = answer.hits[at]
     notes = ", ".join(part for part in (hit.tier.value if hit.tier else "", hit.reason) if part)
     symbol = f" {hit.symbol}" if hit.symbol else ""
-    path = hit.path.replace("\n", "\\n")  # a file's name must not look like another line of the answer
-    return f"{path}:{hit.line}{symbol} | {' '.join(hit.snippet.split())}" + (f" [{notes}]" if notes else "")
+    return f"{show_path(hit.path)}:{hit.line}{symbol} | {' '.join(hit.snippet.split())}" + (
+        f" [{notes}]" if notes else ""
+    )
 
 
 class IndexTools:

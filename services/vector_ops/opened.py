@@ -60,6 +60,7 @@ class OpenIndex:
         self._tended = ""
         self._is_closed = False
         self._is_awaited = False
+        self._said: tuple[str, ...] = ()
 
     @property
     def _truth(self) -> "TruthStore":
@@ -116,7 +117,7 @@ class OpenIndex:
         if state is not None and state.commit_sha == head.commit_sha:
             return
         try:
-            self.refresh(is_stopping)
+            self._said += self.refresh(is_stopping).notes
         except IndexBusyError:
             if state is None:
                 raise
@@ -163,10 +164,13 @@ class OpenIndex:
         return IndexAnswer(hits=tuple(hits), stamp=stamp, is_truncated=is_cut or work.is_cut, text=text)
 
     @contextmanager
-    def read(self) -> "Iterator[tuple[Reading, Callable[[], Stamp]]]":
-        """Open one consistent reading, and what makes the stamp of its answer at the end."""
+    def read(self, *, with_lag: bool = False) -> "Iterator[tuple[Reading, Callable[[], Stamp]]]":
+        """Open one consistent reading, and what makes the stamp of its answer at the end.
+
+        With `with_lag` the stamp says how far vectors and history are behind though nothing was asked of them.
+        """
         with self._wait_for_turn(), self._view() as (opening, work):
-            reading, note = self._open_derived().open_reading(opening, is_cut=work.is_cut)
+            reading, note = self._open_derived().open_reading(opening, is_cut=work.is_cut, with_lag=with_lag)
             yield reading, lambda: self._stamp(work, note())
 
     @contextmanager
@@ -210,6 +214,7 @@ class OpenIndex:
 
     def _stamp(self, work: WorktreeState, notes: "Notes") -> Stamp:
         head: Head = work.head
+        said, self._said = self._said, ()  # told once: what happened to the index file
         is_fresh = work.base_sha == head.commit_sha
         moved_s = 0.0 if is_fresh else max(0.0, (self._clock.now() - head.moved_at).total_seconds())
         return Stamp(
@@ -220,7 +225,7 @@ class OpenIndex:
             is_fresh=is_fresh,
             dense_pending=notes.dense_pending,
             history_commit=notes.history_commit,
-            warnings=notes.warnings,
+            warnings=(*said, *notes.warnings),
         )
 
     def needs_tending(self) -> bool:
@@ -253,7 +258,7 @@ class OpenIndex:
             if state is None:
                 return faults
             derived = self._open_derived()
-            derived.mine(source, state.commit_sha, is_stopping)
+            derived.mine(source, state.commit_sha, is_stopping, faults)
             work = worktree.read(state.commit_sha)
             with self._truth.view(work.overlay, source.read_blob) as view:
                 derived.embed(view, is_stopping, faults)

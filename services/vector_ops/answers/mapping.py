@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from services.vector_ops.answers.places import show_path
 from services.vector_ops.core.view import IndexView, SymbolRow
 from services.vector_ops.languages.world import EdgeKind
 from services.vector_ops.models import Hit
@@ -201,7 +202,7 @@ def _choose(
         present = chosen.get(symbol.path, {})
         chain = _list_chain(symbol, by_name)
         adding = {one: _line(one, depth) for depth, one in enumerate(chain, 1) if one not in present}
-        cost = sum(len(line) + 1 for line in adding.values()) + (0 if present else len(symbol.path) + 2)
+        cost = sum(len(line) + 1 for line in adding.values()) + (0 if present else len(show_path(symbol.path)) + 2)
         if cost > left:
             is_cut = True
             continue
@@ -239,7 +240,7 @@ def _line(one: SymbolRow, depth: int) -> str:
 
 def _render(path: str, chosen: Mapping[SymbolRow, str]) -> str:
     lines = [chosen[one] for one in sorted(chosen, key=lambda one: (one.start_line, one.line, one.column))]
-    return "\n".join([f"{path}:", *lines])
+    return "\n".join([f"{show_path(path)}:", *lines])
 
 
 def _make_hit(one: SymbolRow, score: float) -> Hit:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from services.vector_ops.answers.mapping import CHARACTERS_PER_TOKEN
 from services.vector_ops.answers.meaning import is_beside
-from services.vector_ops.answers.places import Lines
+from services.vector_ops.answers.places import Lines, show_path
 from services.vector_ops.core.view import SymbolRow
 from services.vector_ops.graph.port import GraphStore
 from services.vector_ops.languages.facts import FILE
@@ -138,11 +138,12 @@ def _find_news(piece: Piece, known: Mapping[int, str], lines: Lines) -> tuple[in
 
 
 def _render_piece(lines: Lines, hit: Hit) -> str:
-    return f"[{hit.citation}] {hit.path}:{hit.line}-{hit.end_line}\n{lines.between(hit.path, hit.line, hit.end_line)}"
+    head = f"[{hit.citation}] {show_path(hit.path)}:{hit.line}-{hit.end_line}"
+    return f"{head}\n{lines.between(hit.path, hit.line, hit.end_line)}"
 
 
 def _cite(hit: Hit) -> str:
-    return f"{hit.citation} {hit.path}:{hit.line}-{hit.end_line} {hit.symbol}".rstrip()
+    return f"{hit.citation} {show_path(hit.path)}:{hit.line}-{hit.end_line} {hit.symbol}".rstrip()
 
 
 def pack_context(lines: Lines, graph: GraphStore, found: Found, budget_tokens: int) -> tuple[str, list[Hit], bool]:
@@ -154,7 +155,7 @@ def pack_context(lines: Lines, graph: GraphStore, found: Found, budget_tokens: i
     spare = _fill(pack, "snippet", found.matching, int(budget * _SHARES["snippet"]) + spare)
     allowance = int(budget * _SHARES["summary"]) + spare
     for theme in found.themes:
-        allowance -= pack.add_text("summary", f"{theme.name}: {theme.text}", allowance)
+        allowance -= pack.add_text("summary", f"{show_path(theme.name)}: {theme.text}", allowance)
     _fill(pack, "snippet", found.matching, pack.left)
     pack.texts["citation"] = [_cite(hit) for hit in pack.hits]
     text = "\n\n".join("\n".join([_HEADS[name], *pack.texts[name]]) for name in SECTIONS if pack.texts[name])
@@ -187,7 +188,7 @@ def _add_neighbours(pack: _Pack, piece: Piece, symbol: SymbolRow, allowance: int
 
 def _name_place(pack: _Pack, row: SymbolRow) -> str:
     shown = pack.taken.get(row.path, {}).get(row.line)
-    return f"{row.qualname} ({shown or f'{row.path}:{row.line}'})"
+    return f"{row.qualname} ({shown or f'{show_path(row.path)}:{row.line}'})"
 
 
 def _find_neighbours(graph: GraphStore, symbol: SymbolRow) -> Iterator[tuple[str, list[SymbolRow]]]:

@@ -16,6 +16,11 @@ SCORES = {EdgeTier.EXACT: 1.0, EdgeTier.TYPED: 0.9, EdgeTier.UNIQUE_NAME: 0.6, E
 """The order of the tiers as a score."""
 
 
+def show_path(path: str) -> str:
+    """Return a path on one line: a file's name must not look like another line of an answer."""
+    return path.replace("\n", "\\n").replace("\r", "\\r")
+
+
 class Lines:
     """Lines of files as a view sees them; what was read last stays read as long as nothing has changed."""
 

@@ -92,6 +92,13 @@ class History:
                 self._past = build_past(commit_sha, list(self._follow(commit_sha)), self._names)
             return self._past
 
+    def find_newest(self, commit_sha: str) -> str:
+        """Return the commit when it is mined; empty when it is not yet, or nothing has asked for the past."""
+        with self._lock:
+            if self._store is not None:
+                self._open()
+            return commit_sha if commit_sha in self._commits else ""
+
     def _open(self) -> HistoryStore:
         """Return the file, with what other processes have mined since the last look."""
         store = self._store = self._store or HistoryStore(self._path)

@@ -15,7 +15,7 @@ LOG = logging.getLogger("direng.vector_ops")
 MISSING = "missing"
 """The repository does not have the content (a partial clone, a damaged one); it is read when it has it."""
 
-_MISSING_MARK = "!missing"
+MISSING_MARK = "!missing"
 
 
 class Form(NamedTuple):
@@ -60,12 +60,12 @@ class Forms:
 
 def stored_key(form: Form, content: Content) -> str:
     """Return the key under which a content is stored: one that is missing has its own, so that it is read later."""
-    return f"{form.key}{_MISSING_MARK}" if content.facts.skipped == MISSING else form.key
+    return f"{form.key}{MISSING_MARK}" if content.facts.skipped == MISSING else form.key
 
 
 def is_missing_key(key: str) -> bool:
     """Return whether a content was missing when it was to be read."""
-    return key.endswith(_MISSING_MARK)
+    return key.endswith(MISSING_MARK)
 
 
 def read_content(language: Language | None, form: Form, content: bytes, rule: str = "") -> Content:

@@ -131,6 +131,10 @@ class TruthStore:
 
     def _with_notes(self, applied: Applied) -> Applied:
         notes, self._notes = tuple(self._notes), []
+        missing = self._writer.count_missing() if self._writer is not None else 0
+        if missing:
+            cure = "`git fetch --refetch --no-filter` brings them"
+            notes += (f"{missing} files are not read, for this partial clone lacks their contents; {cure}",)
         return replace(applied, notes=notes)
 
     def _set_aside(self, fault: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from services.vector_ops.truth.applying import Applier, Outcome
 from services.vector_ops.truth.building import write_state
 from services.vector_ops.truth.collector import paused_collector
-from services.vector_ops.truth.contents import Forms, is_missing_key
+from services.vector_ops.truth.contents import MISSING_MARK, Forms, is_missing_key
 from services.vector_ops.truth.dependents import Dependents, read_dependents
 from services.vector_ops.truth.index_file import connect, migrate, read_inode
 from services.vector_ops.truth.layers import Layers, StoredFile
@@ -21,6 +21,7 @@ from services.vector_ops.truth.tables import CommittedTables
 _KEPT_BLOBS = 2_000
 """Facts of contents that no path has now; kept, because switching back to a branch is then free."""
 
+_MISSING = "SELECT count(*) FROM file WHERE blob_id IN (SELECT id FROM blob WHERE form LIKE '%' || ?)"
 _KEPT_EPOCHS = 1_000
 _TIDY_EVERY = 50
 
@@ -72,6 +73,10 @@ class Writer:
             applied = Applied("refreshed", state, outcome.parsed, outcome.resolved)
         self._level = epoch
         return applied
+
+    def count_missing(self) -> int:
+        """Return how many files have a content that the repository lacks."""
+        return int(self._connection.execute(_MISSING, (MISSING_MARK,)).fetchone()[0])
 
     @contextmanager
     def _transact(self) -> Iterator[None]:

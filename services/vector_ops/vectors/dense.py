@@ -93,6 +93,17 @@ class DenseIndex:
         self._kept.notes.clear()
         return notes
 
+    def count_lag(self, view: IndexView) -> int | None:
+        """Return how many chunks of a view have no vector yet; None while nothing has asked for vectors."""
+        if self._nearest is None:
+            return None
+        if self._work_lock.acquire(blocking=False):  # else vectors are computed just now, and counted
+            try:
+                self._bring_level(view, 0)
+            finally:
+                self._work_lock.release()
+        return self._pending
+
     def rank_chunks(self, view: IndexView, text: str, count: int) -> list[DenseHit]:
         vector = self._embedder.embed_query(text)
         if self._work_lock.acquire(blocking=False):

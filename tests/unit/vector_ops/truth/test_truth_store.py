@@ -261,15 +261,19 @@ def test_content_that_the_repository_lacks_is_left_out_until_it_is_there(tree, s
     kept = lost.read_bytes()
     lost.unlink()
     partial = GitSource(str(tree.root))
-    store.refresh(partial, wait_s=1)
+    told = "1 files are not read, for this partial clone lacks their contents; "
+    told += "`git fetch --refetch --no-filter` brings them"
+    assert store.refresh(partial, wait_s=1).notes == (told,)
     with store.view({}, partial.read_blob) as view:
         assert view.find_file("a.pl").skipped == "missing"
         assert view.find_symbols(["alpha"]) == []
     store.close()
-    assert store.refresh(partial, wait_s=1).outcome == "fresh"
+    again = store.refresh(partial, wait_s=1)
+    assert (again.outcome, again.notes) == ("fresh", (told,))
     lost.write_bytes(kept)
     store.close()
-    assert store.refresh(GitSource(str(tree.root)), wait_s=1).outcome == "refreshed"
+    whole = store.refresh(GitSource(str(tree.root)), wait_s=1)
+    assert (whole.outcome, whole.notes) == ("refreshed", ())
     with store.view({}, source.read_blob) as view:
         assert view.find_file("a.pl").skipped == ""
         assert len(view.find_symbols(["alpha"])) == 1
