@@ -19,6 +19,8 @@ from services.vector_ops.models import Hit
 AMBIGUOUS_LIMIT = 20
 """Doubtful calls beyond this many are left out, and the answer says so."""
 _CONSTRUCTORS = frozenset({"__init__", "__new__", "constructor"})
+_MAX_BESIDE = 2_000
+"""So many calls of the definitions that use a symbol are looked through for calls of values that hold it."""
 _MIN_READ = 200
 """At least so many calls are looked at, so that those in code come before those in tests."""
 
@@ -54,6 +56,7 @@ def find_calls(view: IndexView, graph: GraphStore, meaning: Meaning, limit: int)
     namesakes = view.count_named(meaning.name) if is_method or any(map(_is_doubtful, found)) else 1
     reasoned = [(link, _explain(link.edge, meant[link.edge.target_id], namesakes)) for link in found]
     is_full = len(found) >= most
+    reasoned += _find_calls_of_values(graph, targets, most)
     if not is_full:
         overridden = _find_overridden(view, targets)
         reasoned += _find_overridden_calls(graph, overridden, most)
@@ -112,6 +115,27 @@ def _find_overridden_calls(graph: GraphStore, overridden: Mapping[int, SymbolRow
         )
         for link in links
     ]
+
+
+def _find_calls_of_values(graph: GraphStore, targets: Mapping[int, SymbolRow], most: int) -> list[tuple[Link, str]]:
+    """Return the calls of values that hold the targets (`alias = target; alias()`).
+
+    Such a place has two edges: a call of the value, and a use of what it holds.
+    """
+    uses = [link for link in graph.incoming(list(targets), [EdgeKind.USE], most) if link.edge.tier == Tier.TYPED]
+    sources = sorted({link.edge.source_id for link in uses})
+    called: dict[tuple[int, int, int], SymbolRow] = {}
+    for link in graph.outgoing(sources, [EdgeKind.CALL], _MAX_BESIDE) if sources else ():
+        called[_place_of(link.edge)] = link.symbol
+    return [
+        (link, f"calls {targets[link.edge.target_id].qualname} as {called[_place_of(link.edge)].qualname}")
+        for link in uses
+        if _place_of(link.edge) in called
+    ]
+
+
+def _place_of(edge: EdgeRow) -> tuple[int, int, int]:
+    return edge.source_id, edge.line, edge.column
 
 
 def _explain(edge: EdgeRow, target: SymbolRow, namesakes: int) -> str:

@@ -31,6 +31,17 @@ def test_calls_carry_tier_enclosing_definition_and_reason(shop):
     assert hit.reason == "calls total of shop/pricing.py"
 
 
+def test_calls_of_values_that_hold_a_function_are_calls_of_it_and_mere_mentions_are_not(open_tree):
+    asker = open_tree(
+        {
+            "rates.py": "def convert(): ...\n\n\nswap = convert\n\n\nclass Desk:\n    trade = convert\n",
+            "bank.py": "from rates import Desk, convert, swap\n\nswap()\nDesk().trade()\nprint(convert, swap)\n",
+        }
+    )
+    reasons = {(hit.line, hit.tier.value): hit.reason for hit in asker.ask("who_calls", "convert").hits}
+    assert reasons == {(3, "typed"): "calls convert as swap", (4, "typed"): "calls convert as Desk.trade"}
+
+
 def test_calls_in_code_come_before_those_in_examples_and_tests(shop):
     assert shop.places("who_calls", "Cart.sum") == ["shop/checkout.py:7", "examples/demo.py:5", "tests/test_cart.py:12"]
 
