@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -209,8 +210,26 @@ def measure_queries(work: Path, folder: Path, issues: Sequence[str]) -> dict[str
     }
     if issues:
         found["search_issue"] = rounds(QueryKind.SEARCH, issues[:100]) | {"target_p95": 150}
+    texts = {
+        QueryKind.WHO_CALLS: names,
+        QueryKind.IMPACT_SET: names[:100],
+        QueryKind.SEARCH: [*phrases[:30], *issues[:30]],
+        QueryKind.NN_SNIPPET: phrases[:30],
+        QueryKind.REPO_MAP: ["", *phrases[:10]],
+        QueryKind.CONTEXT_PACK: phrases[:30],
+    }
+    peaks = {kind.value: max(measure_peak_mb(ask, kind, text) for text in some) for kind, some in texts.items()}
     parts.close()
-    return {"ms": found}
+    return {"ms": found, "peak_mb": peaks}
+
+
+def measure_peak_mb(ask: Callable[[QueryKind, str], float], kind: QueryKind, text: str) -> float:
+    """Return the most memory that a question held at once, the index in memory and SQLite's own pages aside."""
+    tracemalloc.start()
+    ask(kind, text)
+    _now, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return round(peak / 1e6, 1)
 
 
 def measure_freshness(work: Path, folder: Path) -> dict[str, object]:
