@@ -110,7 +110,7 @@ class OpenIndex:
             return self._truth.refresh(source, wait_s=self._patience.lock_wait_s, is_stopping=is_stopping)
 
     def level(self, is_stopping: Callable[[], bool]) -> None:
-        """Refresh when HEAD has moved; an index that another process is writing answers as it is."""
+        """Refresh when HEAD has moved; an index that cannot be written now answers as it is, as its stamp says."""
         with self._reading:
             head = self._source.read_head()
         state = self._truth.peek_state()
@@ -118,9 +118,11 @@ class OpenIndex:
             return
         try:
             self._said += self.refresh(is_stopping).notes
-        except IndexBusyError:
+        except (IndexBusyError, IndexUnwritableError) as error:
             if state is None:
                 raise
+            if isinstance(error, IndexUnwritableError):
+                self._said += (error.detail,)
 
     def sketch_map(self, budget_tokens: int) -> IndexAnswer | None:
         """Return a map by names alone while a large repository has no index; None when the index can answer.

@@ -94,7 +94,8 @@ class TruthStore:
             self._close_writer()
             if is_damage(error) and self._path.exists():
                 self._set_aside(f"it cannot be read ({error})")
-            raise IndexUnwritableError(f"the index {self._path} cannot be written: {error}") from error
+            cure = "check the free space and the permissions of its folder"
+            raise IndexUnwritableError(f"the index {self._path} cannot be written: {error}; {cure}") from error
 
     def _refresh(self, source: Source, is_stopping: IsStopping) -> Applied:
         self._check_file()

@@ -47,3 +47,19 @@ async def test_a_file_name_with_line_breaks_stays_on_one_line_of_maps_and_packs(
         answer = await index.ask(kind, "odd price")
         assert "a\\nsrc/b.py:" in answer.text
         assert "\nsrc/b.py" not in answer.text
+
+
+async def test_an_index_that_cannot_be_written_answers_from_the_former_commit_and_says_so(index, index_dir):
+    former = index.tree.commit(A)
+    await index.refresh()
+    lock = index_path(index_dir, index.tree.root.resolve()).with_suffix(".lock")
+    lock.unlink()
+    lock.mkdir()
+    index.tree.commit({"b.py": "def second(): ...\n"})
+    stamp = (await index.ask("where_defined", "first")).stamp
+    assert (stamp.indexed_commit, stamp.is_fresh) == (former, False)
+    assert len(stamp.warnings) == 1
+    assert "cannot be written: " in stamp.warnings[0]
+    lock.rmdir()
+    stamp = (await index.ask("where_defined", "second")).stamp
+    assert (stamp.is_fresh, stamp.warnings) == (True, ())
