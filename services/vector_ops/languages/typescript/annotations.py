@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import tree_sitter
 
+from services.vector_ops.languages.typescript.globals import STANDARD
 from services.vector_ops.languages.typescript.scopes import Scope, find_type, find_value
 
 _DEPTH_CAP = 7
@@ -61,7 +62,7 @@ def spell_name(name: str, scope: Scope) -> str:
     head, dot, rest = name.partition(".")
     found = find_type(scope, head)
     if not found:
-        return f"%{name}" if name in _KEPT_GLOBALS else "%"
+        return f"%{name}" if name in _KEPT_GLOBALS or head not in STANDARD else "%"
     return f"{head if found[0] == '$' else found}{dot}{rest}"
 
 
@@ -179,9 +180,11 @@ def spell_index(node: tree_sitter.Node, scope: Scope, depth: int = 0) -> str:
 
 
 def _spell_query(node: tree_sitter.Node, scope: Scope, _depth: int) -> str:
-    name = text_of(node.named_children[0]) if node.named_child_count else ""
+    name = text_of(node.named_children[0]).partition("<")[0] if node.named_child_count else ""
     head, dot, rest = name.partition(".")
     found = find_value(scope, head)
+    if not found and head and head not in STANDARD:
+        found = f"%{head}"
     found = head if found[:1] == "#" and find_type(scope, head) == head else found
     is_plain = found and all(part.isidentifier() or "$" in part for part in name.split("."))
     return f"`{found}{dot}{rest}`" if is_plain else "?"

@@ -15,7 +15,7 @@ from services.vector_ops.languages.typescript.shapes import (
     Value,
     limit_shapes,
 )
-from services.vector_ops.languages.typescript.types import DEPTH_CAP, Types, without
+from services.vector_ops.languages.typescript.types import DEPTH_CAP, Types, is_type, without
 
 _HOPS_CAP = 8
 _SIGNATURES_CAP = 4
@@ -69,11 +69,11 @@ class Calls(Types):
                 found.append(OUTSIDE[0])
             elif isinstance(shape, Value) and shape.one.symbol.kind in {"class", "function"}:
                 found.append(self.make_instance(shape))
-            elif isinstance(shape, Value) and shape.one.symbol.kind in {"interface", "type"}:
+            elif is_type(shape):
                 continue
             else:
                 held = self.unfold(shape) if isinstance(shape, Value) else (shape,)
-                again = tuple(one for one in without(held, shape) if isinstance(one, Value))
+                again = tuple(one for one in without(held, shape) if isinstance(one, Value) and not is_type(one))
                 found.extend(self.construct(again) if again and self._depth < DEPTH_CAP else self.call(held))
         return limit_shapes(found)
 

@@ -128,7 +128,8 @@ def _declare_ambient(
 ) -> None:
     for child in node.named_children:
         if child.type == "statement_block":
-            declare_all(draft, child.named_children, scope)
+            name = child.prev_sibling or child
+            draft.declared[node.id] = draft.add_symbol("module", name, whole, scope, name="global")
         else:
             declare_one(draft, child, scope, doc, whole)
 

@@ -1,6 +1,7 @@
 """What chains turn out to be: receivers, callees, results of calls."""
 
 from services.vector_ops.languages.typescript.calls import Calls
+from services.vector_ops.languages.typescript.globals import is_declarable
 from services.vector_ops.languages.typescript.notation import split_chain
 from services.vector_ops.languages.typescript.shapes import OUTSIDE, Context, Instance, Module, Shapes, Value
 from services.vector_ops.languages.typescript.types import DEPTH_CAP
@@ -73,7 +74,7 @@ class Evaluator(Calls):
         if sort == "«":
             return self.find_type(self.read_notation(head[1:-1]), context)
         if sort == "%":
-            return OUTSIDE
+            return self.names.find_global(head[1:]) if is_declarable(head) else OUTSIDE
         if sort == "'":
             target = self.names.modules.locate(context.path, head[1:-1])
             return (Module(target),) if target else OUTSIDE

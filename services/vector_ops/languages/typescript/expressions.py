@@ -15,7 +15,7 @@ import tree_sitter
 from services.vector_ops.languages.facts import FILE
 from services.vector_ops.languages.typescript.annotations import spell_type
 from services.vector_ops.languages.typescript.drafts import LEAVES, Draft
-from services.vector_ops.languages.typescript.globals import is_test_call, tells_nothing
+from services.vector_ops.languages.typescript.globals import is_declarable, is_test_call, tells_nothing
 from services.vector_ops.languages.typescript.scopes import Scope, find_value
 
 _LENGTH_CAP = 160
@@ -180,7 +180,7 @@ def _step_call(draft: Draft, link: tree_sitter.Node, value: str, scope: Scope) -
     is_test = value[-1] not in _NEVER_TESTS and is_test_call(value)
     if is_test:
         _declare_test(draft, arguments, scope)
-    if value[0] == "%":
+    if value[0] == "%" and not is_declarable(value):
         push_arguments(draft, arguments, scope, "")
         return "%it" if is_test else "?" if tells_nothing(value) else "%"
     return _add_call(draft, called, arguments, value, scope, kind="call")
@@ -191,7 +191,7 @@ def _step_new(draft: Draft, link: tree_sitter.Node, value: str, scope: Scope) ->
     kept = link.child_by_field_name("type_arguments")
     if kept is not None:
         draft.push([kept], scope)
-    if value[0] == "%":
+    if value[0] == "%" and not is_declarable(value):
         push_arguments(draft, arguments, scope, "")
         return "%"
     made = _add_call(draft, unwrap(called) if called is not None else link, arguments, value, scope, kind="new")

@@ -1,19 +1,15 @@
 """TypeScript and JavaScript, read by one grammar of three; see `resolving` for what is made of the facts."""
 
-import re
-
 from services.vector_ops.languages.facts import FileFacts
 from services.vector_ops.languages.typescript.configuration import read_configuration
 from services.vector_ops.languages.typescript.drafts import Draft
 from services.vector_ops.languages.typescript.finishing import finish_facts
+from services.vector_ops.languages.typescript.globals import list_globals
+from services.vector_ops.languages.typescript.modules import is_test_path
 from services.vector_ops.languages.typescript.parsing import is_too_deep, load_parser, parse_content
 from services.vector_ops.languages.typescript.resolving import resolve_file
 from services.vector_ops.languages.typescript.walking import walk_file
 from services.vector_ops.languages.world import Edge, SourceFile, World
-
-_TEST_PATH = re.compile(
-    r"(^|/)(__tests__|__mocks__|tests?|specs?|e2e|cypress)/|[._-](test|spec|e2e|cy)(-d)?\.[cm]?[jt]sx?$|(^|/)tests?\.[cm]?[jt]sx?$"
-)
 
 
 class TypeScript:
@@ -21,7 +17,7 @@ class TypeScript:
 
     name = "typescript"
     family = "ecmascript"
-    version = 2
+    version = 3
     suffixes = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs")
     filenames = ("tsconfig.json", "jsconfig.json", "package.json", "deno.json")
 
@@ -46,14 +42,14 @@ class TypeScript:
         return path
 
     def tails_of(self, path: str, facts: FileFacts) -> tuple[str, ...]:
-        """Return the name of the package that a package.json declares."""
-        if not path.endswith((".json",)):
-            return ()
+        """Return the name of the package that a package.json declares; `global:X` for what a file declares globally."""
+        if not path.endswith(".json"):
+            return list_globals(path, facts)
         return tuple(note.removeprefix("name=") for note in facts.notes if note.startswith("name="))
 
     def is_test(self, path: str) -> bool:
         """Return whether a test runner takes this file for tests, by its name or folder."""
-        return _TEST_PATH.search(path) is not None
+        return is_test_path(path)
 
     def resolve(self, file: SourceFile, world: World) -> list[Edge]:
         """Return the edges of one file, in order of line and column, without repetitions."""

@@ -6,6 +6,7 @@ back to the sources (`dist/x.js` -> `src/x.ts`).
 """
 
 import posixpath
+import re
 
 from services.vector_ops.languages.world import World
 
@@ -19,7 +20,15 @@ _SOURCES_OF = {
     ".cjs": (".cts", ".ts", ".d.cts"),
 }
 _BUILT = frozenset({"dist", "lib", "build", "out", "es", "esm", "cjs", "types", "umd", "node", "module", "commonjs"})
+_TEST_PATH = re.compile(
+    r"(^|/)(__tests__|__mocks__|tests?|specs?|e2e|cypress)/|[._-](test|spec|e2e|cy)(-d)?\.[cm]?[jt]sx?$|(^|/)tests?\.[cm]?[jt]sx?$"
+)
 _CONFIGURATIONS = ("tsconfig.json", "jsconfig.json", "deno.json")
+
+
+def is_test_path(path: str) -> bool:
+    """Return whether a test runner takes this file for tests, by its name or folder."""
+    return _TEST_PATH.search(path) is not None
 
 
 class Modules:

@@ -1,12 +1,14 @@
 """Names across files: what a name at the top of a file is bound to, and what a module exports under it."""
 
 from services.vector_ops.languages.facts import Import
-from services.vector_ops.languages.typescript.modules import Modules
+from services.vector_ops.languages.typescript.modules import Modules, is_test_path
 from services.vector_ops.languages.typescript.shapes import OUTSIDE, Context, Module, Shapes, Value
 from services.vector_ops.languages.world import SymbolAt, World
 
 _HOPS_CAP = 24
 _STARS_CAP = 200
+_DECLARING_CAP = 40
+_VALUES = frozenset({"class", "function", "enum", "constant", "variable"})
 _ORDER = {"class": 0, "function": 1, "enum": 2, "constant": 3, "variable": 4, "module": 5, "interface": 6, "type": 7}
 
 
@@ -18,6 +20,7 @@ class Names:
         self.modules = Modules(world)
         self._found: dict[tuple[str, str], Shapes] = {}
         self._exports: dict[tuple[str, str], Shapes] = {}
+        self._globals: dict[str, Shapes] = {}
 
     def find_name(self, path: str, name: str, hops: int = 0) -> Shapes:
         """Return what the name is bound to at the top of a file; values before types; nothing when unbound."""
@@ -43,6 +46,30 @@ class Names:
         found = [one for one in self.world.symbols(path, name) if not one.symbol.is_test]
         context = Context(path)
         return tuple([Value(one, context) for one in sorted(found, key=rank)])
+
+    def find_global(self, name: str) -> Shapes:
+        """Return what files declare under a name for all others; something outside when none does."""
+        found = self._globals.get(name)
+        if found is None:
+            found = self._globals[name] = self._find_global(name) or OUTSIDE
+        return found
+
+    def _find_global(self, name: str) -> Shapes:
+        """Return the value of the first file that declares one, and all types: interfaces are merged.
+
+        What tests declare counts only when nothing else does.
+        """
+        paths = self.world.modules(f"global:{name}")
+        paths = tuple(path for path in paths if not is_test_path(path)) or paths
+        values: list[Value] = []
+        types: list[Value] = []
+        for path in paths[:_DECLARING_CAP]:
+            found = self.world.symbols(path, f"global.{name}") or self.world.symbols(path, name)
+            context = Context(path)
+            own = [Value(one, context) for one in found if one.symbol.kind in _VALUES]
+            values = values or own
+            types.extend(Value(one, context) for one in found if one.symbol.kind not in _VALUES)
+        return (*values, *types)
 
     def follow(self, path: str, entry: Import, hops: int = 0) -> Shapes:
         """Return what an import brings; something outside when its module is not in the repository."""

@@ -5,6 +5,7 @@ Everything is bounded: hops, alternatives, depth, work; a cycle gives nothing.
 
 from abc import ABC, abstractmethod
 
+from services.vector_ops.languages.typescript.globals import is_declarable
 from services.vector_ops.languages.typescript.names import Names, rank
 from services.vector_ops.languages.typescript.notation import Generic, Node, read_declared, read_type
 from services.vector_ops.languages.typescript.outside import PASSING, member_of
@@ -131,6 +132,8 @@ class Types(ABC):
 
     def _find_outside(self, node: Node, context: Context) -> Shapes:
         name = node.name[1:]
+        if is_declarable(node.name):
+            return self._find_global_type(name, node.parts, context)
         if not node.parts:
             return OUTSIDE
         if name in PASSING:
@@ -141,11 +144,23 @@ class Types(ABC):
             return self.construct(self.find_type(node.parts[0], context))
         return (Outside(name, node.parts, context),)
 
+    def _find_global_type(self, name: str, arguments: tuple[Node, ...], context: Context) -> Shapes:
+        """Return the values of a type that is declared for all files; of all its declarations, they are merged."""
+        head, *rest = name.split(".")
+        shapes = self.names.find_global(head)
+        for part in rest:
+            shapes = self.find_members(shapes, part)
+        types = [one for one in shapes if isinstance(one, Value) and one.one.symbol.kind in _TYPE_KINDS]
+        if not types:
+            return self._instantiate(shapes, arguments, context)
+        found = [held for one in types[:ALTERNATIVES_CAP] for held in self._instantiate((one,), arguments, context)]
+        return limit_shapes(found)
+
     def _instantiate(self, shapes: Shapes, arguments: tuple[Node, ...], context: Context) -> Shapes:
         """Return the values of the types that these shapes name."""
         types = [one for one in shapes if isinstance(one, Value) and one.one.symbol.kind in _TYPE_KINDS]
         if not types:
-            return OUTSIDE if any(isinstance(one, Outside) for one in shapes) else ()
+            return OUTSIDE if any(isinstance(one, Outside) for one in shapes) else self._construct_held(shapes)
         first = types[0]
         generics = self.bind_generics(first, arguments, context)
         if first.one.symbol.kind != "type":
@@ -158,6 +173,10 @@ class Types(ABC):
         found = self.find_type(node, inner._replace(this=Instance(first.one, inner)))
         self._open.discard(key)
         return found
+
+    def _construct_held(self, shapes: Shapes) -> Shapes:
+        """Return what constructors in variables make: `new Base<T>()` is spelt as a type, whatever `Base` is."""
+        return self.construct(shapes) if shapes and self._depth < DEPTH_CAP else ()
 
     def bind_generics(
         self, value: Value, arguments: tuple[Node, ...] = (), context: Context | None = None
@@ -357,3 +376,8 @@ def without(shapes: Shapes, one: Shape) -> Shapes:
     """Return the others."""
     key = key_of(one)
     return tuple(two for two in shapes if key_of(two) != key)
+
+
+def is_type(shape: Shape) -> bool:
+    """Return whether this is a type alone, which can neither be called nor constructed."""
+    return isinstance(shape, Value) and shape.one.symbol.kind in {"interface", "type"}

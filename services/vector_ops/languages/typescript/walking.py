@@ -89,7 +89,22 @@ def _walk_module(draft: Draft, node: tree_sitter.Node, scope: Scope, _expected: 
 
 def _walk_ambient(draft: Draft, node: tree_sitter.Node, scope: Scope, _expected: str) -> None:
     for child in node.named_children:
-        draft.push(child.named_children if child.type == "statement_block" else [child], scope)
+        if child.type == "statement_block":
+            _walk_global(draft, node, child, scope)
+        else:
+            draft.push([child], scope)
+
+
+def _walk_global(draft: Draft, node: tree_sitter.Node, block: tree_sitter.Node, scope: Scope) -> None:
+    """Walk `declare global { ... }`: its names are those of all files, so they are written as globals."""
+    at = draft.declared.get(node.id)
+    inner = Scope(scope)
+    inner.is_top = True
+    inner.symbol = scope.symbol if at is None else at
+    declare_all(draft, block.named_children, inner)
+    inner.names = {name: f"%{name}" if held[0] == "#" else held for name, held in inner.names.items()}
+    inner.types = {name: f"%{name}" for name in inner.types}
+    draft.push(block.named_children, inner)
 
 
 def _walk_declarator(draft: Draft, node: tree_sitter.Node, scope: Scope, _expected: str) -> None:
