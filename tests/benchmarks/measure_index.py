@@ -350,7 +350,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     results = json.loads(given.out.read_text()) if given.only and given.out.exists() else {}
-    results["machine"] = {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
+    results["machine"] = {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.machine()}
     with tempfile.TemporaryDirectory() as folder:
         for name, measure in steps(given, Path(folder)):
             if not given.only or name in given.only.split(","):

@@ -144,7 +144,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     results: dict[str, object] = {"target_times_faster": 3, "map_tokens": TOKENS, "rounds": ROUNDS}
-    results["machine"] = {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
+    results["machine"] = {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.machine()}
     for repository in given.repositories:
         name = name_of(repository.resolve())
         results[name] = measure(given.aider, repository.resolve())
