@@ -4,6 +4,7 @@ from services.vector_ops.languages.typescript.notation import Node
 from services.vector_ops.languages.typescript.outside import PROMISES, element_of, parameters_of, result_of
 from services.vector_ops.languages.typescript.shapes import (
     ALTERNATIVES_CAP,
+    LACKING,
     OUTSIDE,
     Compound,
     Context,
@@ -66,7 +67,7 @@ class Calls(Types):
         found: list[Shape] = []
         for shape in shapes[:ALTERNATIVES_CAP]:
             if isinstance(shape, Outside):
-                found.append(OUTSIDE[0])
+                found.append(shape if shape == LACKING[0] else OUTSIDE[0])
             elif isinstance(shape, Value) and shape.one.symbol.kind in {"class", "function"}:
                 found.append(self.make_instance(shape))
             elif is_type(shape):
@@ -81,7 +82,7 @@ class Calls(Types):
         found: list[Shape] = []
         for shape in self.settle(shapes):
             if isinstance(shape, (Outside, Compound)):
-                if isinstance(shape, Outside) and not shape.name:
+                if isinstance(shape, Outside) and shape.name in {"", "?"}:
                     found.append(shape)
                 for node in element_of(shape, at):
                     found.extend(self.find_type(node, shape.context))

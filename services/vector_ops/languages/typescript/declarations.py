@@ -138,8 +138,22 @@ def _declare_expression(
     draft: Draft, node: tree_sitter.Node, scope: Scope, doc: tree_sitter.Node | None, whole: tree_sitter.Node
 ) -> None:
     children = node.children
-    if children and children[0].type == "internal_module":
-        _declare_module(draft, children[0], scope, doc, whole)
+    held = children[0] if children else node
+    if held.type == "internal_module":
+        _declare_module(draft, held, scope, doc, whole)
+    elif held.type == "await_expression" and held.named_child_count:
+        held = held.named_children[0]
+    if held.type == "assignment_expression" and held.children[0].type == "using":
+        _declare_using(draft, held, scope, doc, whole)
+
+
+def _declare_using(
+    draft: Draft, node: tree_sitter.Node, scope: Scope, doc: tree_sitter.Node | None, whole: tree_sitter.Node
+) -> None:
+    """Bind the name of `using name = value`, with `await` or without: the grammar takes it for an assignment."""
+    name = node.child_by_field_name("left")
+    if name is not None and name.type == "identifier":
+        _bind_value(draft, name, scope, whole, "constant", doc=doc)
 
 
 def _declare_variables(

@@ -175,6 +175,8 @@ def _step_call(draft: Draft, link: tree_sitter.Node, value: str, scope: Scope) -
         return _express_module(draft, arguments, scope, value) + "~"
     if value == "%require":
         return _express_module(draft, arguments, scope, value)
+    if kind == "await_expression" and called.named_child_count and called is children[0]:
+        return _step_await(draft, link, _call_awaited(draft, link, value, scope), scope)
     if len(children) > _PAIR:
         draft.push([one for one in children[1:-1] if one.type == "type_arguments"], scope)
     is_test = value[-1] not in _NEVER_TESTS and is_test_call(value)
@@ -184,6 +186,17 @@ def _step_call(draft: Draft, link: tree_sitter.Node, value: str, scope: Scope) -
         push_arguments(draft, arguments, scope, "")
         return "%it" if is_test else "?" if tells_nothing(value) else "%"
     return _add_call(draft, called, arguments, value, scope, kind="call")
+
+
+def _call_awaited(draft: Draft, link: tree_sitter.Node, value: str, scope: Scope) -> str:
+    """Return what `await f<T>()` waits for: the grammar reads it as a call of `await f`."""
+    children = link.children
+    draft.push([one for one in children[1:-1] if one.type == "type_arguments"], scope)
+    value = value.removesuffix("~")
+    if value[0] == "%" and not is_declarable(value):
+        push_arguments(draft, children[-1], scope, "")
+        return "%"
+    return _add_call(draft, unwrap(children[0].named_children[0]), children[-1], value, scope, kind="call")
 
 
 def _step_new(draft: Draft, link: tree_sitter.Node, value: str, scope: Scope) -> str:

@@ -1,7 +1,7 @@
 """What values of the language's own types give: elements of collections, what promises hold, what callbacks take."""
 
 from services.vector_ops.languages.typescript.notation import UNKNOWN, Node
-from services.vector_ops.languages.typescript.shapes import OUTSIDE, Compound, Function, Outside, Shape, Shapes
+from services.vector_ops.languages.typescript.shapes import LACKING, OUTSIDE, Compound, Function, Outside, Shape, Shapes
 
 PASSING = frozenset({"Partial", "Required", "Readonly", "Omit", "Pick", "NonNullable", "Extract", "Exclude"})
 PROMISES = frozenset({"Promise", "PromiseLike", "Awaited"})
@@ -33,6 +33,8 @@ def element_of(shape: Outside | Compound, at: int | None) -> tuple[Node, ...]:
 
 def member_of(shape: Outside, name: str) -> Shape:
     """Return a member of something outside; its method when it still leads back."""
+    if shape == LACKING[0]:
+        return shape
     is_telling = shape.arguments and "." not in shape.name
     return Outside(f"{shape.name}.{name}", shape.arguments, shape.context) if is_telling else OUTSIDE[0]
 
@@ -41,7 +43,7 @@ def result_of(shape: Outside) -> tuple[Shape, ...] | Node:
     """Return what a call of something outside gives, as a shape or as a type in its context."""
     owner, _, method = shape.name.partition(".")
     if not method or not shape.arguments:
-        return OUTSIDE
+        return LACKING if shape == LACKING[0] else OUTSIDE
     if method in _SAME and owner in _ITERABLES:
         return (Outside(owner, shape.arguments, shape.context),)
     if method in {"then", "catch", "finally"} and owner in PROMISES:
@@ -57,7 +59,7 @@ def parameters_of(shape: Outside) -> Shapes:
     """Return the type of a method of something outside that takes a callback."""
     owner, _, method = shape.name.partition(".")
     if not shape.arguments:
-        return OUTSIDE
+        return LACKING if shape == LACKING[0] else OUTSIDE
     if method == "then" and owner in PROMISES:
         taken = shape.arguments[:1]
     elif method == "forEach" and owner in _PAIRED:

@@ -4,12 +4,10 @@ from collections.abc import Iterable
 
 from services.vector_ops.languages.facts import FILE, Reference
 from services.vector_ops.languages.typescript.evaluating import Evaluator
-from services.vector_ops.languages.typescript.globals import METHODS
-from services.vector_ops.languages.typescript.shapes import Instance, Module, Shapes, Value
-from services.vector_ops.languages.world import Edge, EdgeKind, SourceFile, SymbolAt, Tier, World
+from services.vector_ops.languages.typescript.guessing import Guesser
+from services.vector_ops.languages.typescript.shapes import LACKING, Instance, Module, Shapes, Value
+from services.vector_ops.languages.world import Edge, EdgeKind, SourceFile, Tier, World
 
-_NAMED_CAP = 5
-_CALLED = frozenset({"method", "function", "class"})
 _UNCALLED = frozenset({"interface", "type", "module"})
 _KINDS = {"call": EdgeKind.CALL, "new": EdgeKind.CALL, "inherit": EdgeKind.INHERIT}
 
@@ -17,6 +15,7 @@ _KINDS = {"call": EdgeKind.CALL, "new": EdgeKind.CALL, "inherit": EdgeKind.INHER
 def resolve_file(file: SourceFile, world: World) -> list[Edge]:
     """Return the edges of a file, in order of line and column, without repetitions."""
     evaluator = Evaluator(file, world)
+    guesser = Guesser(file, world)
     edges: list[Edge] = []
     for at, reference in enumerate(file.facts.references):
         kind = reference.kind
@@ -24,10 +23,10 @@ def resolve_file(file: SourceFile, world: World) -> list[Edge]:
             _add_module(edges, file, evaluator, reference)
             continue
         shapes = evaluator.resolve(at)
-        if shapes:
+        if shapes and shapes[0] != LACKING[0]:
             edges.extend(_list_edges(reference, shapes, evaluator))
         elif kind == "call" and reference.target[-1:] == ".":
-            edges.extend(_guess(file, world, reference))
+            edges.extend(_guess(guesser, reference, is_lacking=bool(shapes)))
     _add_imports(edges, file, evaluator)
     found = dict.fromkeys(edges)
     return sorted(
@@ -55,37 +54,11 @@ def _leave_types(shapes: Shapes) -> Shapes:
     return values or shapes
 
 
-def _guess(file: SourceFile, world: World, reference: Reference) -> Iterable[Edge]:
-    """Return edges to what has the called name, when nothing is known of the receiver."""
-    named = world.named(reference.name)
-    callable_ = [one for one in named or () if _is_called(one)]
-    if not callable_:
-        return []
-    is_unique = len(callable_) == 1 and reference.name not in METHODS
-    tier = Tier.UNIQUE_NAME if is_unique else Tier.AMBIGUOUS
-    nearest = sorted(callable_, key=lambda one: _distance(file.path, one.path))[:_NAMED_CAP]
-    return [
-        Edge(reference.scope, one.path, one.at, EdgeKind.CALL, tier, reference.line, reference.column)
-        for one in nearest
-    ]
-
-
-def _is_called(one: SymbolAt) -> bool:
-    symbol = one.symbol
-    is_member = "." in symbol.qualname
-    return is_member and (symbol.kind == "method" or (symbol.kind == "attribute" and symbol.type[:1] in "(<"))
-
-
-def _distance(path: str, other: str) -> int:
-    if path == other:
-        return -1000
-    ours, theirs = path.split("/"), other.split("/")
-    shared = 0
-    for one, two in zip(ours, theirs, strict=False):
-        if one != two:
-            break
-        shared += 1
-    return len(ours) + len(theirs) - 2 * shared
+def _guess(guesser: Guesser, reference: Reference, *, is_lacking: bool) -> Iterable[Edge]:
+    """Return edges to what has the called name, when nothing certain is known of the receiver."""
+    tier, found = guesser.guess(reference, is_lacking=is_lacking)
+    for one in found:
+        yield Edge(reference.scope, one.path, one.at, EdgeKind.CALL, tier, reference.line, reference.column)
 
 
 def _add_module(edges: list[Edge], file: SourceFile, evaluator: Evaluator, reference: Reference) -> None:

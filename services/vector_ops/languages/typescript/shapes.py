@@ -60,6 +60,8 @@ class Outside(NamedTuple):
 Shape = Union[Value, Instance, Module, Function, Compound, Outside]  # noqa: UP007 (it names itself)
 Shapes = tuple[Shape, ...]
 OUTSIDE: Shapes = (Outside(),)
+LACKING: Shapes = (Outside("?"),)
+"""What a type of ours has not, nor anything foreign that it inherits from: the type is known in part, it seems."""
 ALTERNATIVES_CAP = 8
 
 

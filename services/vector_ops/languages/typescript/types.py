@@ -11,6 +11,7 @@ from services.vector_ops.languages.typescript.notation import Generic, Node, rea
 from services.vector_ops.languages.typescript.outside import PASSING, member_of
 from services.vector_ops.languages.typescript.shapes import (
     ALTERNATIVES_CAP,
+    LACKING,
     OUTSIDE,
     Compound,
     Context,
@@ -270,7 +271,7 @@ class Types(ABC):
             return self.find_type(shape.arguments[-1], shape.context)
         if isinstance(shape, Compound) and shape.node.sort != "tuple":
             return ()
-        return (member_of(shape, name),) if isinstance(shape, Outside) else OUTSIDE
+        return (member_of(shape, name),) if isinstance(shape, Outside) else LACKING
 
     def find_inherited(self, shape: Instance, name: str, hops: int, receiver: Shape) -> Shapes:
         """Return the member of a class or interface, of its other declarations, or of what it inherits from."""
@@ -281,7 +282,7 @@ class Types(ABC):
             return (Value(own[0], Context(one.path, shape.context.generics, receiver)),)
         if hops > _HOPS_CAP or one.symbol.kind == "enum":
             return OUTSIDE
-        is_unknown = False
+        is_unknown, missed = False, LACKING
         for base in self._bases_of(shape):
             found = (
                 self.find_inherited(base, name, hops + 1, receiver)
@@ -291,7 +292,8 @@ class Types(ABC):
             if found and not isinstance(found[0], Outside):
                 return found
             is_unknown = is_unknown or not found
-        return () if is_unknown else OUTSIDE
+            missed = missed if not found or found == LACKING else OUTSIDE
+        return () if is_unknown else missed
 
     def _choose(self, found: tuple[SymbolAt, ...], owner: SymbolAt, *, is_static: bool) -> tuple[SymbolAt, ...]:
         """Return the members that fit best, of several with one name: of this very owner; static, or not."""
@@ -351,13 +353,13 @@ class Types(ABC):
             declared = self._find_declared(value, name) if kind in _VARIABLES and one.symbol.type else ()
             return declared or (Value(own[0], Context(one.path, value.context.generics, value)),)
         if hops > _HOPS_CAP or kind in {"enum", "function", "method", "interface", "type"}:
-            return OUTSIDE
+            return LACKING
         if kind == "class":
             for base in self.list_bases((value,)):
                 found = self._find_member(base, name, hops + 1)
                 if found:
                     return found
-            return OUTSIDE
+            return OUTSIDE if one.symbol.bases else LACKING
         held = self.unfold(value)
         return self.find_members(without(held, value), name) if self._depth < DEPTH_CAP else ()
 

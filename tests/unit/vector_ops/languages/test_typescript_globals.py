@@ -1,6 +1,7 @@
 """What files declare for all others, and what names alone say; one test a rule."""
 
 from services.vector_ops.languages.catalogue import load_language
+from services.vector_ops.languages.world import Tier
 from tests.unit.vector_ops.languages.test_typescript_declarations import exact, resolve, typed
 
 _GLOBALS = """import './other'
@@ -69,3 +70,42 @@ def test_interface_with_symbols_as_keys_alone_is_no_global():
     language = load_language("typescript")
     facts = language.extract(".ts", b"declare global { interface A { [key]: () => void }\ninterface B { b(): void } }")
     assert language.tails_of("m.ts", facts) == ("global:B",)
+
+
+def test_awaited_call_with_type_arguments_is_a_call():
+    files = {
+        "m.ts": "class A { rest() {} }\nasync function make<T>(): Promise<A> {}\n"
+        "async function f() { const a = await make<string>(); a.rest() }"
+    }
+    assert resolve(files, "m.ts") == {"make": exact("m.ts:2"), "rest": typed("m.ts:1")}
+
+
+def test_using_declares_a_variable():
+    files = {
+        "m.ts": "class A { rest() {} }\nasync function f() { await using a = new A(); using b = new A(); b.rest() }"
+    }
+    assert resolve(files, "m.ts")["rest"] == typed("m.ts:1")
+
+
+def _list_common(count):
+    return {f"c{at:02}.ts": f"export class C{at} {{ go() {{}} }}" for at in range(count)}
+
+
+def test_common_name_is_guessed_among_imported_types_alone():
+    files = {**_list_common(30), "m.ts": "import { C3 } from './c03'\nfunction f(x: any) { x.go() }"}
+    assert resolve(files, "m.ts") == {"go": {("c03.ts:1", Tier.AMBIGUOUS)}}
+
+
+def test_name_of_the_receiver_hints_at_its_type():
+    files = {**_list_common(30), "m.ts": "function f(x: any) { x.c7.go() }"}
+    assert resolve(files, "m.ts") == {"go": {("c07.ts:1", Tier.AMBIGUOUS)}}
+
+
+def test_member_that_a_known_type_lacks_is_only_guessed():
+    files = {"a.ts": "class A { rare() {} }", "m.ts": "class B {}\nfunction f(b: B) { b.rare() }"}
+    assert resolve(files, "m.ts") == {"rare": {("a.ts:1", Tier.AMBIGUOUS)}}
+
+
+def test_member_of_a_foreign_module_is_not_guessed():
+    files = {"a.ts": "class A { rare() {} }", "m.ts": "import fs from 'fs'\nfs.rare()\nconsole.rare()"}
+    assert resolve(files, "m.ts") == {}
