@@ -106,9 +106,14 @@ class Evaluator(Calls):
         if sort in "(!":
             return self.call(shapes) if sort == "(" else self.construct(shapes)
         if sort == "[":
-            return self.index(shapes, int(step[1:-1]) if step != "[]" else None)
+            return self._take_index(shapes, step[1:-1])
         if sort == "~":
             return self.wait_for(shapes)
         if sort == "^":
             return self.list_bases(shapes)
         return self.take_parameter(shapes, int(step[1:]))
+
+    def _take_index(self, shapes: Shapes, index: str) -> Shapes:
+        if index[:1] == "=":
+            return self.index(shapes, None) or self.find_keyed(shapes, index[1:])
+        return self.index(shapes, int(index) if index else None)

@@ -4,7 +4,7 @@ chain := head step...
 head  := "#5" (symbol of this file) | "$3" (local variable) | "@7" (what reference 7 gives) | "*7" (what it calls)
        | "&5" (an instance of class 5) | name (bound at the top of the file) | "%" (outside) | "?" (unknown)
        | "«type»" | "'module'" (all that a module exports)
-step  := ".name" | "()" (called) | "!" (constructed) | "[]" (an element) | "[0]" | "~" (awaited)
+step  := ".name" | "()" (called) | "!" (constructed) | "[]" (an element) | "[0]" | "[=key]" | "~" (awaited)
        | ">0" (what a function takes as its parameter 0) | "^" (its base class)
 """
 
@@ -161,7 +161,7 @@ def _step_subscript(draft: Draft, link: tree_sitter.Node, value: str, scope: Sco
     if index.type == "string":
         return f"{value}.{text[1:-1]}" if text[1:-1].isidentifier() else "?"
     draft.push([index], scope)
-    return f"{value}[]"
+    return f"{value}[={text}]" if index.type == "identifier" else f"{value}[]"
 
 
 def _step_call(draft: Draft, link: tree_sitter.Node, value: str, scope: Scope) -> str:

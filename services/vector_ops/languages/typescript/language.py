@@ -17,7 +17,7 @@ class TypeScript:
 
     name = "typescript"
     family = "ecmascript"
-    version = 3
+    version = 4
     suffixes = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs")
     filenames = ("tsconfig.json", "jsconfig.json", "package.json", "deno.json")
 

@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 _SIGN = re.compile(r"=>|\.\.\.|`[^`]*`|\{\}|[()\[\]{}<>,:|@=]|[^()\[\]{}<>,:|@=``]+")
-_STEP = re.compile(r"\.[^.()!\[\]~>^]+|\(\)|!|\[\d*\]|~|>\d+|\^")
+_STEP = re.compile(r"\.[^.()!\[\]~>^]+|\(\)|!|\[(?:\d*|=[^\]]+)\]|~|>\d+|\^")
 _HEAD = re.compile(r"«[^»]*»|'[^']*'|[^.()!\[\]~>^]+")
 _DEPTH_CAP = 24
 

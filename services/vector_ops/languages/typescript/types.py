@@ -255,6 +255,11 @@ class Types(ABC):
         inside: list[Shape] = [one for one in found if not isinstance(one, Outside)]
         return limit_shapes(inside or found[:1])
 
+    def find_keyed(self, shapes: Shapes, key: str) -> Shapes:
+        """Return the members under a key that is itself a name (`[iterate]() {}`, mostly a symbol)."""
+        known = tuple(one for one in self.settle(shapes) if isinstance(one, (Instance, Value)))
+        return tuple(one for one in self.find_members(known, f"[{key}]") if not isinstance(one, Outside))
+
     def _find_member(self, shape: Shape, name: str, hops: int) -> Shapes:
         if isinstance(shape, Instance):
             return self.find_inherited(shape, name, hops, shape)
@@ -280,6 +285,11 @@ class Types(ABC):
         own = self._choose(self.world.symbols(one.path, qualname), one, is_static=False)
         if own:
             return (Value(own[0], Context(one.path, shape.context.generics, receiver)),)
+        if name[0] == "[" and qualname.startswith("global."):
+            others = self.world.named(f"{one.symbol.name}.{name}") or ()
+            own = tuple([two for two in others if two.symbol.qualname == qualname])
+            if own:
+                return (Value(own[0], Context(own[0].path, shape.context.generics, receiver)),)
         if hops > _HOPS_CAP or one.symbol.kind == "enum":
             return OUTSIDE
         is_unknown, missed = False, LACKING

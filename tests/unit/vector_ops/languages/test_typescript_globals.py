@@ -109,3 +109,12 @@ def test_member_that_a_known_type_lacks_is_only_guessed():
 def test_member_of_a_foreign_module_is_not_guessed():
     files = {"a.ts": "class A { rare() {} }", "m.ts": "import fs from 'fs'\nfs.rare()\nconsole.rare()"}
     assert resolve(files, "m.ts") == {}
+
+
+def test_member_under_a_symbol_is_found_across_global_declarations():
+    files = {
+        "g.ts": _GLOBALS,
+        "k.ts": "export const twice = Symbol()\ndeclare global { interface Shelf<T> { [twice](): Shelf<T> } }",
+        "m.ts": "import { twice } from './k'\nfunction f(s: Shelf<number>) { s[twice]().open() }",
+    }
+    assert resolve(files, "m.ts") == {"open": typed("g.ts:2")}
