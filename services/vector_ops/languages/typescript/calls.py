@@ -14,9 +14,11 @@ from services.vector_ops.languages.typescript.shapes import (
     Shape,
     Shapes,
     Value,
+    is_type,
     limit_shapes,
+    without,
 )
-from services.vector_ops.languages.typescript.types import DEPTH_CAP, Types, is_type, without
+from services.vector_ops.languages.typescript.types import DEPTH_CAP, Types
 
 _HOPS_CAP = 8
 _SIGNATURES_CAP = 4

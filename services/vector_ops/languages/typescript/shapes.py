@@ -86,3 +86,14 @@ def limit_shapes(shapes: list[Shape]) -> Shapes:
         if len(found) == ALTERNATIVES_CAP:
             break
     return tuple(found.values())
+
+
+def without(shapes: Shapes, one: Shape) -> Shapes:
+    """Return the others."""
+    key = key_of(one)
+    return tuple(two for two in shapes if key_of(two) != key)
+
+
+def is_type(shape: Shape) -> bool:
+    """Return whether this is a type alone, which can neither be called nor constructed."""
+    return isinstance(shape, Value) and shape.one.symbol.kind in {"interface", "type"}

@@ -22,8 +22,8 @@ from services.vector_ops.languages.typescript.shapes import (
     Shape,
     Shapes,
     Value,
-    key_of,
     limit_shapes,
+    without,
 )
 from services.vector_ops.languages.world import SourceFile, SymbolAt, World
 
@@ -161,7 +161,10 @@ class Types(ABC):
         """Return the values of the types that these shapes name."""
         types = [one for one in shapes if isinstance(one, Value) and one.one.symbol.kind in _TYPE_KINDS]
         if not types:
-            return OUTSIDE if any(isinstance(one, Outside) for one in shapes) else self._construct_held(shapes)
+            if any(isinstance(one, Outside) for one in shapes):
+                return OUTSIDE
+            # `new Base<T>()` is spelt as a type, whatever `Base` is: a variable, too.
+            return self.construct(shapes) if self._depth < DEPTH_CAP else ()
         first = types[0]
         generics = self.bind_generics(first, arguments, context)
         if first.one.symbol.kind != "type":
@@ -174,10 +177,6 @@ class Types(ABC):
         found = self.find_type(node, inner._replace(this=Instance(first.one, inner)))
         self._open.discard(key)
         return found
-
-    def _construct_held(self, shapes: Shapes) -> Shapes:
-        """Return what constructors in variables make: `new Base<T>()` is spelt as a type, whatever `Base` is."""
-        return self.construct(shapes) if shapes and self._depth < DEPTH_CAP else ()
 
     def bind_generics(
         self, value: Value, arguments: tuple[Node, ...] = (), context: Context | None = None
@@ -337,10 +336,7 @@ class Types(ABC):
 
     def _find_base_value(self, node: Node, context: Context) -> Shapes:
         """Return an instance of a base that is a variable (`const Base = mixin(A)`)."""
-        name = node.name
-        if node.sort != "name" or name[:1] in "%^?{#" or "." in name:
-            return ()
-        return self.construct(self.names.find_name(context.path, name))
+        return self.construct(self._find_named_base(node, context.path)) if node.sort == "name" else ()
 
     def list_bases(self, shapes: Shapes) -> Shapes:
         found: list[Shape] = []
@@ -365,13 +361,30 @@ class Types(ABC):
         if hops > _HOPS_CAP or kind in {"enum", "function", "method", "interface", "type"}:
             return LACKING
         if kind == "class":
-            for base in self.list_bases((value,)):
-                found = self._find_member(base, name, hops + 1)
-                if found:
-                    return found
-            return OUTSIDE if one.symbol.bases else LACKING
+            return self._find_static(value, name, hops)
         held = self.unfold(value)
         return self.find_members(without(held, value), name) if self._depth < DEPTH_CAP else ()
+
+    def _find_static(self, value: Value, name: str, hops: int) -> Shapes:
+        """Return the static member that a class inherits; of a base in a variable, the member of what that holds."""
+        for base in value.one.symbol.bases:
+            node = self.read_notation(base)
+            named = self._find_named_base(node, value.one.path) if node.sort == "name" else ()
+            held = tuple(one for one in named if isinstance(one, Value) and one.one.symbol.kind in _VARIABLES)
+            found = self.find_members(held, name) if self._depth < DEPTH_CAP else ()
+            if any(isinstance(one, Value) for one in found):
+                return found
+        for inherited in self.list_bases((value,)):
+            found = self._find_member(inherited, name, hops + 1)
+            if found:
+                return found
+        return OUTSIDE if value.one.symbol.bases else LACKING
+
+    def _find_named_base(self, node: Node, path: str) -> Shapes:
+        name = node.name
+        if name[:1] == "%" and is_declarable(name):
+            return self.names.find_global(name[1:])
+        return () if name[:1] in "%^?{#" or "." in name else self.names.find_name(path, name)
 
     def _find_declared(self, value: Value, name: str) -> Shapes:
         """Return the member that the declared type of a variable has, whatever the object in it has."""
@@ -382,14 +395,3 @@ class Types(ABC):
         found = self.find_members(without(self.unfold(value), value), name)
         self._declaring.discard(key)
         return found if any(isinstance(one, Value) for one in found) else ()
-
-
-def without(shapes: Shapes, one: Shape) -> Shapes:
-    """Return the others."""
-    key = key_of(one)
-    return tuple(two for two in shapes if key_of(two) != key)
-
-
-def is_type(shape: Shape) -> bool:
-    """Return whether this is a type alone, which can neither be called nor constructed."""
-    return isinstance(shape, Value) and shape.one.symbol.kind in {"interface", "type"}

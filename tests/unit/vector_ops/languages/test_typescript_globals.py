@@ -118,3 +118,8 @@ def test_member_under_a_symbol_is_found_across_global_declarations():
         "m.ts": "import { twice } from './k'\nfunction f(s: Shelf<number>) { s[twice]().open() }",
     }
     assert resolve(files, "m.ts") == {"open": typed("g.ts:2")}
+
+
+def test_static_member_is_inherited_from_what_a_variable_holds():
+    files = {"g.ts": _GLOBALS, "m.ts": "const Base = Shelf\nclass Mine<T> extends Base<T> {}\nMine.from(1).open()"}
+    assert resolve(files, "m.ts") == {"from": typed("g.ts:7"), "open": typed("g.ts:2")}
