@@ -52,8 +52,8 @@ def do_index(arguments: argparse.Namespace) -> int:
 
 def do_build(arguments: argparse.Namespace) -> int:
     """`direng index build`: refresh now, with a line that says how long it has taken so far."""
-    wire = _open_wire()
     body = {"repo": _repo(arguments)}
+    wire = _open_wire()
     report = as_mapping(_while_ticking("indexing", lambda: wire.post(SERVICE, "/refresh", body)))
     if arguments.json:
         _show_whole(arguments, report)
@@ -71,8 +71,8 @@ def do_build(arguments: argparse.Namespace) -> int:
 
 def do_status(arguments: argparse.Namespace) -> int:
     """`direng index status`: what the index holds and how fresh it is; exit 1 when it is behind."""
-    wire = _open_wire()
     query = {"repo": _repo(arguments)}
+    wire = _open_wire()
     snapshot = as_mapping(_while_ticking("indexing", lambda: wire.get(SERVICE, "/snapshot", query)))
     if arguments.json:
         _show_whole(arguments, snapshot)
@@ -204,8 +204,8 @@ def _warnings(stamp: Json) -> list[str]:
 
 def do_watch(arguments: argparse.Namespace) -> int:
     """`direng index watch`: one line whenever the state of the index changes."""
-    wire = _open_wire()
     path = f"/freshness?{urlencode({'repo': _repo(arguments)})}"
+    wire = _open_wire()
     try:
         for event in wire.stream(SERVICE, "GET", path):
             if arguments.json:
@@ -226,9 +226,8 @@ def _format_event(snapshot: Mapping[str, object]) -> str:
 def do_cypher(arguments: argparse.Namespace) -> int:
     """`direng index cypher QUERY`: the rows of a query that only reads."""
     limit = str(_check_range("--limit", arguments.limit, 1, MAX_ROWS))
-    answer = as_mapping(
-        _open_wire().get(SERVICE, "/cypher", {"repo": _repo(arguments), "query": arguments.query, "limit": limit})
-    )
+    question = {"repo": _repo(arguments), "query": arguments.query, "limit": limit}
+    answer = as_mapping(_open_wire().get(SERVICE, "/cypher", question))
     rows = as_sequence(answer["rows"])
     if arguments.json:
         _show_whole(arguments, answer)
@@ -279,7 +278,8 @@ def do_mcp(arguments: argparse.Namespace) -> int:
     """`direng index mcp`: the tools of the index for another agent, until stdin ends."""
     from cli.tool_server import serve_tools  # noqa: PLC0415 - the SDK is for this case alone
 
-    serve_tools(_open_wire(), _repo(arguments))
+    repo = _repo(arguments)
+    serve_tools(_open_wire(), repo)
     return exits.OK
 
 

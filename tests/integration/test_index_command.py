@@ -77,13 +77,14 @@ def test_words_that_do_not_fit_are_one_line_and_code_2_and_start_nothing(tmp_pat
     assert not (tmp_path / "home").exists()
 
 
-@pytest.mark.parametrize("action", [("build",), ("query", "search", "x"), ("install",)])
+@pytest.mark.parametrize("action", ["build", "status", "query repo_map", "watch", "cypher x", "mcp", "install"])
 def test_a_folder_whose_name_is_not_utf_8_is_refused_in_one_line(tmp_path, action):
     folder = tmp_path / "caf\udce9"
     folder.mkdir()
-    done = direng(tmp_path / "home", "index", *action, cwd=folder)
+    done = direng(tmp_path / "home", "index", *action.split(), cwd=folder)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert "the name of this folder is not UTF-8" in done.stderr
+    assert not (tmp_path / "home").exists()
 
 
 def test_index_alone_names_its_actions(tmp_path):
