@@ -188,7 +188,7 @@ def test_the_doctor_looks_at_every_part(served):
 async def test_watch_tells_of_a_commit_as_it_happens(served):
     platform, shop = served
     process = await asyncio.create_subprocess_exec(
-        *("direng", "index", "watch"),
+        *("env", "--default-signal=INT", "direng", "index", "watch"),  # what runs in the background may ignore it
         cwd=shop,
         env=platform.environment(),
         stdout=asyncio.subprocess.PIPE,
