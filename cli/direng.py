@@ -99,9 +99,10 @@ def _add_index(parser: argparse.ArgumentParser) -> None:
     query.add_argument("--explain", action="store_true", help="show the parts of each score")
     _add_output(query)
     for name, text in (("install", "keep the index fresh from now on"), ("uninstall", "take that back")):
-        schedule = _add_command(actions, name, f"{text}: a git hook and a cron line (default: both)")
-        schedule.add_argument("--hook", action="store_true", help="only the post-commit hook")
-        schedule.add_argument("--cron", action="store_true", help="only the cron line")
+        schedule = _add_command(actions, name, f"{text}: a git hook and a cron line, or what is chosen")
+        schedule.add_argument("--hook", action="store_true", help="the post-commit hook")
+        schedule.add_argument("--cron", action="store_true", help="the cron line, each minute")
+        schedule.add_argument("--daemon", action="store_true", help="a daemon that stays, as a unit of your systemd")
     cypher = _add_command(actions, "cypher", "ask the graph store (Neo4j) with a query that only reads")
     cypher.add_argument("query", metavar="QUERY", help="Cypher; $repo is given to it")
     cypher.add_argument("--limit", type=int, metavar="N", default=100, help="at most so many rows (default: 100)")

@@ -260,11 +260,13 @@ def do_doctor(arguments: argparse.Namespace) -> int:
 
 
 def do_schedule(arguments: argparse.Namespace) -> int:
-    """`direng index install|uninstall`: the git hook and the cron line, or one of them."""
+    """`direng index install|uninstall`: the git hook and the cron line, or what was chosen of them and the daemon."""
     from cli.schedule import Place, install, uninstall  # noqa: PLC0415 - subprocess is for this case alone
 
     place = Place.find(_repo(arguments), os.environ)
-    parts = [name for name in ("hook", "cron") if getattr(arguments, name)] or ["hook", "cron"]
+    chosen = [name for name in ("hook", "cron", "daemon") if getattr(arguments, name)]
+    # All that may be there is taken back, but only what costs nothing at rest is put in unasked.
+    parts = chosen or (["hook", "cron"] if arguments.action == "install" else ["hook", "cron", "daemon"])
     lines = (install if arguments.action == "install" else uninstall)(place, parts)
     if arguments.json:
         render.print_json({"action": arguments.action, "lines": lines})

@@ -1,9 +1,11 @@
-"""Keeping an index fresh without a server: a block in git's post-commit hook, and a line in the user's crontab.
+"""Keeping an index fresh without a server: a block in git's post-commit hook, a line in the user's crontab, a daemon.
 
-Both run the refresh daemon once, in the background; neither can fail a commit. What is written carries a mark with the
-repository's path, so that what is taken back is exactly that.
+The first two run the refresh daemon once, in the background; neither can fail a commit. The third is a unit of the
+user's systemd, in which the daemon stays. What is written carries a mark with the repository's path (the unit: in its
+name), so that what is taken back is exactly that.
 """
 
+import hashlib
 import os
 import shlex
 import shutil
@@ -32,7 +34,10 @@ class HookInTheWayError(ConflictError):
 
 @dataclass(frozen=True)
 class Place:
-    """A repository, where its hook is (None: it is bare), and what runs the daemon."""
+    """A repository, where its hook is (None: it is bare), and what runs the daemon.
+
+    `units` is where the user's systemd looks for units; `systemctl` is None where there is no systemd.
+    """
 
     root: Path
     git_dir: Path
@@ -40,6 +45,8 @@ class Place:
     home: Path
     python: str
     crontab: str | None
+    units: Path
+    systemctl: str | None
 
     @classmethod
     def find(cls, repo: str, environment: Mapping[str, str]) -> "Place":
@@ -52,7 +59,15 @@ class Place:
             raise UnschedulableError(f"{str(root)!r} has a line break in its name; a hook cannot name it")
         crontab = shutil.which("crontab", path=environment.get("PATH"))
         home = find_home(environment).path.absolute()
-        return cls(root, git_dir, None if is_bare else hook.resolve(), home, sys.executable, crontab)
+        settings = environment.get("XDG_CONFIG_HOME") or f"{environment.get('HOME', '~')}/.config"
+        units = Path(settings).expanduser() / "systemd/user"
+        systemctl = shutil.which("systemctl", path=environment.get("PATH"))
+        return cls(root, git_dir, None if is_bare else hook.resolve(), home, sys.executable, crontab, units, systemctl)
+
+    @property
+    def unit(self) -> Path:
+        """The file of the daemon's unit."""
+        return self.units / f"direng-index-{hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]}.service"
 
     def command(self, repo: str) -> str:
         """Return the shell command that refreshes once; `repo` is already quoted."""
@@ -61,14 +76,14 @@ class Place:
 
 
 def install(place: Place, parts: Sequence[str]) -> list[str]:
-    """Install what `parts` names (hook, cron), again when it is there already; return what was done, in words."""
-    steps: dict[str, Callable[[Place], str]] = {"hook": add_hook, "cron": add_cron}
+    """Install what `parts` names (hook, cron, daemon), again when it is there; return what was done, in words."""
+    steps: dict[str, Callable[[Place], str]] = {"hook": add_hook, "cron": add_cron, "daemon": add_daemon}
     return [steps[part](place) for part in parts]
 
 
 def uninstall(place: Place, parts: Sequence[str]) -> list[str]:
     """Take back what `install` did, and nothing else; return what was done, in words."""
-    steps: dict[str, Callable[[Place], str]] = {"hook": remove_hook, "cron": remove_cron}
+    steps: dict[str, Callable[[Place], str]] = {"hook": remove_hook, "cron": remove_cron, "daemon": remove_daemon}
     return [steps[part](place) for part in parts]
 
 
@@ -169,6 +184,61 @@ def remove_cron(place: Place) -> str:
         return "cron: nothing of ours is there"
     _write_cron(place.crontab, rest)
     return "cron: took our line out"
+
+
+def add_daemon(place: Place) -> str:
+    """Write a unit that runs the daemon, and start it; where systemd does not do that, return the command to run."""
+    command = " ".join(map(shlex.quote, _daemon_command(place)))
+    if place.systemctl is None:
+        return f"daemon: there is no systemd here; have your supervisor run\n{command}"
+    former = place.unit.read_text("utf-8") if place.unit.exists() else None
+    place.unit.parent.mkdir(parents=True, exist_ok=True)
+    place.unit.write_text(_make_unit(place), "utf-8")
+    for action in (["daemon-reload"], ["enable", place.unit.name], ["restart", place.unit.name]):
+        done = _run([place.systemctl, "--user", *action])
+        if done.returncode != 0:
+            if former is None:
+                remove_daemon(place)
+            reason = " ".join(done.stderr.split())[:200]
+            return f"daemon: systemd does not run it ({reason}); have your supervisor run\n{command}"
+    return f"daemon: {place.unit.name} follows the repository from now on, after each login too"
+
+
+def remove_daemon(place: Place) -> str:
+    """Stop the daemon and take its unit away."""
+    if not place.unit.exists():
+        return "daemon: nothing of ours is there"
+    if place.systemctl is not None:
+        _run([place.systemctl, "--user", "disable", "--now", place.unit.name])
+    place.unit.unlink()
+    if place.systemctl is not None:
+        _run([place.systemctl, "--user", "daemon-reload"])
+    return f"daemon: stopped and removed {place.unit.name}"
+
+
+def _daemon_command(place: Place) -> list[str]:
+    return ["env", f"DIRENG_HOME={place.home}", place.python, "-I", "-m", _MODULE, "--repo", str(place.root)]
+
+
+def _make_unit(place: Place) -> str:
+    command = " ".join(map(_quote_for_systemd, ["/usr/bin/env", *_daemon_command(place)[1:]]))
+    lines = [
+        "[Unit]",
+        "Description=Keeps the code index of a repository fresh",
+        "[Service]",
+        f"ExecStart={command}",
+        "Restart=on-failure",
+        "RestartSec=60",
+        "Nice=10",
+        "[Install]",
+        "WantedBy=default.target",
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _quote_for_systemd(word: str) -> str:
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return f'"{escaped}"'
 
 
 def _cron_line(place: Place) -> str:

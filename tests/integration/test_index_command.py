@@ -330,6 +330,53 @@ def test_without_crontab_the_line_is_told(repo, tmp_path):
     assert uninstall(place_of(repo, tmp_path), ["cron"]) == ["cron: there is no crontab here"]
 
 
+def environment_with_systemd(tmp_path, *, refused="nothing"):
+    """Return an environment whose systemctl writes down what it is told, and refuses one action."""
+    environment = environment_of(tmp_path)
+    program = tmp_path / "bin/systemctl"
+    program.write_text(
+        f'#!/bin/sh\necho "$*" >> "{tmp_path}/told"\n[ "$2" != {refused} ] || {{ echo "No bus" >&2; exit 1; }}\n'
+    )
+    program.chmod(0o755)
+    return environment
+
+
+def test_a_daemon_is_a_unit_that_is_started_and_goes_as_it_came(repo, tmp_path):
+    place = Place.find(str(repo), environment_with_systemd(tmp_path))
+    assert install(place, ["daemon"]) == [
+        f"daemon: {place.unit.name} follows the repository from now on, after each login too"
+    ]
+    unit = place.unit.read_text()
+    assert f'"--repo" "{repo}"\n' in unit
+    assert f'"DIRENG_HOME={tmp_path / "home"}" "{sys.executable}" "-I" "-m"' in unit
+    assert uninstall(place, ["daemon"]) == [f"daemon: stopped and removed {place.unit.name}"]
+    assert not place.unit.exists()
+    told = (tmp_path / "told").read_text().splitlines()
+    names = [line.replace(place.unit.name, "UNIT") for line in told]
+    reload = "--user daemon-reload"
+    assert names == [reload, "--user enable UNIT", "--user restart UNIT", "--user disable --now UNIT", reload]
+    assert uninstall(place, ["daemon"]) == ["daemon: nothing of ours is there"]
+
+
+@pytest.mark.parametrize("refused", ["absent", "daemon-reload", "restart"])
+def test_without_a_systemd_that_runs_it_the_daemons_command_is_told_and_nothing_stays(repo, tmp_path, refused):
+    environment = (
+        environment_of(tmp_path) if refused == "absent" else environment_with_systemd(tmp_path, refused=refused)
+    )
+    place = Place.find(str(repo), environment)
+    told = install(place, ["daemon"])[0]
+    assert told.splitlines()[1].endswith(f"-m services.vector_ops.refresh_daemon --repo '{repo}'")
+    assert not place.unit.exists()
+
+
+def test_odd_names_are_quoted_for_systemd(tmp_path):
+    made = tmp_path / 'a "b" $HOME 5%n \\'
+    make_repo(made)
+    place = Place.find(str(made), environment_with_systemd(tmp_path))
+    install(place, ["daemon"])
+    assert '/a \\"b\\" $$HOME 5%%n \\\\"\n' in place.unit.read_text()
+
+
 def test_a_commit_runs_the_hook_and_the_index_follows(repo, tmp_path):
     home = tmp_path / "home"
     done = direng(home, "index", "install", "--hook", cwd=repo)
